@@ -1,0 +1,260 @@
+// Keys on the host's side (protocol.md, section 3): one root, four masters, a key of its own for each device.
+// KDF: SP 800-108r1 in counter mode with AES-128-CMAC (SP 800-38B), 32-bit counter, 32-bit length, one block.
+// Two older schemes can be selected for lines that already run them: AES-128 of the serial, and NXP AN10922.
+// Keys and masters are Buffers of 16 bytes; they live in files of mode 0600 and are never printed.
+// Leaves out: the ledger and the bench that burns keys; the masters' custody.
+import { createCipheriv, randomBytes } from "node:crypto";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { cmac } from "@noble/ciphers/aes.js";
+import { UsageError } from "./exit";
+
+export const KEY_LENGTH = 16; // bytes: AES-128
+export const IDENTITY_MAX_LENGTH = 64; // bytes (protocol.md 3)
+
+/** The masters that the root is split into, each for other hands. */
+export const PURPOSES = ["psk", "ota", "console", "rekey"] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+// ---------------------------------------------------------------------------------------------- identity
+
+/** What a device says in clear: `v<key version>.<product>.<serial>`. */
+export interface Identity {
+  text: string;
+  keyVersion: number;
+  product: string;
+  serial: string;
+}
+
+/** What an identity may not hold: anything but printable ASCII, and the colon that separates it in psk files. */
+export function identityFault(text: string): string | undefined {
+  if (text.length === 0) return "is empty";
+  if (text.length > IDENTITY_MAX_LENGTH) return `is longer than ${IDENTITY_MAX_LENGTH} characters`;
+  if (/[^ -~]/.test(text)) return "holds something else than printable ASCII";
+  if (text.includes(":")) return "holds a colon, which psk files use to end it";
+  return undefined;
+}
+
+// Product and serial become levels of MQTT topics: no separator, no wildcard, nothing that starts with `$` (MQTT 3.1.1,
+// 4.7); and no dot, which separates them here.
+const TOPIC_LEVEL = /^[^./+# ]+$/;
+
+/** Parse an identity, or say in a UsageError what is wrong with it. Never changes a byte: what is valid is compared as is. */
+export function parseIdentity(text: string): Identity {
+  const fault = identityFault(text);
+  const shown = JSON.stringify(text.slice(0, IDENTITY_MAX_LENGTH));
+  if (fault) throw new UsageError(`the identity ${shown} ${fault}.`);
+  const parts = text.split(".");
+  const version = /^v([1-9]\d{0,4})$/.exec(parts[0]);
+  const [, product, serial] = parts;
+  const levelsGood = parts.length === 3 && TOPIC_LEVEL.test(product) && TOPIC_LEVEL.test(serial);
+  if (!version || !levelsGood || product.startsWith("$")) {
+    throw new UsageError(
+      `the identity ${shown} is not v<key version>.<product>.<serial>, for example v1.meter.SN0000001; ` +
+        "product and serial may hold no dot, space, slash, plus or hash, and the product may not begin with a dollar sign.",
+    );
+  }
+  return { text, keyVersion: Number(version[1]), product, serial };
+}
+
+/** The prefix of every topic that a device may use. */
+export function topicPrefix(identity: Identity): string {
+  return `${identity.product}/${identity.serial}/`;
+}
+
+// ------------------------------------------------------------------------------------------- derivation
+
+/**
+ * Derive 16 bytes from a master: CMAC(master, [1]_32 || label || 0x00 || context || [128]_32), SP 800-108r1, 4.1.
+ * Label and context are bytes (a string is taken as ASCII). The same as `openssl kdf -kdfopt mode:COUNTER -kdfopt
+ * mac:CMAC -kdfopt salt:<label> -kdfopt info:<context> KBKDF`.
+ */
+export function kbkdf(master: Uint8Array, label: string, context: Uint8Array | string): Buffer {
+  const counter = Buffer.from([0, 0, 0, 1]);
+  const lengthInBits = Buffer.from([0, 0, 0, KEY_LENGTH * 8]);
+  const input = Buffer.concat([counter, Buffer.from(label), Buffer.alloc(1), Buffer.from(context), lengthInBits]);
+  return Buffer.from(cmac(input, master));
+}
+
+/** Split the root into its four masters. The root has no other use; label `master`, context the purpose. */
+export function splitRoot(root: Uint8Array): Record<Purpose, Buffer> {
+  const split = (purpose: Purpose) => kbkdf(root, "master", purpose);
+  return { psk: split("psk"), ota: split("ota"), console: split("console"), rekey: split("rekey") };
+}
+
+export interface Scheme {
+  about: string;
+  derive(master: Uint8Array, identity: Identity): Buffer;
+}
+
+/** The derivations that can be selected, by name. */
+export const SCHEMES = {
+  kdf: {
+    about: "SP 800-108 KDF with CMAC over the whole identity: bound to version and product, any length; the default",
+    derive: (master, identity) => kbkdf(master, "psk", identity.text),
+  },
+  "aes-serial": {
+    about: "the smart-card scheme, AES-128 of the serial under the master; serials of at most 16 bytes, of one fixed length",
+    derive: (master, identity) => aesOfSerial(master, identity.serial),
+  },
+  an10922: {
+    about: "NXP AN10922 for AES-128, diversification input = the serial, 1 to 31 bytes",
+    derive: (master, identity) => an10922(master, Buffer.from(identity.serial)),
+  },
+} satisfies Record<string, Scheme>;
+export type SchemeName = keyof typeof SCHEMES;
+export const SCHEME_NAMES = Object.keys(SCHEMES) as SchemeName[];
+
+/** Derive the TLS pre-shared key of one device. Throws UsageError where the scheme cannot take the identity. */
+export function deriveDeviceKey(master: Uint8Array, identity: Identity, scheme: SchemeName = "kdf"): Buffer {
+  return (SCHEMES[scheme] as Scheme).derive(master, identity);
+}
+
+/**
+ * Encrypt the serial, filled up with zero bytes to one block, under the master. Neither key version nor product enter:
+ * a new key means a new master, and two products must not share one.
+ */
+function aesOfSerial(master: Uint8Array, serial: string): Buffer {
+  if (serial.length > 16) {
+    throw new UsageError(
+      `the serial ${serial} is longer than the 16 bytes that the scheme aes-serial can hold; ` +
+        "the scheme kdf takes any length and binds version and product as well.",
+    );
+  }
+  const block = Buffer.alloc(16);
+  block.write(serial, "ascii");
+  return aesBlocks("aes-128-ecb", master, block, null);
+}
+
+/**
+ * Diversify a master by AN10922, 2.2: CMAC over 0x01 || M, except that M is always padded to two blocks.
+ * M: 1 to 31 bytes.
+ */
+export function an10922(master: Uint8Array, diversificationInput: Uint8Array): Buffer {
+  const length = diversificationInput.length;
+  if (length < 1 || length > 31) {
+    throw new UsageError(`a diversification input of ${length} bytes is outside the 1 to 31 of AN10922.`);
+  }
+  const message = Buffer.alloc(32);
+  message[0] = 0x01; // constant for AES-128
+  message.set(diversificationInput, 1);
+  const padded = length < 31;
+  if (padded) message[length + 1] = 0x80;
+  const subkey1 = double(aesBlocks("aes-128-ecb", master, Buffer.alloc(16), null));
+  const subkey = padded ? double(subkey1) : subkey1;
+  for (let i = 0; i < 16; i++) message[16 + i] ^= subkey[i];
+  return aesBlocks("aes-128-cbc", master, message, Buffer.alloc(16)).subarray(16);
+}
+
+/** Double a block in GF(2^128), as CMAC's subkeys are made (SP 800-38B, 6.1). */
+function double(block: Buffer): Buffer {
+  const doubled = Buffer.alloc(16);
+  for (let i = 0; i < 16; i++) doubled[i] = (block[i] << 1) | ((block[i + 1] ?? 0) >> 7);
+  if (block[0] & 0x80) doubled[15] ^= 0x87;
+  return doubled;
+}
+
+function aesBlocks(mode: "aes-128-ecb" | "aes-128-cbc", key: Uint8Array, blocks: Buffer, iv: Buffer | null): Buffer {
+  const cipher = createCipheriv(mode, key, iv).setAutoPadding(false);
+  return Buffer.concat([cipher.update(blocks), cipher.final()]);
+}
+
+/** The key check value: the first 3 bytes of CMAC(key, 16 zero bytes), as 6 hex digits. Safe to print and to compare. */
+export function keyCheckValue(key: Uint8Array): string {
+  return Buffer.from(cmac(new Uint8Array(16), key).subarray(0, 3)).toString("hex").toUpperCase();
+}
+
+// ---------------------------------------------------------------------------------------- weak masters
+
+// Keys that stand in standards, application notes and examples: known to everyone, so no keys at all.
+const PUBLISHED_KEYS = new Set([
+  "000102030405060708090a0b0c0d0e0f", // FIPS 197, appendix C.1
+  "0f0e0d0c0b0a09080706050403020100",
+  "0102030405060708090a0b0c0d0e0f10",
+  "100f0e0d0c0b0a090807060504030201",
+  "101112131415161718191a1b1c1d1e1f",
+  "404142434445464748494a4b4c4d4e4f", // GlobalPlatform's default card key; SP 800-38C's examples
+  "00112233445566778899aabbccddeeff", // AN10922, 2.2.1; FIPS 197
+  "ffeeddccbbaa99887766554433221100",
+  "0123456789abcdef0123456789abcdef",
+  "fedcba98765432100123456789abcdef",
+  "0123456789abcdeffedcba9876543210",
+  "2b7e151628aed2a6abf7158809cf4f3c", // FIPS 197 A.1, SP 800-38A, SP 800-38B, RFC 4493
+  "603deb1015ca71be2b73aef0857d7781", // SP 800-38A, first half of the AES-256 key
+  "8e73b0f7da0e6452c810f32b809079e5", // SP 800-38A, first 16 bytes of the AES-192 key
+  "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf", // RFC 3610
+  "d7828d13b2b0bdc325a76236df93cc6b", // RFC 3610
+  "1a2b3c4d5e6f70818293a4b5c6d7e8f9",
+  "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d",
+  "deadbeefdeadbeefdeadbeefdeadbeef",
+  "cafebabecafebabecafebabecafebabe",
+]);
+
+/**
+ * Say why a master or key cannot be one, or return undefined. Of random keys fewer than one in a million is refused by
+ * chance (printable: 0.37^16; 8 different bytes or fewer: under 10^-9).
+ */
+export function masterFault(master: Uint8Array): string | undefined {
+  if (master.length !== KEY_LENGTH) return `is ${master.length} bytes long, not ${KEY_LENGTH}`;
+  if (master.every((byte) => byte === 0)) return "is all zero";
+  if (PUBLISHED_KEYS.has(Buffer.from(master).toString("hex"))) return "is a published test key that everyone knows";
+  if (new Set(master).size <= KEY_LENGTH / 2) return "repeats itself: it holds hardly any different bytes";
+  const step = (master[1] - master[0]) & 0xff;
+  if (master.every((byte, i) => i === 0 || ((byte - master[i - 1]) & 0xff) === step)) return "counts: every byte follows from the first";
+  if (master.every((byte) => byte >= 0x20 && byte < 0x7f)) return "is text, not 128 random bits";
+  return undefined;
+}
+
+/** Refuse a weak master or key (RFC 9257, section 6; RFC 7925, 4.1) with a UsageError. Returns it. */
+export function strongKey<Key extends Uint8Array>(master: Key, what: string): Key {
+  const fault = masterFault(master);
+  if (fault) throw new UsageError(`${what} ${fault}. Make one with 128 random bits: npm run derive.`);
+  return master;
+}
+
+/** Make 16 random bytes by the system's generator. */
+export function randomKey(): Buffer {
+  return randomBytes(KEY_LENGTH);
+}
+
+// ----------------------------------------------------------------------------------------------- files
+
+/** Write a secret into a new file of mode 0600; a file that is already there is never written over. */
+export function writeSecret(path: string, secret: Uint8Array): void {
+  try {
+    writeFileSync(path, secret, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${fileFault(error)}.`);
+  }
+}
+
+/**
+ * Read a secret of 16 bytes, stored as 16 raw bytes or as 32 hex digits, and refuse a weak one.
+ * A file that others can read is refused as well: its secret is no longer one.
+ */
+export function readSecret(path: string): Buffer {
+  let bytes: Buffer;
+  try {
+    const status = statSync(path);
+    if (status.isFile() && status.size > 64) throw new UsageError(`${path} is too long for a key of 16 bytes or 32 hex digits.`);
+    if (process.platform !== "win32" && status.isFile() && status.mode & 0o077) {
+      throw new UsageError(`${path} can be read by others than its owner; chmod 600 it, and think of the key as known.`);
+    }
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`cannot read ${path}: ${fileFault(error)}.`);
+  }
+  const text = bytes.toString("latin1").trim();
+  const secret = bytes.length !== KEY_LENGTH && /^[0-9A-Fa-f]*$/.test(text) ? Buffer.from(text, "hex") : bytes;
+  return strongKey(secret, `the key in ${path}`);
+}
+
+function fileFault(error: unknown): string {
+  const sentences: Record<string, string> = {
+    ENOENT: "there is no such file or folder",
+    EEXIST: "it is there already, and keys are not written over",
+    EACCES: "it is not permitted",
+    EISDIR: "it is a folder",
+  };
+  return sentences[(error as NodeJS.ErrnoException).code ?? ""] ?? (error as Error).message;
+}
