@@ -84,7 +84,9 @@ export function handshakeMessage(type: number, body: Buffer): Buffer {
 
 /** Write the body of a ServerHello. */
 export function serverHello(hello: ServerHello): Buffer {
-  const extensions = hello.extensions?.map(({ type, data }) => Buffer.concat([uint(type, 2), vector(2, data)]));
+  const extensions = hello.extensions?.map(({ type, data }) =>
+    Buffer.concat([uint(type, 2), vector(2, data)]),
+  );
   return Buffer.concat([
     uint(hello.version, 2),
     hello.random,

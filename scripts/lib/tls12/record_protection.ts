@@ -122,7 +122,8 @@ function openCcm(protection: Protection, type: number, body: Buffer): Buffer {
 function openCbc(protection: Protection, type: number, body: Buffer): Buffer {
   const { suite, keys, encryptThenMac } = protection;
   const sealed = encryptThenMac ? body.subarray(0, body.length - suite.macLength) : body;
-  if (encryptThenMac && !hmac(protection, type, sealed).equals(body.subarray(sealed.length))) throw BAD_RECORD_MAC;
+  if (encryptThenMac && !hmac(protection, type, sealed).equals(body.subarray(sealed.length)))
+    throw BAD_RECORD_MAC;
   const cipher = createDecipheriv("aes-128-cbc", keys.key, sealed.subarray(0, 16)).setAutoPadding(false);
   const padded = Buffer.concat([cipher.update(sealed.subarray(16)), cipher.final()]);
   const padLength = padded[padded.length - 1];

@@ -1,0 +1,85 @@
+/*
+ * The servers that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
+ * installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and the tests
+ * skip their cases, except under CI=true, where a missing server is a failure.
+ */
+import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+
+/** What each program is for, and the package that brings it. */
+const PROGRAMS: readonly { program: string; package: string }[] = [
+  { program: "openssl", package: "openssl" },
+  { program: "gnutls-serv", package: "gnutls-bin" },
+  { program: "gnutls-cli", package: "gnutls-bin" },
+  { program: "stunnel4", package: "stunnel4" },
+  { program: "mosquitto", package: "mosquitto" },
+  { program: "mosquitto_sub", package: "mosquitto-clients" },
+  { program: "mosquitto_pub", package: "mosquitto-clients" },
+  { program: "unshare", package: "util-linux" },
+  { program: "ip", package: "iproute2" },
+];
+
+/** Folders of PATH, and those of the system's daemons, which an ordinary user's PATH leaves out. */
+const FOLDERS = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
+
+/** Find a program; undefined where it is not installed. */
+export function findProgram(program: string): string | undefined {
+  return FOLDERS.map((folder) => join(folder, program)).find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Whether a program is installed. */
+export function hasProgram(program: string): boolean {
+  return findProgram(program) !== undefined;
+}
+
+/** Give the reason to skip a test that needs these programs, or false where all are there. */
+export function skipWithout(...programs: string[]): string | false {
+  const missing = programs.filter((program) => !hasProgram(program));
+  return missing.length ? `not installed: ${missing.join(", ")}` : false;
+}
+
+function missingPackages(): string[] {
+  return [...new Set(PROGRAMS.filter(({ program }) => !hasProgram(program)).map((row) => row.package))];
+}
+
+function install(packages: string[]): string {
+  if (!hasProgram("apt-get")) return "there is no apt-get here";
+  const root = process.getuid?.() === 0;
+  if (!root && spawnSync("sudo", ["-n", "true"]).status !== 0)
+    return "neither root nor sudo without a password";
+  const apt = (...args: string[]) => {
+    const command = [
+      ...(root ? [] : ["sudo", "-n"]),
+      // No service may start: Debian's mosquitto would listen on its own.
+      ...["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "-q", "-y", ...args],
+    ];
+    return spawnSync(command[0], command.slice(1), { encoding: "utf8" });
+  };
+  apt("update");
+  const { status, stderr } = apt("install", "--no-install-recommends", ...packages);
+  return status === 0 ? "" : (stderr.trim().split("\n").pop() ?? "apt-get failed");
+}
+
+function main(): void {
+  let missing = missingPackages();
+  if (!missing.length) return;
+  console.log(`Installing the servers that the tests need: ${missing.join(" ")}`);
+  const reason = install(missing);
+  missing = missingPackages();
+  if (!missing.length) return;
+  console.log(`Not installed: ${missing.join(" ")} (${reason}). Their cases are skipped.`);
+  if (process.env.CI === "true") {
+    console.log("CI=true: nothing may be skipped for want of a server.");
+    process.exit(1);
+  }
+}
+
+if (process.argv[1]?.endsWith(join("peers", "install.ts"))) main();

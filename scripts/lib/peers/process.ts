@@ -1,0 +1,168 @@
+/*
+ * Starting and stopping the programs that tests need: a free port of 127.0.0.1, a folder of its own for key and
+ * configuration files (0600), output kept for the report of a failed test, the wait until it listens, and an end
+ * by process id, also when the test that started it fails, throws or is killed.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+const START_TIMEOUT_MS = 15_000;
+
+/** A running server: its port on 127.0.0.1, its end, and all that it printed. */
+export interface Peer {
+  port: number;
+  stop(): Promise<void>;
+  output(): string;
+}
+
+/** What every server is told. Times out of `start` mean that it did not come up. */
+export interface PeerOptions {
+  /** The cipher suite's code; undefined = whatever the server takes. */
+  suite?: number;
+  identity: string;
+  /** 16 bytes. */
+  key: Buffer;
+  /** The server's own defaults instead of the settings that open every suite. */
+  defaults?: boolean;
+}
+
+/** Find a TCP port of 127.0.0.1 that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A folder for one server's files, readable by its owner alone. */
+export class WorkFolder {
+  readonly path = mkdtempSync(join(tmpdir(), "tls-psk-"));
+  /** Write a file of mode 0600 and return its path. */
+  file(name: string, text: string): string {
+    const path = join(this.path, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  }
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+const running = new Set<ChildProcess>();
+const folders = new Set<WorkFolder>();
+
+function endAll(): void {
+  for (const child of running) child.kill("SIGKILL");
+  for (const folder of folders) folder.remove();
+}
+process.on("exit", endAll);
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.once(signal, () => {
+    endAll();
+    process.exit(1);
+  });
+
+export interface Program {
+  command: string;
+  args: string[];
+  env?: Record<string, string>;
+  folder?: WorkFolder;
+  /** What is written to its standard input, which then stays open. */
+  input?: string;
+}
+
+export interface RunningProgram {
+  child: ChildProcess;
+  output(): string;
+  /** Settles with the exit code, or -1 after a signal. */
+  exited: Promise<number>;
+  /** True until it has ended. */
+  alive(): boolean;
+  stop(): Promise<void>;
+}
+
+/** Run a program that dies with us, even when we are killed outright (setpriv of util-linux). */
+export function runProgram({ command, args, env, folder, input }: Program): RunningProgram {
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", command, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+    cwd: folder?.path,
+  });
+  let output = "";
+  let alive = true;
+  running.add(child);
+  if (folder) folders.add(folder);
+  child.stdout.on("data", (bytes) => (output += bytes.toString("latin1")));
+  child.stderr.on("data", (bytes) => (output += bytes.toString("latin1")));
+  child.stdin.on("error", () => {});
+  if (input !== undefined) child.stdin.write(input);
+  const exited = new Promise<number>((resolve) => {
+    const ended = (code: number | null) => {
+      alive = false;
+      running.delete(child);
+      resolve(code ?? -1);
+    };
+    child.on("close", ended);
+    child.on("error", (error) => {
+      output += `${error.message}\n`;
+      ended(-1);
+    });
+  });
+  return {
+    child,
+    output: () => output,
+    exited,
+    alive: () => alive,
+    async stop() {
+      child.kill("SIGTERM");
+      const patience = setTimeout(() => child.kill("SIGKILL"), 1000);
+      await exited;
+      clearTimeout(patience);
+      if (folder) {
+        folders.delete(folder);
+        folder.remove();
+      }
+    },
+  };
+}
+
+/** Wait until `ready` says so; throws with the program's output where it ends or takes too long. */
+export async function waitUntilReady(
+  program: RunningProgram,
+  name: string,
+  ready: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await ready())) {
+    if (!program.alive() || Date.now() > deadline) {
+      const why = program.alive() ? "does not listen" : "ended at once";
+      await program.stop();
+      throw new Error(`${name} ${why}:\n${program.output()}`);
+    }
+    await delay(20);
+  }
+}
+
+/** Whether a TCP connection to this port of 127.0.0.1 opens; leaves a short-lived connection at the server. */
+export function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
+/** Start a server program that accepts connections on `port`, and wait for it. */
+export async function startPeer(name: string, program: Program, port: number): Promise<Peer> {
+  const process = runProgram(program);
+  await waitUntilReady(process, name, () => listens(port));
+  return { port, stop: () => process.stop(), output: () => process.output() };
+}

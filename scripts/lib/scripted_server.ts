@@ -1,0 +1,134 @@
+/*
+ * A TLS 1.2 PSK server on 127.0.0.1 that can be told to misbehave at every step, for tests: the session of
+ * tls12/server_session.ts behind node:net, with the ways in which TCP itself can go wrong (bytes in pieces, a
+ * stall or an end at any byte). Honest where it is not told otherwise; never a server for real use.
+ */
+import { createServer, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Conduct, ServerSession } from "./tls12/server_session";
+
+/** A conduct and what happens to its bytes on the way. */
+export interface WireConduct extends Conduct {
+  /** Send in TCP pieces of this many bytes. */
+  pieces?: number;
+  /** Send this many bytes, then nothing more, with the connection left open. */
+  stallAfter?: number;
+  /** Send this many bytes and end the connection. */
+  endAfter?: number;
+  /** End with a reset (RST) instead of FIN. */
+  reset?: boolean;
+  /** Change what is sent; `offset` is that of its first byte in all that is sent. */
+  wire?(bytes: Buffer, offset: number): Buffer;
+}
+
+export interface Connection {
+  session: ServerSession;
+  socket: Socket;
+  /** Every byte that went out. */
+  sent: Buffer;
+  /** Settles when the TCP connection is closed on both sides. */
+  closed: Promise<void>;
+}
+
+export interface ScriptedServer {
+  port: number;
+  connections: Connection[];
+  /** Wait for the nth connection, counted from 0. */
+  connection(nth: number): Promise<Connection>;
+  /** Change what the connections to come will meet. */
+  conduct: WireConduct;
+  stop(): Promise<void>;
+}
+
+/** Start a scripted server on a free port of 127.0.0.1. */
+export async function startScriptedServer(conduct: WireConduct): Promise<ScriptedServer> {
+  const waiting: (() => void)[] = [];
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    scripted.connections.push(serve(socket, scripted.conduct));
+    for (const wake of waiting.splice(0)) wake();
+  });
+  const scripted: ScriptedServer = {
+    port: 0,
+    connections: [],
+    conduct,
+    async connection(nth) {
+      while (scripted.connections.length <= nth) await new Promise<void>((resolve) => waiting.push(resolve));
+      return scripted.connections[nth];
+    },
+    async stop() {
+      for (const { socket } of scripted.connections) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  scripted.port = (server.address() as { port: number }).port;
+  return scripted;
+}
+
+function serve(socket: Socket, conduct: WireConduct): Connection {
+  const limit = Math.min(conduct.stallAfter ?? Infinity, conduct.endAfter ?? Infinity);
+  let sending = Promise.resolve();
+  let offset = 0;
+
+  function queue(bytes: Buffer): void {
+    const changed = conduct.wire?.(bytes, offset) ?? bytes;
+    const room = Math.max(0, limit - offset);
+    offset += changed.length;
+    const allowed = changed.subarray(0, room);
+    connection.sent = Buffer.concat([connection.sent, allowed]);
+    const size = conduct.pieces ?? Math.max(1, allowed.length);
+    sending = sending.then(async () => {
+      for (let at = 0; at < allowed.length && !socket.destroyed; at += size) {
+        await new Promise((resolve) => socket.write(allowed.subarray(at, at + size), resolve));
+        if (conduct.pieces) await delay(0);
+      }
+    });
+    if (offset >= (conduct.endAfter ?? Infinity)) finish();
+  }
+
+  function finish(): void {
+    if (conduct.stallAfter !== undefined && offset >= conduct.stallAfter) return;
+    sending = sending.then(() => {
+      if (conduct.reset) socket.resetAndDestroy();
+      else socket.end();
+    });
+  }
+
+  const connection: Connection = {
+    session: new ServerSession(conduct, queue, finish),
+    socket,
+    sent: Buffer.alloc(0),
+    closed: new Promise((resolve) => socket.on("close", () => resolve())),
+  };
+  socket.on("data", (bytes) => connection.session.receive(bytes));
+  socket.on("end", () => socket.end());
+  socket.on("error", () => {});
+  if (conduct.endAfter === 0) finish();
+  return connection;
+}
+
+/** Start a TCP server that is no TLS server at all: it answers every piece with what `answer` returns. */
+export async function startPlainServer(
+  answer: (bytes: Buffer, socket: Socket) => Buffer | undefined,
+): Promise<{ port: number; received: Buffer[]; stop(): Promise<void> }> {
+  const sockets: Socket[] = [];
+  const received: Buffer[] = [];
+  const server = createServer({ noDelay: true }, (socket) => {
+    sockets.push(socket);
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => {
+      received.push(bytes);
+      const reply = answer(bytes, socket);
+      if (reply && !socket.destroyed) socket.write(reply);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    received,
+    async stop() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
