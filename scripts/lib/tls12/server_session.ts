@@ -404,7 +404,7 @@ export class ServerSession {
     const { conduct } = this;
     const asked = (type: number) => client.extensions.find((extension) => extension.type === type)?.data;
     const granted: Extension[] = [];
-    const grant = (type: number, data = Buffer.alloc(0)) => granted.push({ type, data });
+    const grant = (type: number, data: Buffer = Buffer.alloc(0)) => granted.push({ type, data });
 
     if (client.suites.includes(RENEGOTIATION_SCSV) || asked(ExtensionType.RENEGOTIATION_INFO))
       grant(ExtensionType.RENEGOTIATION_INFO, Buffer.from([0]));

@@ -1,0 +1,23 @@
+/*
+ * OpenSSL's `s_server` as an echo server: with -quiet its standard output is the application data as it came and
+ * its standard input is what it sends, so joining the two makes the echo.
+ */
+import { findProgram } from "./install";
+import { freePort, listens, type Peer, type PeerOptions, runProgram, waitUntilReady } from "./process";
+import { suiteOf } from "../tls12/suites";
+
+/** Start `openssl s_server` for one identity and key. */
+export async function start({ suite, identity, key, defaults }: PeerOptions): Promise<Peer> {
+  const port = await freePort();
+  const ciphers = `${suite === undefined ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
+  // prettier-ignore
+  const program = runProgram({
+    command: findProgram("openssl") ?? "openssl",
+    args: ["s_server", "-accept", `127.0.0.1:${port}`, "-nocert", "-quiet", "-psk", key.toString("hex"),
+      "-psk_identity", identity, ...(defaults ? [] : ["-tls1_2", "-cipher", ciphers])],
+    input: "",
+  });
+  program.child.stdout?.on("data", (bytes) => program.child.stdin?.write(bytes));
+  await waitUntilReady(program, "openssl s_server", () => listens(port));
+  return { port, stop: () => program.stop(), output: () => program.output() };
+}
