@@ -1,0 +1,31 @@
+// Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Bytes in, bytes out.
+// Leaves out QoS 2, user name and password (the TLS identity says who we are) and UNSUBSCRIBE.
+import type { Bytes } from "../bytes";
+
+/** First bytes of the fixed headers (2.2): packet type in the high half, flags in the low one. */
+export const CONNECT = 0x10;
+export const CONNACK = 0x20;
+export const PUBLISH = 0x30;
+export const PUBACK = 0x40;
+export const SUBSCRIBE = 0x82;
+export const SUBACK = 0x90;
+export const PINGREQ = 0xc0;
+export const PINGRESP = 0xd0;
+
+/** Flags of PUBLISH (3.3.1). */
+export const RETAIN = 1;
+export const QOS_1 = 2;
+export const DUP = 8;
+
+/** Build a packet: fixed header with the length of `body`, at most 16,383 bytes, and the body. */
+export function packet(header: number, body: Bytes): Bytes {
+  const length = body.length;
+  return length < 128
+    ? E.toString(header, length, body)
+    : E.toString(header, length | 128, length >> 7, body);
+}
+
+/** Build a length-prefixed field (1.5.3). */
+export function field(text: Bytes): Bytes {
+  return E.toString(text.length >> 8, text.length, text);
+}

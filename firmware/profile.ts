@@ -1,0 +1,34 @@
+// What is linked into the bundle and the policy it keeps (protocol.md 1). Delete a line, lose bytes: every value
+// is a constant that the build folds. A test build overrides one by its name.
+
+/** RFC 4279: AES-128-CBC with HMAC-SHA-1. Needs AES decryption. */
+export const TLS_PSK_WITH_AES_128_CBC_SHA = true;
+/** RFC 5487: AES-128-CBC with HMAC-SHA-256. Needs AES decryption. */
+export const TLS_PSK_WITH_AES_128_CBC_SHA256 = true;
+/** RFC 6655: AES-128-CCM with an 8-byte tag, the suite that RFC 7925 makes mandatory. */
+export const TLS_PSK_WITH_AES_128_CCM_8 = true;
+/** RFC 6655: AES-128-CCM with a 16-byte tag, for servers that refuse the short one. */
+export const TLS_PSK_WITH_AES_128_CCM = true;
+
+/** Refuse a server that does not bind the master secret to the handshake (RFC 7627, 5.3). */
+export const requireExtendedMasterSecret = true;
+/** Refuse a CBC suite without encrypt-then-MAC (RFC 7366). False: MAC-then-encrypt is taken as well. */
+export const requireEncryptThenMac = true;
+/**
+ * Call a connection open as soon as our Finished is sent: one round trip less, for data that is sent before the
+ * server has proved itself. Off: RFC 7918 lists only forward-secret key exchanges, plain PSK is none of them.
+ */
+export const falseStart = false;
+
+/** Longest plaintext of a record, bytes, both ways: RFC 6066 and RFC 8449 carry it to the server. */
+export const FRAGMENT_LIMIT = 512;
+/** Longest time from connect() to the server's Finished, milliseconds. */
+export const HANDSHAKE_TIMEOUT_MS = 30000;
+/** First and longest ceiling of the delay before a reconnect, milliseconds; the delay is uniform below it. */
+export const RECONNECT_FIRST_MS = 1000;
+export const RECONNECT_LONGEST_MS = 300000;
+/** MQTT keep-alive, seconds; a PINGREQ goes out every half of it, and telemetry with every n-th of these. */
+export const KEEP_ALIVE_S = 120;
+export const TELEMETRY_EVERY = 1;
+/** Longest MQTT packet that is taken, bytes: a longer one is acknowledged and passed over as it comes. */
+export const PACKET_LIMIT = 640;

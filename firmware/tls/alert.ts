@@ -1,0 +1,49 @@
+// Every failure of the device as one integer: 1..63 our own, 256 + n an alert received, 512 + n an alert sent
+// (RFC 5246, 7.2, and the extensions' own RFCs). scripts/lib/error_text.ts has a sentence for each.
+
+/** The noise source repeated itself: SP 800-90B, 4.4.1. */
+export const NOISE_REPETITION = 1;
+/** The noise source leans to one value: SP 800-90B, 4.4.2. */
+export const NOISE_PROPORTION = 2;
+/** The noise source gave no sample in time. */
+export const NOISE_DEAD = 3;
+/** No key or no identity is provisioned. */
+export const NO_KEY = 4;
+/** The network is not up. */
+export const NO_NETWORK = 5;
+/** The server's name or port does not answer, or refuses. */
+export const NO_SERVER = 6;
+/** The handshake did not end in time. */
+export const TIMEOUT = 7;
+/** TCP was closed without close_notify: what came last may be cut short. */
+export const TRUNCATED = 8;
+/** The AES peripheral gave no result. */
+export const AES_FAILED = 9;
+/** The broker sent what MQTT 3.1.1 does not allow. */
+export const MQTT_PROTOCOL = 10;
+/** The broker did not answer a PINGREQ. */
+export const MQTT_SILENT = 11;
+/** The interpreter ran out of variables. */
+export const OUT_OF_MEMORY = 12;
+/** The record sequence numbers of this connection are used up. */
+export const SEQUENCE_END = 13;
+/** Plus the CONNACK's return code, 1 to 5: the broker refused the connection. */
+export const MQTT_REFUSED = 16;
+
+/** Plus the alert: it came from the server. */
+export const RECEIVED = 256;
+/** Plus the alert: we sent it. */
+export const SENT = 512;
+
+export const CLOSE_NOTIFY = 0;
+export const UNEXPECTED_MESSAGE = 10;
+export const BAD_RECORD_MAC = 20;
+export const RECORD_OVERFLOW = 22;
+export const HANDSHAKE_FAILURE = 40;
+export const ILLEGAL_PARAMETER = 47;
+export const DECODE_ERROR = 50;
+export const DECRYPT_ERROR = 51;
+export const PROTOCOL_VERSION = 70;
+export const INTERNAL_ERROR = 80;
+export const NO_RENEGOTIATION = 100;
+export const UNSUPPORTED_EXTENSION = 110;

@@ -1,0 +1,22 @@
+// The cipher suites that the profile links, as rows of four bytes: the code (RFC 4279, 5487, 6655), the length of
+// the HMAC (0: CCM; 20: SHA-1; 32: SHA-256) and the length of the CCM tag. All use the PRF of TLS 1.2 with SHA-256.
+// One string, not objects: a string in flash costs no heap. The client offers the rows in their order.
+import { AES_CAN_DECRYPT } from "hal:aes128";
+import {
+  TLS_PSK_WITH_AES_128_CBC_SHA,
+  TLS_PSK_WITH_AES_128_CBC_SHA256,
+  TLS_PSK_WITH_AES_128_CCM,
+  TLS_PSK_WITH_AES_128_CCM_8,
+} from "../profile";
+
+/** Whether a CBC suite can be agreed: it needs a driver that decrypts. */
+export const CBC = AES_CAN_DECRYPT && (TLS_PSK_WITH_AES_128_CBC_SHA || TLS_PSK_WITH_AES_128_CBC_SHA256);
+/** Whether a CCM suite can be agreed. */
+export const CCM = TLS_PSK_WITH_AES_128_CCM_8 || TLS_PSK_WITH_AES_128_CCM;
+
+/** Rows of 4 bytes: suite code (2, big-endian), HMAC length, tag length. */
+export const CIPHER_SUITES: string =
+  (TLS_PSK_WITH_AES_128_CCM_8 ? "\xc0\xa8\0\x08" : "") +
+  (TLS_PSK_WITH_AES_128_CCM ? "\xc0\xa4\0\x10" : "") +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA256 ? "\0\xae\x20\0" : "") +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA ? "\0\x8c\x14\0" : "");

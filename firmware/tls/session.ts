@@ -1,0 +1,160 @@
+// A TLS session over one TCP connection, and the socket that applications see: the face of Espruino's own net socket.
+// `receive` is the only way in for bytes and holds the only catch; what fails is one integer (alert.ts). One session
+// at a time. Leaves out renegotiation (RFC 5746: refused with no_renegotiation).
+import { tcpConnect } from "hal:tcp_socket";
+import type { ByteSource, Socket } from "../../hal/hal";
+import type { Bytes } from "../bytes";
+import { HANDSHAKE_TIMEOUT_MS } from "../profile";
+import {
+  CLOSE_NOTIFY,
+  DECODE_ERROR,
+  INTERNAL_ERROR,
+  NO_RENEGOTIATION,
+  NO_SERVER,
+  RECEIVED,
+  SENT,
+  TIMEOUT,
+  TRUNCATED,
+  UNEXPECTED_MESSAGE,
+} from "./alert";
+import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
+import { fragmentLength, protect, unprotect, wipe } from "./record";
+
+/** The face of Espruino's net socket, and of what `connect` gives. */
+export interface TlsSocket {
+  write(data: ByteSource): boolean;
+  end(data?: ByteSource): void;
+  on(event: string, listener: (value: any) => void): void;
+}
+
+/** The TCP socket under the session. */
+let transport: Socket | 0 | undefined = 0;
+/** What the application holds; 0: there is no session. */
+let socket: any = 0;
+/** The handshake's port while it runs, dropped when the session stands. */
+let shake: ((type: number, fragment: Bytes) => number) | 0 = 0;
+/** Bytes received that are no whole record yet. */
+let input: Bytes = "";
+/** Longest plaintext of a record that we write, bytes; 0 until the application may write. */
+let writeLimit = 0;
+let timer: any = 0;
+
+/**
+ * End the session and tell why: 0, a code of alert.ts, or what a catch caught. Sends the code's alert, close_notify
+ * where it has none, nothing after an alert received; wipes the keys, closes TCP; emits `error` with the code unless
+ * it is 0, and `close`.
+ */
+export function shutdown(cause: any): void {
+  if (!socket) return;
+  const code = typeof cause === "number" ? cause : SENT + INTERNAL_ERROR;
+  const ended = socket;
+  const tcp = transport;
+  socket = transport = 0; // first of all: whatever comes in from here on finds no session
+  if (tcp) {
+    try {
+      if (code > SENT) tcp.write(protect(ALERT, E.toString(2, code)));
+      else if (code < RECEIVED) tcp.write(protect(ALERT, E.toString(1, CLOSE_NOTIFY)));
+      tcp.end();
+    } catch (_) {
+      // TCP is closed already
+    }
+  }
+  wipe();
+  shake = writeLimit = 0;
+  input = "";
+  clearTimeout(timer);
+  if (code) ended.emit("error", code);
+  ended.emit("close", !!code);
+}
+
+/** Take what TCP brought: any bytes, in pieces of any size. */
+function receive(data: Bytes): void {
+  try {
+    input = input ? E.toString(input, data) : data;
+    while (socket && input.length > 4) {
+      const length = fragmentLength(input);
+      if (input.length < length + 5) break;
+      const type = input.charCodeAt(0);
+      const fragment = unprotect(input, length);
+      input = input.substr(length + 5);
+      if (type === ALERT) {
+        if (fragment.length !== 2) throw SENT + DECODE_ERROR;
+        const alert = fragment.charCodeAt(1);
+        if (alert === CLOSE_NOTIFY && !shake) {
+          socket.emit("end");
+          shutdown(0);
+        } else if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
+      } else if (shake) {
+        const limit = shake(type, fragment);
+        if (limit > 0) {
+          shake = 0;
+          clearTimeout(timer);
+        }
+        if (limit && !writeLimit) {
+          writeLimit = Math.abs(limit);
+          socket.emit("connect", socket);
+        }
+      } else if (type === APPLICATION_DATA) {
+        if (fragment) socket.emit("data", fragment);
+      } else if (type === HANDSHAKE && fragment === "\0\0\0\0") {
+        // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
+        (transport as Socket).write(protect(ALERT, E.toString(1, NO_RENEGOTIATION)));
+      } else throw SENT + UNEXPECTED_MESSAGE;
+    }
+  } catch (error) {
+    shutdown(error);
+  }
+}
+
+/**
+ * Send application data in records of at most the agreed length. Returns false, as Espruino's sockets do: what is
+ * written waits in TCP's queue, and `drain` tells that it is empty. Nothing is sent where no session stands.
+ */
+function write(data: ByteSource): boolean {
+  const text = E.toString(data);
+  for (let i = 0; writeLimit && i < text.length; i += writeLimit) {
+    (transport as Socket).write(protect(APPLICATION_DATA, text.length > writeLimit ? text.substr(i, writeLimit) : text));
+  }
+  return false;
+}
+
+/** Send `data`, if any, then close_notify, and close. */
+function end(data?: ByteSource): void {
+  if (data) write(data);
+  shutdown(0);
+}
+
+/**
+ * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. Returns the
+ * socket that `callback` gets when the session stands; it has write and end and emits connect, data, drain, end,
+ * error (with a code of alert.ts) and close. A session that is open is closed first.
+ */
+export function connect(options: { host: string; port: number }, callback?: (socket: TlsSocket) => void): TlsSocket {
+  shutdown(0);
+  socket = { write: write, end: end };
+  if (callback) socket.on("connect", callback);
+  const opened = socket;
+  try {
+    // fresh noise for every session, tested before a byte of it is used
+    section(import("../crypto/ctr_drbg_seed"))();
+    timer = setTimeout(shutdown, HANDSHAKE_TIMEOUT_MS, TIMEOUT);
+    transport = tcpConnect(options.host, options.port, start, receive, lost);
+  } catch (error) {
+    shutdown(error);
+  }
+  return opened;
+}
+
+/** TCP is open: begin the handshake. */
+function start(): void {
+  try {
+    shake = section(import("./handshake"))(transport as Socket);
+  } catch (error) {
+    shutdown(error);
+  }
+}
+
+/** TCP is closed: by the server without close_notify, or it never opened. */
+function lost(): void {
+  shutdown(shake || writeLimit ? TRUNCATED : NO_SERVER);
+}
