@@ -1,0 +1,42 @@
+// ESP32 with Espruino's ESP-IDF 3 build: native AES, SHA-1 and SHA-256, 4 MB of flash (partitions of that build).
+// The interpreter needs 4 MB modules; RAM decides how many of the 16,383 variables there are.
+import type { Board } from "./board";
+
+export const board: Board = {
+  name: "esp32",
+  espruino: "ESP32",
+  chip: "ESP32",
+  aes128: "native_aes",
+  digest: "native_digest",
+  randomSource: "esp32_noise",
+  tcpSocket: "tcp_socket",
+  network: "esp_wifi",
+  flash: "storage",
+  clock: "runtime_clock",
+  system: "esp32_system",
+  serial: "console_port",
+  entropyPerBit: 0.3,
+  consolePort: "Serial1",
+  consoleBaud: 115200,
+  spiMosi: "",
+  spiMiso: "",
+  spiSck: "",
+  spiCs: "",
+  spiBaud: 0,
+  variables: 16383,
+  variableBytes: 14,
+  socketChunk: 536,
+  pageLength: 4096,
+  writeLength: 4,
+  flashLength: 0x400000,
+  flashMap: [
+    { name: "bootloader", start: 0x1000, length: 0x1000 },
+    { name: "partitions", start: 0x8000, length: 0x1000 },
+    { name: "nvs", start: 0x9000, length: 0x3000 },
+    { name: "otadata", start: 0xc000, length: 0x2000 },
+    { name: "factory", start: 0x10000, length: 0x180000 },
+    { name: "ota_0", start: 0x190000, length: 0x180000 },
+    { name: "pages", start: 0x310000, length: 0x10000 },
+    { name: "storage", start: 0x320000, length: 0xe0000 },
+  ],
+};

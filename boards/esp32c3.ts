@@ -1,0 +1,41 @@
+// ESP32-C3: native AES, which uses the chip's accelerator under a lock of its own, SHA-1 and SHA-256. The console is
+// the chip's own USB port.
+import type { Board } from "./board";
+
+export const board: Board = {
+  name: "esp32c3",
+  espruino: "ESP32C3_IDF4",
+  chip: "ESP32-C3",
+  aes128: "native_aes",
+  digest: "native_digest",
+  randomSource: "esp32c3_noise",
+  tcpSocket: "tcp_socket",
+  network: "esp_wifi",
+  flash: "storage",
+  clock: "runtime_clock",
+  system: "esp32c3_system",
+  serial: "console_port",
+  entropyPerBit: 0.3,
+  consolePort: "USB",
+  consoleBaud: 0,
+  spiMosi: "",
+  spiMiso: "",
+  spiSck: "",
+  spiCs: "",
+  spiBaud: 0,
+  variables: 4095,
+  variableBytes: 13,
+  socketChunk: 536,
+  pageLength: 4096,
+  writeLength: 4,
+  flashLength: 0x400000,
+  flashMap: [
+    { name: "bootloader", start: 0x0, length: 0x8000 },
+    { name: "partitions", start: 0x8000, length: 0x1000 },
+    { name: "nvs", start: 0x9000, length: 0x6000 },
+    { name: "phy_init", start: 0xf000, length: 0x1000 },
+    { name: "factory", start: 0x10000, length: 0x1f4000 },
+    { name: "pages", start: 0x310000, length: 0x10000 },
+    { name: "storage", start: 0x320000, length: 0xe0000 },
+  ],
+};

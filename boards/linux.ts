@@ -1,0 +1,35 @@
+// Espruino for Linux: native crypto, the system's noise and network, Storage in a file of the working folder. A 32-bit
+// build with a fixed number of variables has the boards' memory layout (12-byte variables up to 2,047).
+import type { Board } from "./board";
+
+export const board: Board = {
+  name: "linux",
+  espruino: "LINUX",
+  chip: "any",
+  aes128: "native_aes",
+  digest: "native_digest",
+  randomSource: "system_random",
+  tcpSocket: "tcp_socket",
+  network: "no_network",
+  flash: "storage",
+  clock: "runtime_clock",
+  system: "linux_system",
+  serial: "console_port",
+  entropyPerBit: 1,
+  consolePort: "USB",
+  consoleBaud: 0,
+  spiMosi: "",
+  spiMiso: "",
+  spiSck: "",
+  spiCs: "",
+  spiBaud: 0,
+  variables: 0,
+  variableBytes: 27,
+  socketChunk: 536,
+  pageLength: 1024,
+  writeLength: 1,
+  flashLength: 0x40000,
+  flashMap: [
+    { name: "storage", start: 0x0, length: 0x40000 },
+  ],
+};

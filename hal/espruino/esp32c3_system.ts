@@ -1,0 +1,17 @@
+// Resets of the ESP32-C3: RTC_CNTL_RESET_STATE_REG at 0x60008038, bits 5..0 (ESP32-C3 Technical Reference Manual, chapter
+// "Reset and Clock"): 1 power-on, 3 and 12 software, 5 deep sleep, 7, 8, 9, 13 and 16 watchdogs, 15 brown-out.
+
+/** Tell the reset cause (System in hal.ts). */
+export function resetCause(): number {
+  return peek32(0x60008038) & 63;
+}
+
+/** Reset the chip when the runtime hangs (System in hal.ts); whole seconds on this chip. */
+export function watchdog(seconds: number): void {
+  E.enableWatchdog(seconds);
+}
+
+/** Start the chip anew (System in hal.ts). */
+export function restart(): void {
+  E.reboot();
+}

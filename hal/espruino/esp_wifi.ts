@@ -1,0 +1,19 @@
+// The network of the ESP boards: Espruino's `Wifi` library as a station. One call of connect makes three tries of its
+// own; ROUNDS of them make NO_NETWORK. Leaves out the access point, scans, static addresses.
+import { type NetworkSettings, NO_NETWORK } from "../hal";
+
+/** Calls of connect before the network counts as absent. */
+const ROUNDS = 3;
+
+/** Join the access point of the settings (Network in hal.ts). */
+export function networkUp(settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void {
+  let rounds = ROUNDS;
+  const join = (): void => {
+    require("Wifi").connect(settings.ssid, { password: settings.pass }, (error: string | null) => {
+      if (!error) onUp();
+      else if (--rounds) join();
+      else onDown(NO_NETWORK);
+    });
+  };
+  setTimeout(join, 0);
+}

@@ -1,0 +1,15 @@
+// Resets of Espruino for Linux: a process has no reset cause and no watchdog; restart() resets the interpreter, which
+// starts again from Storage.
+
+/** Tell the reset cause (System in hal.ts): always 0 here. */
+export function resetCause(): number {
+  return 0;
+}
+
+/** Reset the chip when the runtime hangs (System in hal.ts): nothing here. */
+export function watchdog(_seconds: number): void {}
+
+/** Start anew (System in hal.ts). */
+export function restart(): void {
+  load();
+}

@@ -1,0 +1,120 @@
+// The hardware abstraction: what the firmware may ask of a board. Types, and the few numbers that both sides of the
+// border speak; no code. A driver is one file in hal/espruino that exports exactly the members of its interface;
+// the board's data names the file, the build resolves `hal:aes128` and the others to it, hal.test.ts holds every
+// driver to the contract. Leaves out what no module asks for yet.
+import type { Bytes } from "../firmware/bytes";
+
+/** Bytes as natives take them: a binary string, an ArrayBuffer, or a view of single bytes (never of words). */
+export type ByteSource = Bytes | ArrayBuffer | Uint8Array;
+
+/** Modes of `aes`. */
+export const ECB_ENCRYPT = 0;
+export const CBC_ENCRYPT = 1;
+export const CBC_DECRYPT = 2;
+
+/** What drivers throw, by the numbers of firmware/tls/alert.ts; hal.test.ts compares the two. */
+export const NOISE_DEAD = 3;
+export const NO_NETWORK = 5;
+export const AES_FAILED = 9;
+
+/** `hal:aes128`: AES with a 128-bit key (FIPS 197) over whole data, without padding (SP 800-38A). */
+export interface Aes128 {
+  /** Whether CBC_DECRYPT works; where it is false the suites in CBC mode fold away. */
+  AES_CAN_DECRYPT: boolean;
+  /** Whether a call costs what its arguments cost, however many blocks they hold. */
+  AES_BULK: boolean;
+  /**
+   * Encrypt or decrypt `data`, a multiple of 16 bytes, with a `key` of 16; `iv`, 16 bytes, for the CBC modes.
+   * Returns a fresh buffer of the data's length. Throws AES_FAILED: bad length, a mode the chip has not, no result.
+   */
+  aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer;
+}
+
+/** `hal:digest`: SHA-1 (length 20) and SHA-256 (length 32), FIPS 180-4, with states that are values. */
+export interface Digest {
+  /** Whether a state is a chaining value of a fixed size. False: it is all of the message. */
+  RUNNING: boolean;
+  /** Add `data` to a state; the first state is "". The old state stays good. */
+  update(length: number, state: Bytes, data: Bytes): Bytes;
+  /** Compute the digest of all that `state` has seen, `length` bytes. The state stays good. */
+  finish(length: number, state: Bytes): ArrayBuffer;
+}
+
+/** `hal:random_source`: the board's true noise, raw; health_tests.ts judges it. */
+export interface RandomSource {
+  /** Read 32 bits of raw noise as an int32. Throws NOISE_DEAD where none comes in a bounded wait. */
+  noise(): number;
+}
+
+/** What a TCP socket of Espruino's `net` can do. `write` always returns false, the queue has no limit. */
+export interface Socket {
+  write(data: Bytes): boolean;
+  end(data?: Bytes): void;
+  on(event: string, listener: (...args: never[]) => void): void;
+}
+
+/** `hal:tcp_socket`. */
+export interface TcpSocket {
+  /**
+   * Open a TCP connection. `onOpen` comes once, then `onData` with 1..536 bytes at a time, `onClose` once in any case,
+   * never before this call returns. Returns the socket, or undefined where the runtime could not make one: then only
+   * `onClose(true)` comes.
+   */
+  tcpConnect(
+    host: string,
+    port: number,
+    onOpen: () => void,
+    onData: (bytes: Bytes) => void,
+    onClose: (hadError: boolean) => void,
+  ): Socket | undefined;
+}
+
+/** The file `conf` in Storage, as far as the network needs it. */
+export interface NetworkSettings {
+  ssid?: string;
+  pass?: string;
+}
+
+/** `hal:network`. */
+export interface Network {
+  /**
+   * Bring the network up: `onUp` when it carries, `onDown(NO_NETWORK)` when it does not after a bounded number of
+   * tries. One of the two comes, never before this call returns.
+   */
+  networkUp(settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void;
+}
+
+/** `hal:flash`: files in Storage. Names of at most 28 characters; a longer one is cut without a word. */
+export interface Flash {
+  /** Read a file, or `length` bytes of it from `offset`; undefined where there is none. Stays in flash. */
+  read(name: string, offset?: number, length?: number): Bytes | undefined;
+  /**
+   * Write a file, or into erased bytes of one at `offset`; `size` preallocates. Throws where it does not fit, where
+   * bytes are written already, where it would be empty.
+   */
+  write(name: string, data: ByteSource, offset?: number, size?: number): boolean;
+  erase(name: string): void;
+}
+
+/** `hal:clock`: setTimeout and clearTimeout are the runtime's own. */
+export interface Clock {
+  /** Tell the time since boot or an earlier moment, milliseconds, never going back. */
+  now(): number;
+}
+
+/** `hal:system`. */
+export interface System {
+  /** Tell why the chip started: its reset register as it stands, 0 where there is none. */
+  resetCause(): number;
+  /** Reset the chip when the runtime is not idle for `seconds`; 0.5 and more. */
+  watchdog(seconds: number): void;
+  /** Start the chip anew. Does not return on a chip. */
+  restart(): void;
+}
+
+/** `hal:serial`: the console's port, taken from the interpreter's prompt. */
+export interface Serial {
+  /** Take the port: from here on every byte received, Ctrl-C too, comes to `onData`. */
+  serialOpen(onData: (bytes: Bytes) => void): void;
+  serialWrite(text: string): void;
+}
