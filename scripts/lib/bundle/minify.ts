@@ -1,0 +1,58 @@
+// terser, held to what Espruino's parser takes and to names that its globals do not bear. What each switch is for
+// stands beside it; those that are off make what the interpreter refuses.
+import { type MinifyOptions, minify as terser } from "terser";
+
+/** The pins of the boards, globals that nothing in our code refers to: `A0`, `D13`. */
+const PIN_NAMES = [..."ABCDEFGHP"].flatMap((port) => [...Array(10).keys()].map((pin) => `${port}${pin}`));
+
+/** Never given to a name of ours: a keyword of for loops, the interpreter's global object and its pins. */
+export const RESERVED_NAMES = ["of", "E", ...PIN_NAMES];
+
+/** What the minifier renamed: short name -> source name. */
+export interface Names {
+  /** Top-level functions, constants and variables, globals of the interpreter when the bundle runs. */
+  variables: Record<string, string>;
+  /** Properties that begin with an underscore. */
+  properties: Record<string, string>;
+}
+
+export interface Minified {
+  code: string;
+  map: string;
+  names: Names;
+}
+
+const OPTIONS: MinifyOptions = {
+  ecma: 2015,
+  module: true,
+  toplevel: true,
+  compress: {
+    ecma: 2015,
+    module: true,
+    toplevel: true,
+    passes: 3,
+    pure_getters: true,
+    // "default:" would move before a case
+    switches: false,
+    // a[b, c] and commas in places that the parser does not expect
+    sequences: false,
+    // a function body put in place of a call may hold what an expression may not
+    inline: 1,
+    // `in` inside a for head
+    join_vars: false,
+  },
+  mangle: { toplevel: true, module: true, reserved: RESERVED_NAMES, properties: { regex: /^_(?!_)/ } },
+  format: { ascii_only: true, semicolons: true, max_line_len: 250, comments: false, ecma: 2015 },
+};
+
+/** Minify one flat program; `map` of the result leads back to `code`. */
+export async function minify(code: string): Promise<Minified> {
+  const nameCache: { vars?: { props?: Record<string, string> }; props?: { props?: Record<string, string> } } = {};
+  const output = await terser({ "bundle.js": code }, { ...OPTIONS, nameCache, sourceMap: { asObject: false } });
+  const names = { variables: reverse(nameCache.vars?.props), properties: reverse(nameCache.props?.props) };
+  return { code: output.code as string, map: output.map as string, names };
+}
+
+function reverse(cache: Record<string, string> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(cache).map(([source, short]) => [short, source.replace(/^\$/, "")]));
+}

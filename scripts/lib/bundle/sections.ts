@@ -1,0 +1,363 @@
+// Sections: code that is evaluated from flash when it is needed and dropped after. In the source a section is
+// `section(import("./handshake"))`, the default export of that module. The build flattens it into the bundle,
+// then moves every top-level declaration that only the section reaches out of the running part of the file into a
+// comment at its end, from where `eval(require("Storage").read(file, offset, length))` fetches it.
+//
+//   mark   (transform)    import(...) becomes a static import and a marker: rollup flattens, terser sees one program
+//   cut    (renderChunk)  declarations move into one function expression per section, still inside the program
+//   place  (renderChunk, after minifying)  their text goes to the tail, markers become eval of offset and length
+//
+// Stays in the main part: what the main part or a second section reaches, `let` that is assigned (its value outlives
+// the section) and objects that are written to. Leaves out: a section whose module is also imported in the plain
+// way by the main part is no section, it is used from there.
+import MagicString from "magic-string";
+import {
+  analyse,
+  type Binding,
+  isFunction,
+  type Node,
+  parse,
+  patternNames,
+  type Reference,
+  type Rewritten,
+  rewritten,
+  walk,
+} from "./syntax";
+
+/** The call that stands for a section in the program: in the source's place the root, later its number. */
+const MARK = "__section__";
+/** The call at the end of the program that carries a section's code through the minifier. */
+const TEXT = "__section_text__";
+
+/** Names that the minifier must leave alone. */
+export const SECTION_NAMES = [MARK, TEXT];
+
+export interface Section {
+  /** The source name of its root. */
+  name: string;
+  /** Byte offset in the bundle. */
+  offset: number;
+  /** Bytes. */
+  length: number;
+}
+
+/** Replace `section(import("X"))` in one module by a static import of X and a marker. No section: undefined. */
+export function markSections(code: string): Rewritten | undefined {
+  if (!/\bimport\s*\(/.test(code)) return undefined;
+  const text = new MagicString(code);
+  const program = parse(code);
+  const imported = new Map<string, string>();
+  walk(program, (node, above) => {
+    if (node.type !== "ImportExpression") return;
+    const call = above[above.length - 1];
+    const isSection =
+      call?.type === "CallExpression" &&
+      call.callee.type === "Identifier" &&
+      call.callee.name === "section" &&
+      call.arguments.length === 1;
+    if (!isSection) throw new Error(`import() may only stand in section(import("...")): ${where(node)}`);
+    if (node.source.type !== "Literal") throw new Error(`section(import(...)) takes a plain string: ${where(node)}`);
+    const source = String(node.source.value);
+    let name = imported.get(source);
+    if (!name) {
+      const stem = source.replace(/^.*[/:]/, "").replace(/\W/g, "_");
+      name = `${stem}_section`;
+      while (code.includes(name)) name += "_";
+      imported.set(source, name);
+      text.append(`\nimport ${name} from ${JSON.stringify(source)};`);
+    }
+    text.overwrite(call.start, call.end, `${MARK}(${name})`);
+  });
+  return rewritten(text);
+}
+
+/** One top-level declaration, the unit that moves. */
+interface Unit {
+  start: number;
+  end: number;
+  node: Node;
+  /** What it declares. */
+  names: string[];
+  /** Names of the program that it refers to, outside markers. */
+  uses: Set<string>;
+  /** Roots of the sections that it marks. */
+  marks: Set<string>;
+  /** Runs at boot or must outlive a section. */
+  pinned: boolean;
+}
+
+/**
+ * Move what only a section reaches into `__section_text__(number, function ...)` at the end of `code`, a flat
+ * program; each marker becomes `__section__(number, names that the text refers to)`, so that the minifier cannot
+ * give one of these names to a local of the function that will call eval.
+ */
+export function cutSections(code: string): Rewritten {
+  const text = new MagicString(code);
+  const program = parse(code);
+  const { top, references } = analyse(program);
+  const units = listUnits(program, text);
+  const unitOf = new Map<string, Unit>();
+  for (const unit of units) for (const name of unit.names) unitOf.set(name, unit);
+
+  const markers: { root: string; call: Node }[] = [];
+  const markedIdentifiers = new Set<Node>();
+  walk(program, (node) => {
+    if (node.type !== "CallExpression" || node.callee.name !== MARK) return;
+    markers.push({ root: node.arguments[0].name, call: node });
+    markedIdentifiers.add(node.arguments[0]);
+  });
+  if (markers.length === 0) return rewritten(text);
+
+  const unitAt = (position: number): Unit | undefined =>
+    units.find((unit) => unit.start <= position && position < unit.end);
+  for (const reference of references) {
+    const unit = unitAt(reference.identifier.start);
+    if (!unit || reference.binding?.scope !== top) continue;
+    if (markedIdentifiers.has(reference.identifier)) unit.marks.add(reference.identifier.name);
+    else unit.uses.add(reference.identifier.name);
+  }
+  for (const binding of top.bindings.values()) if (isMutable(binding)) pin(unitOf.get(binding.name));
+
+  const reach = (roots: Iterable<Unit>): Set<Unit> => {
+    const seen = new Set<Unit>();
+    const visit = (unit: Unit): void => {
+      if (seen.has(unit)) return;
+      seen.add(unit);
+      for (const name of unit.uses) visit(unitOf.get(name) as Unit);
+    };
+    for (const root of roots) visit(root);
+    return seen;
+  };
+  const roots = [...new Set(markers.map((marker) => marker.root))];
+  const ofSection = new Map(roots.map((root) => [root, reach([unitOf.get(root) as Unit])]));
+  let main = reach(units.filter((unit) => unit.pinned));
+  for (let before = -1; before !== main.size; ) {
+    before = main.size;
+    const shared = units.filter((unit) => {
+      const owners = roots.filter((root) => ofSection.get(root)?.has(unit));
+      return owners.length > 1;
+    });
+    main = new Set([...main, ...reach(shared)]);
+  }
+
+  const numbers = new Map<string, number>();
+  const freeNames = new Map<string, string[]>();
+  for (const root of roots) {
+    const rootUnit = unitOf.get(root) as Unit;
+    if (main.has(rootUnit)) continue;
+    const number = numbers.size;
+    numbers.set(root, number);
+    const moved = units.filter((unit) => ofSection.get(root)?.has(unit) && !main.has(unit));
+    freeNames.set(root, namesFromOutside(moved, references, markedIdentifiers));
+    moveSection(text, code, number, root, rootUnit, moved, references);
+  }
+  for (const { root, call } of markers) {
+    const number = numbers.get(root);
+    // a root that the main part uses as well is simply there
+    const names = freeNames.get(root) ?? [];
+    text.overwrite(call.start, call.end, number === undefined ? root : `${MARK}(${[number, ...names].join(",")})`);
+  }
+  return rewritten(text);
+}
+
+/** Split the program into units; `const a = 1, b = 2` is cut into two statements in `text`. */
+function listUnits(program: Node, text: MagicString): Unit[] {
+  const units: Unit[] = [];
+  const add = (node: Node, start: number, end: number, names: string[], pinned: boolean): void => {
+    units.push({ node, start, end, names, pinned, uses: new Set(), marks: new Set() });
+  };
+  for (const statement of program.body as Node[]) {
+    if (statement.type === "FunctionDeclaration" || statement.type === "ClassDeclaration") {
+      add(statement, statement.start, statement.end, [statement.id.name], false);
+    } else if (statement.type === "VariableDeclaration") {
+      const declarators: Node[] = statement.declarations;
+      declarators.forEach((declarator, index) => {
+        const isFirst = index === 0;
+        const isLast = index === declarators.length - 1;
+        if (!isFirst) text.overwrite(declarators[index - 1].end, declarator.start, `;\n${statement.kind} `);
+        const start = isFirst ? statement.start : declarators[index - 1].end;
+        const names = patternNames(declarator.id).map((name) => name.name);
+        add(declarator, start, isLast ? statement.end : declarator.end, names, false);
+      });
+    } else add(statement, statement.start, statement.end, [], true);
+  }
+  return units;
+}
+
+function pin(unit: Unit | undefined): void {
+  if (unit) unit.pinned = true;
+}
+
+const CHANGING_METHODS = /^(push|pop|shift|unshift|splice|sort|reverse|fill|set|copyWithin|on|emit|setUint\w+|setInt\w+)$/;
+
+/** Whether a top-level name holds state: assigned again, or an object that is written to through its name. */
+function isMutable(binding: Binding): boolean {
+  if (binding.references.some((reference) => reference.writes)) return true;
+  return binding.references.some(({ identifier, scope }) => {
+    let changed = false;
+    walk(scope.node, (node, above) => {
+      if (node !== identifier) return;
+      let index = above.length - 1;
+      let inner: Node = node;
+      let method = "";
+      while (index >= 0 && above[index].type === "MemberExpression" && above[index].object === inner) {
+        inner = above[index--];
+        method = inner.computed ? "" : inner.property.name;
+      }
+      if (inner === node || index < 0) return;
+      const parent = above[index];
+      if (parent.type === "AssignmentExpression" && parent.left === inner) changed = true;
+      if (parent.type === "UpdateExpression") changed = true;
+      if (parent.type === "UnaryExpression" && parent.operator === "delete") changed = true;
+      if (parent.type === "CallExpression" && parent.callee === inner && CHANGING_METHODS.test(method)) changed = true;
+    });
+    return changed;
+  });
+}
+
+function isInside(node: Node, units: Unit[]): boolean {
+  return units.some((unit) => unit.start <= node.start && node.end <= unit.end);
+}
+
+/** The names that the moved units refer to and do not declare themselves: of the main part and of the interpreter. */
+function namesFromOutside(moved: Unit[], references: Reference[], marked: Set<Node>): string[] {
+  const own = new Set(moved.flatMap((unit) => unit.names));
+  const names = new Set<string>();
+  for (const { identifier, binding } of references) {
+    if (marked.has(identifier) || identifier.name === MARK || !isInside(identifier, moved)) continue;
+    if (binding && (isInside(binding.scope.node, moved) || (!binding.scope.parent && own.has(binding.name)))) continue;
+    names.add(identifier.name);
+  }
+  return [...names];
+}
+
+/**
+ * Move the units to the end as one function expression. A function that is the root takes the other declarations
+ * into its own body: no wrapper, no second function on the heap, and they are gone when it returns.
+ */
+function moveSection(
+  text: MagicString,
+  code: string,
+  number: number,
+  root: string,
+  rootUnit: Unit,
+  moved: Unit[],
+  references: Reference[],
+): void {
+  const end = code.length;
+  const others = moved.filter((unit) => unit !== rootUnit);
+  const rootFunction = rootUnit.node.type === "VariableDeclarator" ? rootUnit.node.init : rootUnit.node;
+  const takesOthers = rootFunction && isFunction(rootFunction) && rootFunction.body.type === "BlockStatement";
+  if (takesOthers) {
+    renameLocals(text, rootFunction, others, references);
+    const split = rootFunction.body.start + 1;
+    text.remove(rootUnit.start, rootFunction.start);
+    text.remove(rootFunction.end, rootUnit.end);
+    text.appendRight(rootFunction.start, `\n${TEXT}(${number}, ${JSON.stringify(root)}, 0, `);
+    text.move(rootFunction.start, split, end);
+    for (const unit of others) moveStatement(text, unit, end);
+    text.appendLeft(rootFunction.end, ");");
+    text.move(split, rootFunction.end, end);
+  } else {
+    text.appendRight(moved[0].start, `\n${TEXT}(${number}, ${JSON.stringify(root)}, 1, function() {\n`);
+    for (const unit of moved) moveStatement(text, unit, end);
+    const last = moved[moved.length - 1];
+    text.appendLeft(last.end, `\nreturn ${root};\n});`);
+  }
+}
+
+function moveStatement(text: MagicString, unit: Unit, to: number): void {
+  text.appendRight(unit.start, "\n");
+  if (unit.node.type === "VariableDeclarator") text.appendLeft(unit.end, ";");
+  text.move(unit.start, unit.end, to);
+}
+
+/** Rename the locals of `root` that bear a name which the declarations coming into its body refer to or declare. */
+function renameLocals(text: MagicString, root: Node, incoming: Unit[], references: Reference[]): void {
+  const taken = new Set(incoming.flatMap((unit) => unit.names));
+  for (const { identifier } of references) if (isInside(identifier, incoming)) taken.add(identifier.name);
+  const all = new Set(references.map((reference) => reference.identifier.name));
+  const bindings = new Set(references.map((reference) => reference.binding));
+  for (const binding of bindings) {
+    if (!binding || binding.scope.node !== root || !taken.has(binding.name)) continue;
+    let name = `${binding.name}$1`;
+    while (all.has(name)) name += "$";
+    for (const identifier of [...binding.declarations, ...binding.references.map((r) => r.identifier)]) {
+      const isShorthand = /[{,]\s*$/.test(text.original.slice(0, identifier.start)) && isShorthandKey(root, identifier);
+      text.overwrite(identifier.start, identifier.end, isShorthand ? `${identifier.name}: ${name}` : name);
+    }
+  }
+}
+
+function isShorthandKey(root: Node, identifier: Node): boolean {
+  let found = false;
+  walk(root, (node) => {
+    if (node.type === "Property" && node.shorthand && node.value.start === identifier.start) found = true;
+  });
+  return found;
+}
+
+/**
+ * Put the sections' text into the comment at the tail of `code`, and offset and length into each place. `file` is
+ * the name in Storage under which the bundle will lie. Throws when a text would end the comment.
+ */
+export function placeSections(code: string, file: string): Rewritten & { sections: Section[] } {
+  const bodies: { node: Node; statement: Node; isFactory: boolean; name: string }[] = [];
+  const marks: { number: number; call: Node }[] = [];
+  walk(parse(code), (node, above) => {
+    if (node.type !== "CallExpression") return;
+    if (node.callee.name === MARK) marks.push({ number: node.arguments[0].value, call: node });
+    if (node.callee.name !== TEXT) return;
+    const [number, name, isFactory, body] = node.arguments;
+    const statement = above[above.length - 1];
+    bodies[number.value] = { node: body, statement, isFactory: isFactory.value === 1, name: name.value };
+  });
+  if (bodies.length === 0) return { ...rewritten(new MagicString(code)), sections: [] };
+
+  // What is left of the program is followed by the bodies in the order of their numbers, with a gap before each.
+  const mainEnd = code.slice(0, bodies[0].statement.start).trimEnd().length;
+  const closing = bodies.map(({ isFactory }) => (isFactory ? ")()" : ")"));
+  let sections: Section[] = bodies.map(({ name }) => ({ name, offset: 0, length: 0 }));
+  for (;;) {
+    const text = new MagicString(code);
+    const replaced = marks.map(({ number, call }) => {
+      const { offset, length } = sections[number];
+      const read = `eval(require("Storage").read(${JSON.stringify(file)},${offset},${length}))`;
+      text.overwrite(call.start, call.end, read);
+      return { call, growth: read.length - (call.end - call.start) };
+    });
+    const lengthOf = (start: number, end: number): number =>
+      replaced.reduce(
+        (sum, { call, growth }) => (start <= call.start && call.end <= end ? sum + growth : sum),
+        end - start,
+      );
+    let offset = lengthOf(0, mainEnd) + "\n/*".length;
+    const next = bodies.map(({ name, node }, number) => {
+      const section = { name, offset, length: lengthOf(node.start, node.end) + 1 + closing[number].length };
+      offset += section.length + "\n".length;
+      return section;
+    });
+    if (JSON.stringify(next) !== JSON.stringify(sections)) {
+      // the width of an offset moves what stands behind it: again, until nothing moves
+      sections = next;
+      continue;
+    }
+    bodies.forEach(({ node }, number) => {
+      const gapStart = number === 0 ? mainEnd : bodies[number - 1].node.end;
+      const before = number === 0 ? "\n/*(" : `${closing[number - 1]}\n(`;
+      text.overwrite(gapStart, node.start, before);
+    });
+    text.overwrite(bodies[bodies.length - 1].node.end, code.length, `${closing[closing.length - 1]}*/`);
+    const placed = { ...rewritten(text), sections };
+    for (const section of sections) {
+      const body = placed.code.substr(section.offset, section.length);
+      if (body.includes("*/")) throw new Error(`section ${section.name} holds an end of comment`);
+    }
+    return placed;
+  }
+}
+
+function where(node: Node): string {
+  return node.loc ? `line ${node.loc.start.line}` : `offset ${node.start}`;
+}
+
