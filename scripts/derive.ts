@@ -1,0 +1,56 @@
+// Make a throwaway master and one device's key for the simulated board (protocol.md 3): `npm run derive`.
+// Writes two files of the device as its Storage holds them - `key`, 16 raw bytes, mode 0600, and `conf`, its
+// settings - and the master beside them if none is given. Prints identity and check value, never a key.
+// Leaves out: the bench with its ledger; the root and its custody.
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runCommand, UsageError } from "./lib/exit";
+import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, readSecret, SCHEME_NAMES, SCHEMES, strongKey, writeSecret } from "./lib/keys";
+import { endpoint, flag, oneOf, option, parseCommand } from "./lib/options";
+
+const COMMAND = {
+  usage: "npm run derive --",
+  about: [
+    "Make a throwaway master and the key of one device, as files of mode 0600 for the simulated board",
+    "and the gateway. Nothing that is there already is written over. Schemes:",
+    ...SCHEME_NAMES.map((name) => `  ${name.padEnd(10)}  ${SCHEMES[name].about}`),
+  ].join("\n"),
+  options: {
+    identity: option("ID", "v<key version>.<product>.<serial>; default v1.demo.SN0000001", parseIdentity),
+    master: option("FILE", "the psk master, 16 bytes or 32 hex digits; default: a new one in FOLDER/master"),
+    scheme: option("NAME", `how the key is derived: ${SCHEME_NAMES.join(", ")}; default kdf`, oneOf(SCHEME_NAMES)),
+    out: option("FOLDER", "where key and conf go; default dist/device"),
+    server: option("HOST:PORT", "the server written into conf; default 127.0.0.1:8883", endpoint),
+    json: flag("for machines: one JSON object"),
+  },
+};
+
+await runCommand("derive", (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const { options } = parsed;
+  const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
+  const folder = options.out ?? "dist/device";
+  const files = { key: join(folder, "key"), conf: join(folder, "conf"), master: options.master ?? join(folder, "master") };
+  for (const path of [files.key, files.conf]) {
+    if (existsSync(path)) throw new UsageError(`${path} is there already, and keys are not written over: choose another --out.`);
+  }
+  makeFolder(folder);
+  if (!options.master && !existsSync(files.master)) writeSecret(files.master, strongKey(randomKey(), "the master"));
+  const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme);
+  writeSecret(files.key, key);
+  const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
+  writeFileSync(files.conf, JSON.stringify({ id: identity.text, host, port }), { mode: 0o600, flag: "wx" });
+
+  const result = { identity: identity.text, checkValue: keyCheckValue(key), scheme: options.scheme ?? "kdf", ...files };
+  if (options.json) console.log(JSON.stringify(result));
+  else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(10)}  ${value}`);
+});
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new UsageError(`cannot make the folder ${folder}: ${(error as Error).message}.`);
+  }
+}
