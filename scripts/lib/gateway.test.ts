@@ -101,7 +101,6 @@ describe("the gateway", () => {
       "NUL first": Buffer.from(`\0${DEVICE}`),
       colon: Buffer.from("v7.meter:SN1"),
       "UTF-8": Buffer.from("v7.mètre.SN1"),
-      "no UTF-8": Buffer.from([0x76, 0x37, 0xff, 0xfe, 0x80]),
       empty: Buffer.alloc(0),
       "64 bytes": Buffer.from(`v7.m.${"S".repeat(59)}`),
       "65 bytes": Buffer.from(`v7.m.${"S".repeat(60)}`),
@@ -112,6 +111,8 @@ describe("the gateway", () => {
       assert.equal((await rawKnock(gateway, identity)).toString("hex"), "15030300020214", name);
       assert.equal(gateway.counters.derivations - derivations, 2, name);
     }
+    // What is not UTF-8 Node refuses by itself, before we are asked: no device's identity is among that.
+    assert.equal((await rawKnock(gateway, Buffer.from([0x76, 0x37, 0xff, 0xfe, 0x80]))).toString("hex"), "15030300020273");
   });
 
   test("R12 the longest identity, 64 bytes, is let in", async () => {
@@ -204,10 +205,12 @@ describe("the gateway", () => {
     });
 
     test("what MQTT forbids ends the connection and nothing else", async () => {
-      for (const bytes of ["ffffffffffff", "3000", "00", "82020000"]) {
+      // Reserved types, a PUBLISH without a topic, a SUBSCRIBE without a filter, a length that never ends.
+      for (const bytes of ["f000", "0000", "3000", "82020001", "30ffffffffff"]) {
         const client = await mqttClient(gateway, DEVICE);
         client.socket.write(Buffer.from(bytes, "hex"));
-        await client.ended;
+        const outcome = await Promise.race([client.ended.then(() => "ended"), sleep(2000, "lives on")]);
+        assert.equal(outcome, "ended", bytes);
       }
       assert.equal(await knock(gateway, DEVICE, keyOf(DEVICE)), "in");
     });
@@ -267,7 +270,7 @@ describe("half-open floods", () => {
     assert.ok(gateway.counters.halfOpen <= limits.halfOpenPerAddress, `${gateway.counters.halfOpen} half open`);
     assert.equal(await knock(gateway, "v1.meter.SN1", deriveDeviceKey(master, parseIdentity("v1.meter.SN1"))), "in");
     await Promise.all(flood.map(({ closed }) => closed));
-    assert.equal(gateway.counters.halfOpen, 0);
+    await allGone(gateway);
   });
 
   test("trickling bytes prolongs nothing: stalled at any byte of the ClientHello, gone at the deadline", async () => {
@@ -286,7 +289,7 @@ describe("half-open floods", () => {
       await closed;
     });
     await Promise.all(stalled);
-    assert.equal(gateway.counters.halfOpen, 0);
+    await allGone(gateway);
   });
 
   test("secured but silent: gone without a CONNECT", async () => {
@@ -364,6 +367,12 @@ function secure(gateway: Gateway, identity: string): Promise<TLSSocket> {
     socket.once("secureConnect", () => resolve(socket));
     socket.once("error", reject);
   });
+}
+
+/** Wait until no handshake is under way: the gateway's end of a connection closes a moment after the client's. */
+async function allGone({ counters }: Gateway): Promise<void> {
+  for (let turn = 0; turn < 100 && counters.halfOpen > 0; turn++) await sleep(10);
+  assert.equal(counters.halfOpen, 0);
 }
 
 function open({ port }: Gateway): Promise<{ socket: Socket; closed: Promise<void> }> {

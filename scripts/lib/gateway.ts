@@ -94,7 +94,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     maxVersion: "TLSv1.2",
     ciphers: CIPHERS,
     honorCipherOrder: false,
-    handshakeTimeout: limits.handshakeTimeoutMs,
+    handshakeTimeout: limits.handshakeTimeoutMs + 1000, // idle time; the deadline of HalfOpen comes first
     // No tickets: a resumed session would outlive a revocation, and a device keeps no room for one.
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     pskCallback(socket: TLSSocket, text: string) {
@@ -104,7 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
   });
 
-  const halfOpen = new HalfOpen(limits, counters);
+  const halfOpen = new HalfOpen(limits, counters, (address, reason) => emit({ kind: "refused", address, reason }));
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     counters.accepted++;
@@ -132,15 +132,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   tls.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
     counters.refused++;
-    emit({ kind: "refused", address: addressOf(socket), reason: error.code ?? error.message });
+    // Without an address it is one that HalfOpen dropped, or that left by itself.
+    if (socket.remoteAddress) emit({ kind: "refused", address: addressOf(socket), reason: error.code ?? error.message });
     socket.destroy();
   });
 
   const host = options.host ?? "127.0.0.1";
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(new UsageError(`the gateway cannot listen on ${host}:${options.port ?? 0}: ${listenFault(error)}.`)),
-    );
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      broker.close();
+      reject(new UsageError(`the gateway cannot listen on ${host}:${options.port ?? 0}: ${listenFault(error)}.`));
+    });
     server.listen(options.port ?? 0, host, resolve);
   });
 
@@ -202,12 +204,13 @@ class HalfOpen {
   constructor(
     private readonly limits: Limits,
     private readonly counters: { halfOpen: number },
+    private readonly onDrop: (address: string, reason: string) => void,
   ) {}
 
   add(socket: Socket): void {
     const address = socket.remoteAddress ?? "";
     const peer = addressOf(socket);
-    const timer = setTimeout(() => socket.destroy(), this.limits.handshakeTimeoutMs);
+    const timer = setTimeout(() => this.drop(peer, "the handshake was not finished in time"), this.limits.handshakeTimeoutMs);
     this.byPeer.set(peer, { socket, address, timer });
     this.perAddress.set(address, (this.perAddress.get(address) ?? 0) + 1);
     this.counters.halfOpen = this.byPeer.size;
@@ -222,11 +225,15 @@ class HalfOpen {
 
   private dropOldest(address?: string): void {
     for (const [peer, entry] of this.byPeer) {
-      if (address !== undefined && entry.address !== address) continue;
-      this.remove(peer);
-      entry.socket.destroy();
-      return;
+      if (address === undefined || entry.address === address) return this.drop(peer, "too many handshakes under way");
     }
+  }
+
+  private drop(peer: string, reason: string): void {
+    const entry = this.byPeer.get(peer);
+    this.remove(peer);
+    this.onDrop(peer, reason);
+    entry?.socket.destroy();
   }
 
   private remove(peer: string): void {
