@@ -19,6 +19,8 @@ const DEVICE = "v7.meter.SN1";
 const REVOKED = "v7.meter.SN666";
 const keyOf = (identity: string) => deriveDeviceKey(master, parseIdentity(identity));
 
+const mosquitto = spawnSync("mosquitto_pub", ["--help"]).error === undefined;
+
 describe("the gateway", () => {
   let gateway: Gateway;
   let events: GatewayEvent[] = [];
@@ -225,7 +227,6 @@ describe("the gateway", () => {
     });
   });
 
-  const mosquitto = spawnSync("mosquitto_pub", ["--help"]).error === undefined;
   test("mosquitto_pub speaks to it", { skip: !mosquitto && "mosquitto-clients absent" }, async () => {
     const heard = new Promise<string>((resolve) => {
       gateway.broker.subscribe("meter/SN30/up/t", ({ payload }, done) => (resolve(payload.toString()), done()), () => {});
@@ -310,6 +311,23 @@ describe("half-open floods", () => {
   });
 });
 
+test("an operator on this machine sees all devices and commands them, in plain MQTT", { skip: !mosquitto && "mosquitto-clients absent" }, async () => {
+  const operatorPort = await freePort();
+  const gateway = await startGateway({ master, operatorPort });
+  const identity = "v1.meter.SN40";
+  const device = await mqttClient(gateway, identity);
+  device.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "meter/SN40/down/#", qos: 0 }] });
+  await device.next();
+  const local = ["-h", "127.0.0.1", "-p", `${operatorPort}`];
+  const listening = run("mosquitto_sub", [...local, "-t", "meter/+/up/#", "-C", "1", "-W", "5"]);
+  await run("mosquitto_pub", [...local, "-t", "meter/SN40/down/led", "-m", "on"]);
+  const command = await device.next();
+  assert.equal(command.cmd === "publish" && command.payload.toString(), "on");
+  device.send({ cmd: "publish", topic: "meter/SN40/up/led", payload: "on", qos: 0, dup: false, retain: false });
+  assert.equal((await listening).output, "on\n");
+  await gateway.close();
+});
+
 test("a port that is taken is a sentence", async () => {
   const gateway = await startGateway({ master });
   await assert.rejects(startGateway({ master, port: gateway.port }), (error: Error) => {
@@ -367,6 +385,13 @@ function secure(gateway: Gateway, identity: string): Promise<TLSSocket> {
     socket.once("secureConnect", () => resolve(socket));
     socket.once("error", reject);
   });
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const gateway = await startGateway({ master });
+  await gateway.close();
+  return gateway.port;
 }
 
 /** Wait until no handshake is under way: the gateway's end of a connection closes a moment after the client's. */

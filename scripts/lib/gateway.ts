@@ -4,7 +4,7 @@
 // A device may use its own topics only (protocol.md 4). Floods of half-open connections meet a deadline and a limit.
 // Leaves out: TLS 1.3 (a key is never used under both versions, RFC 9257), clustering, a store for retained messages.
 import { constants } from "node:crypto";
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { Aedes, type Client } from "aedes";
 import { UsageError } from "./exit";
@@ -22,6 +22,8 @@ export interface GatewayOptions {
   /** Default 127.0.0.1, and any free port. */
   host?: string;
   port?: number;
+  /** A port of 127.0.0.1 where plain MQTT is taken from this machine's own programs, which may do all; default none. */
+  operatorPort?: number;
   limits?: Partial<Limits>;
   onEvent?(event: GatewayEvent): void;
 }
@@ -86,7 +88,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const emit = options.onEvent ?? (() => {});
   const identities = new WeakMap<object, Identity>();
   const counters = { accepted: 0, halfOpen: 0, secured: 0, refused: 0, derivations: 0 };
-  const broker = await createBroker(identities, limits, emit);
+  const operators = new WeakSet<object>();
+  const broker = await createBroker(identities, operators, limits, emit);
   const keyOf = keySource(options, revoked, counters);
 
   const tls = createTlsServer({
@@ -137,14 +140,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     socket.destroy();
   });
 
-  const host = options.host ?? "127.0.0.1";
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      broker.close();
-      reject(new UsageError(`the gateway cannot listen on ${host}:${options.port ?? 0}: ${listenFault(error)}.`));
-    });
-    server.listen(options.port ?? 0, host, resolve);
+  const operatorServer = createServer((socket) => {
+    operators.add(socket);
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    broker.handle(socket);
   });
+
+  const host = options.host ?? "127.0.0.1";
+  try {
+    await listen(server, host, options.port ?? 0);
+    if (options.operatorPort !== undefined) await listen(operatorServer, "127.0.0.1", options.operatorPort);
+  } catch (error) {
+    server.close();
+    broker.close();
+    throw error;
+  }
 
   return {
     host,
@@ -157,6 +168,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
+      operatorServer.close();
       await new Promise<void>((resolve) => broker.close(resolve));
       for (const socket of sockets) socket.destroy();
       await closed;
@@ -249,7 +261,13 @@ class HalfOpen {
 }
 
 /** The broker, which trusts the TLS identity and nothing that MQTT says about who is who. */
-function createBroker(identities: WeakMap<object, Identity>, limits: Limits, emit: (event: GatewayEvent) => void): Promise<Aedes> {
+function createBroker(
+  identities: WeakMap<object, Identity>,
+  operators: WeakSet<object>,
+  limits: Limits,
+  emit: (event: GatewayEvent) => void,
+): Promise<Aedes> {
+  const mayAll = (client: Client | null) => !client || operators.has(client.conn); // without a client: the broker itself
   const identityOf = (client: Client) => identities.get(client.conn) as Identity;
   const denied = (client: Client, topic: string, action: "publish" | "subscribe") => {
     const identity = identityOf(client).text;
@@ -262,23 +280,27 @@ function createBroker(identities: WeakMap<object, Identity>, limits: Limits, emi
     maxInflightInbound: 16,
     authenticate(client, _username, _password, done) {
       // One key, one client (RFC 9257, 4): its MQTT name is its TLS identity, and the latest connection wins.
+      if (operators.has(client.conn)) return done(null, true);
       const identity = identityOf(client).text;
       if (client.id === identity) done(null, true);
       else done(Object.assign(new Error(`${identity} came as the MQTT client ${client.id}`), { returnCode: 2 }), null);
     },
     authorizePublish(client, packet, done) {
-      // Wills come this way too; without a client it is the broker itself.
-      if (!client || mayPublish(identityOf(client), packet.topic)) done(null);
-      else done(denied(client, packet.topic, "publish"));
+      // Wills come this way too.
+      if (mayAll(client) || mayPublish(identityOf(client as Client), packet.topic)) done(null);
+      else done(denied(client as Client, packet.topic, "publish"));
     },
     authorizeSubscribe(client, subscription, done) {
-      if (maySubscribe(identityOf(client), subscription.topic)) return done(null, subscription);
+      if (mayAll(client) || maySubscribe(identityOf(client), subscription.topic)) return done(null, subscription);
       denied(client, subscription.topic, "subscribe");
       done(null, null); // SUBACK 0x80
     },
   }).then((broker) => {
-    broker.on("clientReady", (client) => emit({ kind: "connected", identity: client.id }));
-    broker.on("clientDisconnect", (client) => emit({ kind: "disconnected", identity: client.id }));
+    const tell = (kind: "connected" | "disconnected") => (client: Client) => {
+      if (!operators.has(client.conn)) emit({ kind, identity: client.id });
+    };
+    broker.on("clientReady", tell("connected"));
+    broker.on("clientDisconnect", tell("disconnected"));
     return broker;
   });
 }
@@ -332,11 +354,19 @@ function addressOf(socket: Socket): string {
   return `${socket.remoteAddress}:${socket.remotePort}`;
 }
 
-function listenFault(error: NodeJS.ErrnoException): string {
-  const sentences: Record<string, string> = {
-    EADDRINUSE: "another program listens there already",
-    EACCES: "it is not permitted",
-    EADDRNOTAVAIL: "this machine has no such address",
-  };
-  return sentences[error.code ?? ""] ?? error.message;
+const LISTEN_FAULTS: Record<string, string> = {
+  EADDRINUSE: "another program listens there already",
+  EACCES: "it is not permitted",
+  EADDRNOTAVAIL: "this machine has no such address",
+  ENOTFOUND: "no such host is known",
+};
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const fault = LISTEN_FAULTS[error.code ?? ""] ?? error.message;
+      reject(new UsageError(`the gateway cannot listen on ${host}:${port}: ${fault}.`));
+    });
+    server.listen(port, host, resolve);
+  });
 }
