@@ -1,0 +1,153 @@
+// Espruino's events (jswrap_object): every object has on and emit; emit does not call the listeners but puts the call
+// into the interpreter's queue. The queue, the timers and what runs in them stop when the power goes off. Leaves out
+// the interpreter's 1 kB queue limit and stopEventPropagation.
+
+export type Listener = (...args: unknown[]) => unknown;
+
+/** The interpreter's idle loop: one thing after the other, each on a clean stack, errors told and survived. */
+export class EventLoop {
+  private on = true;
+  private timers = new Map<number, NodeJS.Timeout>();
+  private nextTimer = 1;
+  private queued: (() => void)[] = [];
+  private scheduled = false;
+
+  /** `failed` gets what a callback threw. */
+  constructor(private failed: (error: unknown) => void) {}
+
+  /** Run something in the next turn, after what is queued already. */
+  queue(task: () => void): void {
+    if (!this.on) return;
+    this.queued.push(task);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => this.turn());
+  }
+
+  /** Run something now as the loop would: not at all without power, and with its errors told. */
+  run(task: () => void): void {
+    if (!this.on) return;
+    try {
+      task();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  setTimer(callback: unknown, milliseconds: unknown, repeats: boolean, args: unknown[]): number {
+    const id = this.nextTimer++;
+    if (typeof callback !== "function") throw new Error("Function not supplied!");
+    const wait = Math.max(1, Number(milliseconds) || 0);
+    const fire = () => {
+      if (!repeats) this.timers.delete(id);
+      this.run(() => callback(...args));
+    };
+    this.timers.set(id, (repeats ? setInterval : setTimeout)(fire, wait));
+    return id;
+  }
+
+  clearTimer(id: unknown): void {
+    if (id === undefined) return;
+    const timer = this.timers.get(id as number);
+    clearTimeout(timer);
+    this.timers.delete(id as number);
+  }
+
+  clearTimers(): void {
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    this.timers.clear();
+  }
+
+  powerOff(): void {
+    this.on = false;
+    this.clearTimers();
+    this.queued = [];
+  }
+
+  private turn(): void {
+    this.scheduled = false;
+    const tasks = this.queued;
+    this.queued = [];
+    for (const task of tasks) this.run(task);
+  }
+}
+
+/** The listeners of any object, kept aside so that the object shows none of them. */
+export class Emitters {
+  private listeners = new WeakMap<object, Map<string, Listener[]>>();
+  /** Called when a listener comes. */
+  onListener: (target: object, event: string) => void = () => {};
+
+  constructor(private loop: EventLoop) {}
+
+  on(target: object, event: unknown, listener: unknown): void {
+    if (typeof event !== "string") throw new TypeError("First argument must be String");
+    if (typeof listener !== "function") throw new TypeError("Second argument must be a function or a String");
+    let events = this.listeners.get(target);
+    if (!events) this.listeners.set(target, (events = new Map()));
+    // a new list, so that a listener added while the event runs is not called by it
+    events.set(event, [...(events.get(event) ?? []), listener as Listener]);
+    this.onListener(target, event);
+  }
+
+  has(target: object, event: string): boolean {
+    return !!this.listeners.get(target)?.get(event)?.length;
+  }
+
+  /** Queue a call of the listeners that the event has now. */
+  emit(target: object, event: unknown, ...args: unknown[]): void {
+    if (typeof event !== "string") throw new TypeError("First argument must be String");
+    const listeners = this.listeners.get(target)?.get(event);
+    if (listeners) this.loop.queue(() => this.call(target, listeners, args));
+  }
+
+  /** Call the listeners at once, as the interpreter does with `data`. */
+  emitNow(target: object, event: string, ...args: unknown[]): void {
+    const listeners = this.listeners.get(target)?.get(event);
+    if (listeners) this.loop.run(() => this.call(target, listeners, args));
+  }
+
+  removeListener(target: object, event: string, listener: unknown): void {
+    const events = this.listeners.get(target);
+    const kept = events?.get(event)?.filter((each) => each !== listener);
+    if (events && kept) events.set(event, kept);
+  }
+
+  removeAllListeners(target: object, event?: string): void {
+    if (event === undefined) this.listeners.delete(target);
+    else this.listeners.get(target)?.delete(event);
+  }
+
+  /** The methods that every object of Espruino's has. */
+  methods(): Record<string, (this: object, ...args: never[]) => unknown> {
+    const emitters = this;
+    return {
+      on(event: string, listener: Listener) {
+        emitters.on(this, event, listener);
+      },
+      addListener(event: string, listener: Listener) {
+        emitters.on(this, event, listener);
+      },
+      emit(event: string, ...args: unknown[]) {
+        emitters.emit(this, event, ...args);
+      },
+      removeListener(event: string, listener: Listener) {
+        emitters.removeListener(this, event, listener);
+      },
+      removeAllListeners(event?: string) {
+        emitters.removeAllListeners(this, event);
+      },
+    };
+  }
+
+  private call(target: object, listeners: Listener[], args: unknown[]): void {
+    for (const listener of listeners) listener.apply(target, args);
+  }
+}
+
+/** Put Espruino's event methods on an object, hidden from loops over its members. */
+export function addEventMethods(target: object, emitters: Emitters): void {
+  for (const [name, value] of Object.entries(emitters.methods())) {
+    Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
+  }
+}
