@@ -1,0 +1,184 @@
+// A simulated board: boots what lies in its Storage (.boot0 to .boot3, then .bootrst or .bootcde) in a context of its own
+// that holds what the board's Espruino offers and nothing of Node. Flash outlives boots and power cuts. For tests and for
+// `npm start`. Leaves out how much memory and time things take on a chip.
+import vm from "node:vm";
+import type { Board } from "../../boards/board";
+import { type Counters, newCounters } from "./counters";
+import { makePoor } from "./language";
+import type { Noise, NoiseModel } from "./noise";
+import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
+import { NorFlash } from "./storage";
+
+export interface MachineOptions {
+  board: Board | Readonly<Record<string, unknown>>;
+  /** The built bundle; stored as `.bootcde`. Absent: nothing boots but what `files` holds. */
+  bundle?: string;
+  /** Further files of Storage, as binary strings. */
+  files?: Record<string, string>;
+  /** Behind the noise registers: real randomness, or a way to fail. */
+  noise?: Noise | NoiseModel;
+  /**
+   * The network as the board finds it. `up`, the default: it carries from power-on and the radio is on. False: only after
+   * the board has brought it up, as it really is. Faults: `refuse`, `unknownHosts`, `failures`, `noChip`.
+   */
+  network?: RuntimeOptions["network"];
+  /** Changes the chip's models before anything runs: busy times, contention. */
+  onPowerOn?(runtime: Runtime): void;
+  /** One line of the console. */
+  onPrint?(line: string): void;
+  /** Bytes of TCP as the board sends and receives them. */
+  onWire?(direction: "out" | "in", bytes: Buffer): void;
+}
+
+/** What the reset cause register says after E.reboot(): software reset. */
+const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 4 };
+
+export class Machine {
+  readonly board: Board;
+  /** Runs while the power is on. */
+  runtime!: Runtime;
+  private context!: vm.Context;
+  private flash: NorFlash;
+  private counted: Counters = newCounters();
+  private shortNames: Record<string, string> = {};
+  private isOn = false;
+
+  constructor(private options: MachineOptions) {
+    this.board = options.board as Board;
+    const area = this.board.flashMap.find(({ name }) => name === "storage");
+    if (!area) throw new Error(`board ${this.board.name} has no Storage area`);
+    this.flash = new NorFlash(area.length, this.board.pageLength);
+    this.powerOn();
+    this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootcde": options.bundle }) });
+    this.powerOff();
+  }
+
+  /** Power on and run what Storage holds. Errors are printed, as the interpreter does. */
+  boot(resetCause?: number): void {
+    this.powerOff();
+    this.powerOn(resetCause);
+    for (const name of [".boot0", ".boot1", ".boot2", ".boot3"]) this.bootFile(name);
+    this.bootFile(this.runtime.storage.read(".bootrst") === undefined ? ".bootcde" : ".bootrst");
+  }
+
+  /** Cut the power: timers stop, sockets close, Storage stays. */
+  powerOff(): void {
+    if (!this.isOn) return;
+    this.collectCompressions();
+    this.isOn = false;
+    this.runtime.powerOff();
+  }
+
+  /** Evaluate code in the board's global scope. */
+  run(code: string): unknown {
+    return vm.runInContext(code, this.context, { filename: "run" });
+  }
+
+  /** Type on a serial port, the console's where none is named. */
+  type(bytes: string, port: string = this.board.consolePort): void {
+    this.runtime.receive(port, bytes);
+  }
+
+  /** Read a file of Storage. */
+  read(name: string): string | undefined {
+    return this.runtime.storage.read(name);
+  }
+
+  /** Write files into Storage. */
+  write(files: Record<string, string>): void {
+    for (const [name, data] of Object.entries(files)) this.runtime.storage.write(name, data);
+  }
+
+  /** All of Storage, as binary strings. */
+  get files(): Record<string, string> {
+    return Object.fromEntries(this.runtime.storage.list().map((name) => [name, this.read(name) as string]));
+  }
+
+  /** What the board has done since it was made, over all boots. */
+  get counters(): Counters {
+    this.collectCompressions();
+    return this.counted;
+  }
+
+  /** Count from 0 again. */
+  resetCounters(): void {
+    this.collectCompressions();
+    Object.assign(this.counted, newCounters());
+  }
+
+  /** Learn the bundle's names (its map of names, short to source), for `name` and `value`. */
+  names(names: { variables: Record<string, string> } | string): void {
+    const { variables } = typeof names === "string" ? (JSON.parse(names) as { variables: Record<string, string> }) : names;
+    this.shortNames = Object.fromEntries(Object.entries(variables).map(([short, source]) => [source, short]));
+  }
+
+  /** Read a top-level variable of the bundle by its name in the source. */
+  value(source: string): unknown {
+    return this.run(this.shortNames[source] ?? source);
+  }
+
+  private powerOn(resetCause?: number): void {
+    const context = vm.createContext({}, { name: this.board.name });
+    const evaluate = (code: string): any => vm.runInContext(code, context);
+    makePoor(evaluate("globalThis"));
+    const realm: Realm = {
+      ...evaluate("({ArrayBuffer, Uint8Array, Uint32Array, JSON})"),
+      evaluateModule: evaluate(
+        "(function (text) { const exports = {}; (0, eval)('(function(exports,module){' + text + '\\n})').call(exports, exports, {exports}); return exports; })",
+      ),
+    };
+    const { noise, network, onPrint, onWire } = this.options;
+    const runtime = new Runtime({
+      board: this.board,
+      realm,
+      flash: this.flash,
+      counters: this.counted,
+      noise,
+      network,
+      resetCause,
+      onPrint,
+      onWire,
+      onRestart: () => this.restart(),
+    });
+    for (const [name, value] of Object.entries(runtime.globals)) {
+      Object.defineProperty(context, name, { value, writable: true, configurable: true, enumerable: false });
+    }
+    context.global = evaluate("globalThis");
+    const addMethods = evaluate(
+      "(function (methods) { for (const name of Object.keys(methods)) Object.defineProperty(Object.prototype, name, { value: methods[name], writable: true, configurable: true }); })",
+    );
+    addMethods(runtime.emitters.methods());
+    this.context = context;
+    this.runtime = runtime;
+    this.isOn = true;
+    this.options.onPowerOn?.(runtime);
+  }
+
+  private bootFile(name: string): void {
+    const code = this.runtime.storage.read(name);
+    if (code === undefined || !this.isOn) return;
+    try {
+      vm.runInContext(code, this.context, { filename: name });
+    } catch (error) {
+      this.runtime.uncaught(error);
+    }
+  }
+
+  /** E.reboot(): what runs goes on to its end, which on a chip it would not. */
+  private restart(): void {
+    const { runtime } = this;
+    runtime.powerOff();
+    setImmediate(() => {
+      if (this.isOn && this.runtime === runtime) this.boot(SOFTWARE_RESET[runtime.build.chip]);
+    });
+  }
+
+  /** Add what counted_digest.ts, a driver for tests, has counted: [SHA-1, SHA-256] compressions. */
+  private collectCompressions(): void {
+    const counts = this.isOn && (this.context.compressions as number[] | undefined);
+    if (!counts) return;
+    this.counted.sha1Compressions += counts[0];
+    this.counted.sha256Compressions += counts[1];
+    counts[0] = counts[1] = 0;
+  }
+}
