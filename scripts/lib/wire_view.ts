@@ -78,23 +78,22 @@ class Stream {
 
 export class WireView {
   agreement: Agreement = { extensions: [] };
-  /** Bytes of TCP payload of this connection. */
-  bytes: Record<Direction, number> = { out: 0, in: 0 };
+  /** Bytes of the records up to and with Finished, headers counted. */
+  handshakeBytes: Record<Direction, number> = { out: 0, in: 0 };
   private streams: Record<Direction, Stream> = { out: new Stream(), in: new Stream() };
 
   constructor(private readonly onMessage: (message: WireMessage) => void) {}
 
-  /** Forget everything: a new connection begins. */
-  reset(): void {
+  private reset(): void {
     this.agreement = { extensions: [] };
-    this.bytes = { out: 0, in: 0 };
+    this.handshakeBytes = { out: 0, in: 0 };
     this.streams = { out: new Stream(), in: new Stream() };
   }
 
-  /** Take bytes as TCP brings them, in pieces of any length. */
+  /** Take bytes as TCP brings them, in pieces of any length. The device's ClientHello begins a new connection. */
   feed(direction: Direction, bytes: Buffer): void {
+    if (direction === "out" && isClientHello(bytes)) this.reset();
     const stream = this.streams[direction];
-    this.bytes[direction] += bytes.length;
     if (stream.lost) return;
     stream.pending = Buffer.concat([stream.pending, bytes]);
     while (stream.pending.length >= 5 && !stream.lost) {
@@ -114,6 +113,7 @@ export class WireView {
 
   private record(direction: Direction, type: number, content: Buffer): void {
     const stream = this.streams[direction];
+    if (type === 20 || type === 22) this.handshakeBytes[direction] += 5 + content.length;
     if (type === 20) {
       stream.encrypted = true;
       this.tell(direction, CONTENT_NAMES[type], content, ["from here on encrypted"]);
@@ -173,6 +173,11 @@ export class WireView {
     const encrypted = this.streams[direction].encrypted && name !== "ChangeCipherSpec";
     this.onMessage({ direction, name, bytes: Buffer.from(bytes), encrypted, details });
   }
+}
+
+/** A whole ClientHello as the device sends it: one record, one write. Encrypted bytes look like it once in 2^40. */
+function isClientHello(bytes: Buffer): boolean {
+  return bytes.length > 9 && bytes[0] === 22 && bytes[5] === 1 && bytes.readUIntBE(6, 3) === bytes.readUInt16BE(3) - 4;
 }
 
 /** A cursor that throws a RangeError where a message ends too early. */
