@@ -11,13 +11,18 @@ import { testedNoise } from "./health_tests";
 export function derive(input: Bytes): Bytes {
   const length = input.length;
   // S = length of the input (4 bytes) || length of the output (4 bytes) || input || 0x80 || zeros to whole blocks
-  const block = E.toString(0, 0, length >> 8, length, 0, 0, 0, 32, input, 0x80, { data: 0, count: -(length + 9) & 15 });
+  const block = E.toString(0, 0, length >> 8, length, 0, 0, 0, 32, input, 0x80, {
+    data: 0,
+    count: -(length + 9) & 15,
+  });
   const key = E.toString(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const zeros = "\0".repeat(32);
   // BCC (10.3.3) is the last block of a CBC encryption
   let chain = "";
   for (let i = 0; i < 2; i++) {
-    chain += E.toString(aes(1, key, E.toString(0, 0, 0, i, zeros.substr(20), block), zeros.substr(16))).slice(-16);
+    chain += E.toString(aes(1, key, E.toString(0, 0, 0, i, zeros.substr(20), block), zeros.substr(16))).slice(
+      -16,
+    );
   }
   // each block is the one before it encrypted: CBC over zeros with the first as IV
   return E.toString(aes(1, chain.substr(0, 16), zeros, chain.substr(16)));

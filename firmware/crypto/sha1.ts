@@ -2,7 +2,6 @@
 // names it (RFC 4279): collisions do not matter there.
 import type { Bytes } from "../bytes";
 import { hashFinish, hashUpdate } from "./block_hash";
-import { hashFinish, hashUpdate } from "./block_hash";
 
 function compress(chain: Int32Array, blocks: Int32Array): void {
   const w = new Int32Array(80);

@@ -32,13 +32,18 @@ function compress(chain: Int32Array, blocks: Int32Array): void {
     // no sum is cut to 32 bits: over 64 rounds they stay below 2^47, which doubles hold
     for (i = 0; i < 64; i++) {
       let t =
-        h + ((e >>> 6) ^ (e << 26) ^ (e >>> 11) ^ (e << 21) ^ (e >>> 25) ^ (e << 7)) + (g ^ (e & (f ^ g))) + k[i] + w[i];
+        h +
+        ((e >>> 6) ^ (e << 26) ^ (e >>> 11) ^ (e << 21) ^ (e >>> 25) ^ (e << 7)) +
+        (g ^ (e & (f ^ g))) +
+        k[i] +
+        w[i];
       h = g;
       g = f;
       f = e;
       e = d + t;
       d = c;
-      t += ((a >>> 2) ^ (a << 30) ^ (a >>> 13) ^ (a << 19) ^ (a >>> 22) ^ (a << 10)) + (b ^ ((a ^ b) & (b ^ c)));
+      t +=
+        ((a >>> 2) ^ (a << 30) ^ (a >>> 13) ^ (a << 19) ^ (a >>> 22) ^ (a << 10)) + (b ^ ((a ^ b) & (b ^ c)));
       c = b;
       b = a;
       a = t;
