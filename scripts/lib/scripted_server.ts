@@ -4,13 +4,13 @@
  * stall or an end at any byte). Honest where it is not told otherwise; never a server for real use.
  */
 import { createServer, type Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Conduct, ServerSession } from "./tls12/server_session";
 
 /** A conduct and what happens to its bytes on the way. */
 export interface WireConduct extends Conduct {
-  /** Send in TCP pieces of this many bytes. */
-  pieces?: number;
+  /** Send in TCP pieces of this many bytes, or of as many as the function says each time. */
+  pieces?: number | (() => number);
   /** Send this many bytes, then nothing more, with the connection left open. */
   stallAfter?: number;
   /** Send this many bytes and end the connection. */
@@ -76,11 +76,12 @@ function serve(socket: Socket, conduct: WireConduct): Connection {
     offset += changed.length;
     const allowed = changed.subarray(0, room);
     connection.sent = Buffer.concat([connection.sent, allowed]);
-    const size = conduct.pieces ?? Math.max(1, allowed.length);
+    const { pieces } = conduct;
     sending = sending.then(async () => {
-      for (let at = 0; at < allowed.length && !socket.destroyed; at += size) {
+      for (let at = 0, size = 0; at < allowed.length && !socket.destroyed; at += size) {
+        size = typeof pieces === "function" ? pieces() : (pieces ?? allowed.length);
         await new Promise((resolve) => socket.write(allowed.subarray(at, at + size), resolve));
-        if (conduct.pieces) await delay(0);
+        if (pieces) await nextTurn();
       }
     });
     if (offset >= (conduct.endAfter ?? Infinity)) finish();

@@ -57,17 +57,39 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
   if (!unshare) throw new Error(skipWithoutNamespace() || "");
   const folder = new WorkFolder();
   const keys = folder.file("keys", `${identity}:${key.toString("hex")}\n`);
-  const ciphers = suite === undefined ? "+AES-128-CCM-8:+AES-128-CCM:+AES-128-CBC:+SHA1:+SHA256" : suiteOf(suite).gnutls;
+  const ciphers =
+    suite === undefined ? "+AES-128-CCM-8:+AES-128-CCM:+AES-128-CBC:+SHA1:+SHA256" : suiteOf(suite).gnutls;
   const priority = defaults ? "NORMAL:+PSK" : `NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.2:${ciphers}`;
   const socketPath = join(folder.path, "socket");
   // prettier-ignore
-  const server = [findProgram("gnutls-serv") ?? "gnutls-serv", "-p", String(INNER_PORT), "--pskpasswd", keys,
-    "--priority", priority, "--echo", "--quiet", "--nodb"];
+  const server = [
+    findProgram("gnutls-serv") ?? "gnutls-serv",
+    "-p",
+    String(INNER_PORT),
+    "--pskpasswd",
+    keys,
+    "--priority",
+    priority,
+    "--echo",
+    "--quiet",
+    "--nodb",
+  ];
   const program = runProgram({
     command: "unshare",
     // prettier-ignore
-    args: [...unshare, "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
-      process.execPath, "-e", RELAY_INSIDE, socketPath, String(INNER_PORT), ...server],
+    args: [
+      ...unshare,
+      "sh",
+      "-c",
+      'ip link set lo up && exec "$@"',
+      "sh",
+      process.execPath,
+      "-e",
+      RELAY_INSIDE,
+      socketPath,
+      String(INNER_PORT),
+      ...server,
+    ],
     folder,
   });
   await waitUntilReady(program, "gnutls-serv", () => existsSync(socketPath));

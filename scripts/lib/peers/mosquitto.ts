@@ -11,10 +11,18 @@ export interface MosquittoOptions extends PeerOptions {
 }
 
 /** Start mosquitto for one identity and key, and those of further clients. */
-export async function start({ suite, identity, key, defaults, clients = [] }: MosquittoOptions): Promise<Peer> {
+export async function start({
+  suite,
+  identity,
+  key,
+  defaults,
+  clients = [],
+}: MosquittoOptions): Promise<Peer> {
   const port = await freePort();
   const folder = new WorkFolder();
-  const keys = [{ identity, key }, ...clients].map((client) => `${client.identity}:${client.key.toString("hex")}\n`);
+  const keys = [{ identity, key }, ...clients].map(
+    (client) => `${client.identity}:${client.key.toString("hex")}\n`,
+  );
   const ciphers = `ciphers ${suite === undefined ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
   const configuration = folder.file(
     "mosquitto.conf",

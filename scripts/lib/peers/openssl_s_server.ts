@@ -13,8 +13,18 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
   // prettier-ignore
   const program = runProgram({
     command: findProgram("openssl") ?? "openssl",
-    args: ["s_server", "-accept", `127.0.0.1:${port}`, "-nocert", "-quiet", "-psk", key.toString("hex"),
-      "-psk_identity", identity, ...(defaults ? [] : ["-tls1_2", "-cipher", ciphers])],
+    args: [
+      "s_server",
+      "-accept",
+      `127.0.0.1:${port}`,
+      "-nocert",
+      "-quiet",
+      "-psk",
+      key.toString("hex"),
+      "-psk_identity",
+      identity,
+      ...(defaults ? [] : ["-tls1_2", "-cipher", ciphers]),
+    ],
     input: "",
   });
   program.child.stdout?.on("data", (bytes) => program.child.stdin?.write(bytes));

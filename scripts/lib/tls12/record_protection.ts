@@ -23,6 +23,8 @@ export interface Spoil {
   sealedType?: number;
   /** The padding with its length byte, CBC only. */
   padding?(padding: Buffer): Buffer;
+  /** All that is encrypted, CBC only: text, the MAC where it goes inside, padding; whole blocks. */
+  padded?(padded: Buffer): Buffer;
   /** The HMAC or the tag. */
   mac?(mac: Buffer): Buffer;
   /** The explicit IV (16) or explicit nonce (8). */
@@ -52,12 +54,12 @@ function hmac(protection: Protection, type: number, data: Buffer): Buffer {
 /** Protect one fragment; returns the record's body and moves the sequence number. */
 export function seal(protection: Protection, type: number, fragment: Buffer, spoil: Spoil = {}): Buffer {
   const honest = (bytes: Buffer) => bytes;
-  const { padding = honest, mac = honest, iv = honest, body = honest } = spoil;
+  const { mac = honest, iv = honest, body = honest } = spoil;
   const sealedType = spoil.sealedType ?? type;
   const sealed =
     protection.suite.kind === "ccm"
       ? sealCcm(protection, sealedType, fragment, mac, iv)
-      : sealCbc(protection, sealedType, fragment, padding, mac, iv);
+      : sealCbc(protection, sealedType, fragment, spoil, mac, iv);
   protection.sequence += 1n;
   return body(sealed);
 }
@@ -80,7 +82,7 @@ function sealCbc(
   protection: Protection,
   type: number,
   fragment: Buffer,
-  padding: Change,
+  { padding = (bytes) => bytes, padded = (bytes) => bytes }: Spoil,
   mac: Change,
   iv: Change,
 ): Buffer {
@@ -88,9 +90,9 @@ function sealCbc(
   const explicit = iv(randomBytes(16));
   const inner = encryptThenMac ? fragment : Buffer.concat([fragment, mac(hmac(protection, type, fragment))]);
   const padLength = 15 - (inner.length % 16);
-  const padded = Buffer.concat([inner, padding(Buffer.alloc(padLength + 1, padLength))]);
+  const text = padded(Buffer.concat([inner, padding(Buffer.alloc(padLength + 1, padLength))]));
   const cipher = createCipheriv("aes-128-cbc", keys.key, explicit).setAutoPadding(false);
-  const body = Buffer.concat([explicit, cipher.update(padded), cipher.final()]);
+  const body = Buffer.concat([explicit, cipher.update(text), cipher.final()]);
   return encryptThenMac ? Buffer.concat([body, mac(hmac(protection, type, body))]) : body;
 }
 

@@ -107,6 +107,8 @@ export interface Seen {
   /** Explicit nonce or IV of each protected record, in hex. */
   nonces: string[];
   finished: boolean;
+  /** Every record, header and all, as it came. */
+  records: Buffer[];
   bytes: number;
 }
 
@@ -156,6 +158,7 @@ export class ServerSession {
     fragments: [],
     nonces: [],
     finished: false,
+    records: [],
     bytes: 0,
   };
   /** Set once the last step is done. */
@@ -308,6 +311,7 @@ export class ServerSession {
       const type = this.input[0];
       const version = this.input.readUInt16BE(1);
       const body = this.input.subarray(5, 5 + length);
+      this.seen.records.push(this.input.subarray(0, 5 + length));
       this.input = this.input.subarray(5 + length);
       try {
         this.receiveRecord(type, version, body);

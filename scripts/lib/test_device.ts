@@ -1,0 +1,166 @@
+/*
+ * A simulated board for tests: builds a bundle once for each board and setting, boots it on the simulator's machine
+ * with a throwaway identity and key, and opens TLS sockets on it from outside, as an application on it would.
+ */
+import { Machine, type MachineOptions } from "../../hal/simulator/machine";
+import { type Bundle, buildBundle, readBoard } from "./build";
+
+export const IDENTITY = "v1.sensor.0001";
+export const KEY = Buffer.from("3f1d0c5ab6e94d3790a2c4e66b1f7d58", "hex");
+export const SIMULATED_BOARDS = ["esp32-sim", "esp32-idf4-sim", "mdbt42q-w5500-sim"] as const;
+export type SimulatedBoard = (typeof SIMULATED_BOARDS)[number];
+
+/** The application that only brings TLS sockets: `tls.connect`. */
+const SOCKET_APP = "firmware/tls/socket_app.ts";
+const PATIENCE_MS = 5000;
+
+type Defines = NonNullable<Parameters<typeof buildBundle>[0]["defines"]>;
+
+export interface DeviceOptions {
+  entry?: string;
+  defines?: Defines;
+  identity?: string;
+  key?: Buffer;
+  host?: string;
+  port?: number;
+  machine?: Partial<MachineOptions>;
+  /** Do something with the machine before it boots. */
+  prepare?(machine: Machine): void;
+}
+
+const bundles = new Map<string, Promise<Bundle>>();
+
+/** Build a bundle, once for each board, entry and settings. */
+export function bundleOf(board: string, entry: string, defines: Defines = {}): Promise<Bundle> {
+  const name = JSON.stringify([board, entry, defines]);
+  let bundle = bundles.get(name);
+  if (!bundle) bundles.set(name, (bundle = buildBundle({ board, entry, defines })));
+  return bundle;
+}
+
+/** Wait for events: `until` looks again at each `wake`. */
+export class Watch {
+  private waiting = new Set<() => void>();
+  wake(): void {
+    for (const look of [...this.waiting]) look();
+  }
+  /** Wait until `condition` holds; resolves false after `timeoutMs`. */
+  until(condition: () => boolean, timeoutMs = PATIENCE_MS): Promise<boolean> {
+    if (condition()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const done = (result: boolean) => {
+        clearTimeout(timer);
+        this.waiting.delete(look);
+        resolve(result);
+      };
+      const look = () => {
+        if (condition()) done(true);
+      };
+      const timer = setTimeout(() => done(condition()), timeoutMs);
+      this.waiting.add(look);
+    });
+  }
+}
+
+/** The application's end of one TLS socket on the board. */
+export class DeviceSocket extends Watch {
+  connected = false;
+  ended = false;
+  closed = false;
+  /** The code of the error event, or 0. */
+  error = 0;
+  errors = 0;
+  received = Buffer.alloc(0);
+  private socket: {
+    write(data: string): boolean;
+    end(data?: string): void;
+    on(event: string, listener: (value: never) => void): void;
+  };
+
+  constructor(machine: Machine, host: string, port: number) {
+    super();
+    const connect = machine.run("tls.connect") as (
+      options: { host: string; port: number },
+      callback: () => void,
+    ) => DeviceSocket["socket"];
+    this.socket = connect({ host, port }, () => {
+      this.connected = true;
+      this.wake();
+    });
+    this.socket.on("data", (data: string) => {
+      this.received = Buffer.concat([this.received, Buffer.from(data, "latin1")]);
+      this.wake();
+    });
+    this.socket.on("end", () => {
+      this.ended = true;
+      this.wake();
+    });
+    this.socket.on("error", (code: number) => {
+      this.error = code;
+      this.errors += 1;
+      this.wake();
+    });
+    this.socket.on("close", () => {
+      this.closed = true;
+      this.wake();
+    });
+  }
+  write(data: Buffer): void {
+    this.socket.write(data.toString("latin1"));
+  }
+  end(): void {
+    this.socket.end();
+  }
+}
+
+/** A booted board. */
+export class TestDevice extends Watch {
+  lines: string[] = [];
+  private constructor(readonly machine: Machine) {
+    super();
+  }
+
+  static async boot(boardName: string, options: DeviceOptions = {}): Promise<TestDevice> {
+    const {
+      entry = SOCKET_APP,
+      defines,
+      identity = IDENTITY,
+      key = KEY,
+      host = "127.0.0.1",
+      port = 1,
+    } = options;
+    const bundle = await bundleOf(boardName, entry, defines);
+    let device: TestDevice | undefined;
+    const early: string[] = [];
+    const machine = new Machine({
+      board: await readBoard(boardName),
+      bundle: bundle.code,
+      files: {
+        conf: JSON.stringify({ id: identity, host, port, ssid: "test", pass: "test" }),
+        key: key.toString("latin1"),
+      },
+      onPrint(line: string) {
+        if (!device) early.push(line);
+        else {
+          device.lines.push(line);
+          device.wake();
+        }
+      },
+      ...options.machine,
+    } as MachineOptions);
+    device = new TestDevice(machine);
+    options.prepare?.(machine);
+    machine.boot();
+    device.lines.unshift(...early);
+    return device;
+  }
+
+  /** Open a TLS socket to a port of 127.0.0.1. */
+  connect(port: number, host = "127.0.0.1"): DeviceSocket {
+    return new DeviceSocket(this.machine, host, port);
+  }
+
+  powerOff(): void {
+    this.machine.powerOff();
+  }
+}
