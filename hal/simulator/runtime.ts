@@ -8,6 +8,7 @@ import { isBuffer, toBytes } from "./bytes";
 import { type Counters, newCounters } from "./counters";
 import { Esp32Aes } from "./esp32_aes";
 import { addEventMethods, Emitters, EventLoop } from "./events";
+import { mapInPlace } from "./map_in_place";
 import { nativeCrypto } from "./native_crypto";
 import { Net, type NetFaults } from "./net";
 import { Link, type NetworkFaults } from "./networks";
@@ -232,13 +233,7 @@ export class Runtime {
       toArrayBuffer: (text: unknown) => (typeof text === "string" ? this.arrayBuffer(toBytes(text)) : undefined),
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
-      mapInPlace: (from: ArrayLike<number>, to: { [i: number]: number; length: number }, map?: unknown, bits?: number) => {
-        if (bits) throw new Error("simulator: E.mapInPlace with bits is not modelled");
-        const table = map as ArrayLike<number> | ((value: number, index: number) => number) | undefined;
-        for (let i = 0; i < Math.min(from.length, to.length); i++) {
-          to[i] = !table ? from[i] : typeof table === "function" ? table(from[i], i) : table[from[i]];
-        }
-      },
+      mapInPlace,
       sum: (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value, 0),
       hwRand: () => (hwRand.word() ?? 0) | 0,
       srand: () => {},
