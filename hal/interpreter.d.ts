@@ -3,7 +3,12 @@
 
 /** What E.toString and E.toArrayBuffer join: text, numbers 0..255, byte buffers, arrays, repeated bytes. */
 type Joinable =
-  | string | number | ArrayBufferLike | ArrayBufferView | readonly Joinable[] | { data: number | string; count: number };
+  | string
+  | number
+  | ArrayBufferLike
+  | ArrayBufferView
+  | readonly Joinable[]
+  | { data: number | string; count: number };
 
 interface EspruinoE {
   /** Join the arguments into one binary string; flat where there is room for it. */
@@ -14,7 +19,13 @@ interface EspruinoE {
   /** Address of a flat string's or buffer's first byte; 0 where it is not flat. */
   // biome-ignore lint/suspicious/noExplicitAny: any variable has an address
   getAddressOf(variable: any, flat: boolean): number;
-  mapInPlace(from: ArrayBufferView, to: ArrayBufferView, map?: ArrayLike<number> | ((value: number) => number), bits?: number): void;
+  mapInPlace(
+    from: ArrayBufferView,
+    to: ArrayBufferView,
+    map?: ArrayLike<number> | ((value: number) => number),
+    bits?: number,
+  ): void;
+  sum(values: string | ArrayBuffer | ArrayBufferView): number;
   /** A fixed sequence on most boards: never a source of random bytes. */
   hwRand(): number;
   srand(seed: number): void;
@@ -57,8 +68,16 @@ interface EspruinoCrypto {
   SHA1(data: string | ArrayBuffer | Uint8Array): ArrayBuffer;
   SHA256(data: string | ArrayBuffer | Uint8Array): ArrayBuffer;
   AES: {
-    encrypt(data: string | ArrayBuffer | Uint8Array, key: string, options?: EspruinoAesOptions): ArrayBuffer | undefined;
-    decrypt(data: string | ArrayBuffer | Uint8Array, key: string, options?: EspruinoAesOptions): ArrayBuffer | undefined;
+    encrypt(
+      data: string | ArrayBuffer | Uint8Array,
+      key: string,
+      options?: EspruinoAesOptions,
+    ): ArrayBuffer | undefined;
+    decrypt(
+      data: string | ArrayBuffer | Uint8Array,
+      key: string,
+      options?: EspruinoAesOptions,
+    ): ArrayBuffer | undefined;
   };
 }
 
@@ -74,7 +93,11 @@ interface EspruinoNet {
 }
 
 interface EspruinoWifi {
-  connect(ssid: string, options: { password?: string | undefined }, callback: (error: string | null) => void): void;
+  connect(
+    ssid: string,
+    options: { password?: string | undefined },
+    callback: (error: string | null) => void,
+  ): void;
   on(event: string, listener: (details?: any) => void): void;
   disconnect(callback?: () => void): void;
   stopAP(callback?: () => void): void;

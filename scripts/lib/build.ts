@@ -1,14 +1,19 @@
 // The way from the sources to one flashable bundle: esbuild strips types, the board's drivers and constants go in,
 // rollup flattens, sections are cut out (bundle/sections.ts), terser minifies. rollup.config.mjs and the tests both
 // build through here. Types are the checker's business, not the bundler's.
-import { join, resolve } from "node:path";
+import { readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { type InputOptions, type Plugin, rollup } from "rollup";
+import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
 import { type BoardData, boardModules } from "./bundle/board_modules";
-import { minify, type Names } from "./bundle/minify";
+import { inlineNumbers } from "./bundle/constants";
+import { type Finding, guardBundle } from "./bundle/guard";
+import { fold, minify, type Names } from "./bundle/minify";
 import { type Defines, overrideConstants } from "./bundle/overrides";
 import { cutSections, markSections, placeSections, type Section } from "./bundle/sections";
+import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -28,6 +33,8 @@ export interface BuildOptions {
 }
 
 export interface Bundle {
+  /** The board's name. */
+  board: string;
   /** What goes into Storage: ASCII, one byte a character. */
   code: string;
   /** Source map, JSON. */
@@ -35,35 +42,60 @@ export interface Bundle {
   names: Names;
   /** Where the sections lie, in the order of the file. */
   sections: Section[];
+  sizes: Sizes;
 }
 
-/** Read the data of boards/<name>.ts. */
+/** List the boards that have a data file. */
+export function boardNames(): string[] {
+  return readdirSync(join(PROJECT, "boards"))
+    .filter((file) => file.endsWith(".ts") && file !== "board.ts" && !/\.(test|d)\.ts$/.test(file))
+    .map((file) => file.slice(0, -".ts".length))
+    .sort();
+}
+
+/** Read the data of boards/<name>.ts; an unknown name throws a sentence that lists the known ones. */
 export async function readBoard(name: string): Promise<BoardData> {
+  const known = boardNames();
+  if (!known.includes(name)) throw new Error(`no board "${name}"; there are ${known.join(", ")}`);
   return (await import(pathToFileURL(join(PROJECT, "boards", `${name}.ts`)).href)).board;
 }
 
-/** Build one bundle in memory. */
+/** Build one bundle in memory. Throws: what the guard refuses, what is over the size limit. */
 export async function buildBundle(options: BuildOptions): Promise<Bundle> {
-  const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
-  const state: BundleState = { names: { variables: {}, properties: {} }, sections: [] };
-  const bundle = await rollup(inputOptions({ ...options, board }, state));
+  const bundles: Bundle[] = [];
+  const build = await rollup(await inputOptions(options, (bundle) => bundles.push(bundle)));
   try {
-    const { output } = await bundle.generate({ format: "es", sourcemap: "hidden" });
-    const [chunk] = output;
-    return { code: chunk.code, map: chunk.map?.toString() ?? "", ...state };
+    await build.generate(OUTPUT);
+    return bundles[0];
   } finally {
-    await bundle.close();
+    await build.close();
   }
 }
 
-interface BundleState {
-  names: Names;
-  sections: Section[];
+/** The rollup configuration that writes dist/<board>/ with firmware.js, names.json and size.json. */
+export async function rollupOptions(options: BuildOptions & { board: string }): Promise<RollupOptions> {
+  const input = await inputOptions(options, ({ sizes }) => {
+    if (!options.debug) console.log(`\n${sizeTable(sizes)}`);
+  });
+  const entryFileNames = options.debug ? "firmware.debug.js" : "firmware.js";
+  return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
 }
 
-/** The rollup configuration of one bundle; what it finds out goes into `state`. */
-function inputOptions(options: BuildOptions & { board: BoardData }, state: BundleState): InputOptions {
-  const { board, defines = {}, debug = false } = options;
+const OUTPUT: OutputOptions = {
+  format: "es",
+  sourcemap: "hidden",
+  sourcemapPathTransform: (source, map) => relative(PROJECT, resolve(dirname(map), source)),
+};
+
+/** The way of one bundle through rollup; `onBundle` gets what came out. */
+async function inputOptions(
+  options: BuildOptions,
+  onBundle: (bundle: Bundle) => void,
+): Promise<InputOptions> {
+  const { defines = {}, debug = false } = options;
+  const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  let names: Names = { variables: {}, properties: {} };
+  let sections: Section[] = [];
   return {
     input: resolve(PROJECT, options.entry ?? "firmware/main.ts"),
     preserveEntrySignatures: false,
@@ -80,17 +112,16 @@ function inputOptions(options: BuildOptions & { board: BoardData }, state: Bundl
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
-      {
-        name: "sections",
-        transform: (code) => markSections(code),
-        renderChunk: (code) => cutSections(code),
-      },
+      { name: "mark-sections", transform: (code) => markSections(code) },
+      { name: "fold", renderChunk: (code) => fold(code) },
+      { name: "inline-numbers", renderChunk: (code) => inlineNumbers(code) },
+      { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       {
         name: "minify",
         async renderChunk(code) {
           if (debug) return null;
           const minified = await minify(code);
-          state.names = minified.names;
+          names = minified.names;
           return minified;
         },
       },
@@ -98,10 +129,52 @@ function inputOptions(options: BuildOptions & { board: BoardData }, state: Bundl
         name: "place-sections",
         renderChunk(code) {
           const placed = placeSections(code.trimEnd(), BUNDLE_FILE);
-          state.sections = placed.sections;
+          sections = placed.sections;
           return placed;
+        },
+      },
+      {
+        name: "judge",
+        generateBundle(_output, files) {
+          const chunks = Object.values(files).filter((file) => file.type === "chunk");
+          if (chunks.length !== 1) throw new Error("import() outside section(...) made a second file");
+          const [{ code, map }] = chunks;
+          if (!map) throw new Error("the source map is missing");
+          const finished = code.trimEnd();
+          chunks[0].code = finished;
+          refuse(guardBundle(finished, sections), finished, map.toString());
+          const sizes = measure(String(board.name), finished, map.toString(), sections);
+          if (!debug) holdToBudget(sizes);
+          onBundle({
+            board: String(board.name),
+            code: finished,
+            map: map.toString(),
+            names,
+            sections,
+            sizes,
+          });
+          if (debug) return;
+          const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+          this.emitFile({ type: "asset", fileName: "names.json", source: json({ ...names, sections }) });
+          this.emitFile({ type: "asset", fileName: "size.json", source: json(sizes) });
         },
       },
     ],
   };
+}
+
+/** Throw one error that names the source place of everything that the guard found. */
+function refuse(findings: Finding[], code: string, map: string): void {
+  if (findings.length === 0) return;
+  const trace = new TraceMap(map);
+  const lines = findings.map(({ rule, message, offset }) => {
+    const before = code.slice(0, offset).split("\n");
+    const column = before[before.length - 1].length;
+    const place = originalPositionFor(trace, { line: before.length, column });
+    const where = place.source
+      ? `${place.source}:${place.line}:${place.column + 1}`
+      : `bundle byte ${offset}`;
+    return `${where}: ${rule}: ${message}\n    ${code.slice(offset, offset + 60).replace(/\n/g, " ")}`;
+  });
+  throw new Error(`Espruino cannot run this:\n${lines.join("\n")}`);
 }

@@ -56,7 +56,9 @@ export function inlineBoard(code: string, board: BoardData): Rewritten | undefin
   const declaration = program.body.find(
     (node: Node) => node.type === "ImportDeclaration" && node.source.value === "board",
   );
-  const local = declaration?.specifiers.find((each: Node) => each.type === "ImportSpecifier" && each.imported.name === "board")?.local.name;
+  const local = declaration?.specifiers.find(
+    (each: Node) => each.type === "ImportSpecifier" && each.imported.name === "board",
+  )?.local.name;
   if (!local) return undefined;
   const text = new MagicString(code);
   const visit = (node: Node): void => {
@@ -68,7 +70,11 @@ export function inlineBoard(code: string, board: BoardData): Rewritten | undefin
     let value: unknown = board;
     for (const name of path.slice(1)) value = (value as Record<string, unknown> | undefined)?.[name];
     const literal = value === undefined ? "undefined" : JSON.stringify(value);
-    text.overwrite(node.start, node.end, typeof value === "object" || Number(value) < 0 ? `(${literal})` : literal);
+    text.overwrite(
+      node.start,
+      node.end,
+      typeof value === "object" || Number(value) < 0 ? `(${literal})` : literal,
+    );
   };
   for (const statement of program.body) if (statement !== declaration) visit(statement);
   return rewritten(text);

@@ -45,14 +45,58 @@ const OPTIONS: MinifyOptions = {
   format: { ascii_only: true, semicolons: true, max_line_len: 250, comments: false, ecma: 2015 },
 };
 
+/**
+ * Fold constants and drop what they switch off, names untouched: what the sections reach is looked at after this,
+ * so that a suite which the profile leaves out holds nothing in the main part.
+ */
+export async function fold(code: string): Promise<{ code: string; map: string }> {
+  const output = await terser(
+    { "bundle.js": code },
+    {
+      ecma: 2015,
+      module: true,
+      compress: {
+        ...{
+          defaults: false,
+          ecma: 2015,
+          module: true,
+          toplevel: true,
+          passes: 3,
+          keep_fargs: true,
+          pure_getters: true,
+        },
+        ...{
+          conditionals: true,
+          dead_code: true,
+          evaluate: true,
+          reduce_vars: true,
+          side_effects: true,
+          unused: true,
+        },
+        reduce_funcs: false,
+      },
+      mangle: false,
+      format: { beautify: true, indent_level: 2, ascii_only: true, ecma: 2015 },
+      sourceMap: { asObject: false },
+    },
+  );
+  return { code: output.code as string, map: output.map as string };
+}
+
 /** Minify one flat program; `map` of the result leads back to `code`. */
 export async function minify(code: string): Promise<Minified> {
-  const nameCache: { vars?: { props?: Record<string, string> }; props?: { props?: Record<string, string> } } = {};
-  const output = await terser({ "bundle.js": code }, { ...OPTIONS, nameCache, sourceMap: { asObject: false } });
+  const nameCache: { vars?: { props?: Record<string, string> }; props?: { props?: Record<string, string> } } =
+    {};
+  const output = await terser(
+    { "bundle.js": code },
+    { ...OPTIONS, nameCache, sourceMap: { asObject: false } },
+  );
   const names = { variables: reverse(nameCache.vars?.props), properties: reverse(nameCache.props?.props) };
   return { code: output.code as string, map: output.map as string, names };
 }
 
 function reverse(cache: Record<string, string> = {}): Record<string, string> {
-  return Object.fromEntries(Object.entries(cache).map(([source, short]) => [short, source.replace(/^\$/, "")]));
+  return Object.fromEntries(
+    Object.entries(cache).map(([source, short]) => [short, source.replace(/^\$/, "")]),
+  );
 }

@@ -14,7 +14,11 @@ export function overrideConstants(file: string, defines: Defines): Plugin {
       if (id !== file || left.size === 0) return null;
       const text = new MagicString(code);
       for (const statement of parse(code).body as Node[]) {
-        if (statement.type !== "ExportNamedDeclaration" || statement.declaration?.type !== "VariableDeclaration") continue;
+        if (
+          statement.type !== "ExportNamedDeclaration" ||
+          statement.declaration?.type !== "VariableDeclaration"
+        )
+          continue;
         for (const { id: name, init } of statement.declaration.declarations as Node[]) {
           if (!left.delete(name.name)) continue;
           text.overwrite(init.start, init.end, JSON.stringify(defines[name.name]));

@@ -33,7 +33,7 @@ const TEXT = "__section_text__";
 export const SECTION_NAMES = [MARK, TEXT];
 
 export interface Section {
-  /** The source name of its root. */
+  /** The source file of its root, without folder and ending. */
   name: string;
   /** Byte offset in the bundle. */
   offset: number;
@@ -46,7 +46,7 @@ export function markSections(code: string): Rewritten | undefined {
   if (!/\bimport\s*\(/.test(code)) return undefined;
   const text = new MagicString(code);
   const program = parse(code);
-  const imported = new Map<string, string>();
+  const imported = new Map<string, { name: string; stem: string }>();
   walk(program, (node, above) => {
     if (node.type !== "ImportExpression") return;
     const call = above[above.length - 1];
@@ -56,17 +56,19 @@ export function markSections(code: string): Rewritten | undefined {
       call.callee.name === "section" &&
       call.arguments.length === 1;
     if (!isSection) throw new Error(`import() may only stand in section(import("...")): ${where(node)}`);
-    if (node.source.type !== "Literal") throw new Error(`section(import(...)) takes a plain string: ${where(node)}`);
+    if (node.source.type !== "Literal")
+      throw new Error(`section(import(...)) takes a plain string: ${where(node)}`);
     const source = String(node.source.value);
-    let name = imported.get(source);
-    if (!name) {
+    let root = imported.get(source);
+    if (!root) {
       const stem = source.replace(/^.*[/:]/, "").replace(/\W/g, "_");
-      name = `${stem}_section`;
+      let name = `${stem}_section`;
       while (code.includes(name)) name += "_";
-      imported.set(source, name);
+      root = { name, stem };
+      imported.set(source, root);
       text.append(`\nimport ${name} from ${JSON.stringify(source)};`);
     }
-    text.overwrite(call.start, call.end, `${MARK}(${name})`);
+    text.overwrite(call.start, call.end, `${MARK}(${root.name}, "${root.stem}")`);
   });
   return rewritten(text);
 }
@@ -99,12 +101,13 @@ export function cutSections(code: string): Rewritten {
   const unitOf = new Map<string, Unit>();
   for (const unit of units) for (const name of unit.names) unitOf.set(name, unit);
 
-  const markers: { root: string; call: Node }[] = [];
+  const markers: { root: string; name: string; call: Node }[] = [];
   const markedIdentifiers = new Set<Node>();
   walk(program, (node) => {
     if (node.type !== "CallExpression" || node.callee.name !== MARK) return;
-    markers.push({ root: node.arguments[0].name, call: node });
-    markedIdentifiers.add(node.arguments[0]);
+    const [root, name] = node.arguments;
+    markers.push({ root: root.name, name: name.value, call: node });
+    markedIdentifiers.add(root);
   });
   if (markers.length === 0) return rewritten(text);
 
@@ -117,6 +120,8 @@ export function cutSections(code: string): Rewritten {
     else unit.uses.add(reference.identifier.name);
   }
   for (const binding of top.bindings.values()) if (isMutable(binding)) pin(unitOf.get(binding.name));
+
+  const storage = storageName(units) ?? "0";
 
   const reach = (roots: Iterable<Unit>): Set<Unit> => {
     const seen = new Set<Unit>();
@@ -149,13 +154,18 @@ export function cutSections(code: string): Rewritten {
     numbers.set(root, number);
     const moved = units.filter((unit) => ofSection.get(root)?.has(unit) && !main.has(unit));
     freeNames.set(root, namesFromOutside(moved, references, markedIdentifiers));
-    moveSection(text, code, number, root, rootUnit, moved, references);
+    const name = markers.find((marker) => marker.root === root)?.name ?? root;
+    moveSection(text, `${number}, "${name}"`, root, rootUnit, moved, references);
   }
   for (const { root, call } of markers) {
     const number = numbers.get(root);
     // a root that the main part uses as well is simply there
     const names = freeNames.get(root) ?? [];
-    text.overwrite(call.start, call.end, number === undefined ? root : `${MARK}(${[number, ...names].join(",")})`);
+    text.overwrite(
+      call.start,
+      call.end,
+      number === undefined ? root : `${MARK}(${[number, storage, ...names].join(",")})`,
+    );
   }
   return rewritten(text);
 }
@@ -184,11 +194,22 @@ function listUnits(program: Node, text: MagicString): Unit[] {
   return units;
 }
 
+/** A constant of the main part that is `require("Storage")`: shorter than to require it at each section. */
+function storageName(units: Unit[]): string | undefined {
+  const unit = units.find(({ node }) => {
+    if (node.type !== "VariableDeclarator" || node.init?.type !== "CallExpression") return false;
+    return node.init.callee.name === "require" && node.init.arguments[0]?.value === "Storage";
+  });
+  if (unit) pin(unit);
+  return unit?.names[0];
+}
+
 function pin(unit: Unit | undefined): void {
   if (unit) unit.pinned = true;
 }
 
-const CHANGING_METHODS = /^(push|pop|shift|unshift|splice|sort|reverse|fill|set|copyWithin|on|emit|setUint\w+|setInt\w+)$/;
+const CHANGING_METHODS =
+  /^(push|pop|shift|unshift|splice|sort|reverse|fill|set|copyWithin|on|emit|setUint\w+|setInt\w+)$/;
 
 /** Whether a top-level name holds state: assigned again, or an object that is written to through its name. */
 function isMutable(binding: Binding): boolean {
@@ -209,7 +230,8 @@ function isMutable(binding: Binding): boolean {
       if (parent.type === "AssignmentExpression" && parent.left === inner) changed = true;
       if (parent.type === "UpdateExpression") changed = true;
       if (parent.type === "UnaryExpression" && parent.operator === "delete") changed = true;
-      if (parent.type === "CallExpression" && parent.callee === inner && CHANGING_METHODS.test(method)) changed = true;
+      if (parent.type === "CallExpression" && parent.callee === inner && CHANGING_METHODS.test(method))
+        changed = true;
     });
     return changed;
   });
@@ -225,7 +247,8 @@ function namesFromOutside(moved: Unit[], references: Reference[], marked: Set<No
   const names = new Set<string>();
   for (const { identifier, binding } of references) {
     if (marked.has(identifier) || identifier.name === MARK || !isInside(identifier, moved)) continue;
-    if (binding && (isInside(binding.scope.node, moved) || (!binding.scope.parent && own.has(binding.name)))) continue;
+    if (binding && (isInside(binding.scope.node, moved) || (!binding.scope.parent && own.has(binding.name))))
+      continue;
     names.add(identifier.name);
   }
   return [...names];
@@ -237,14 +260,13 @@ function namesFromOutside(moved: Unit[], references: Reference[], marked: Set<No
  */
 function moveSection(
   text: MagicString,
-  code: string,
-  number: number,
+  head: string,
   root: string,
   rootUnit: Unit,
   moved: Unit[],
   references: Reference[],
 ): void {
-  const end = code.length;
+  const end = text.original.length;
   const others = moved.filter((unit) => unit !== rootUnit);
   const rootFunction = rootUnit.node.type === "VariableDeclarator" ? rootUnit.node.init : rootUnit.node;
   const takesOthers = rootFunction && isFunction(rootFunction) && rootFunction.body.type === "BlockStatement";
@@ -253,13 +275,13 @@ function moveSection(
     const split = rootFunction.body.start + 1;
     text.remove(rootUnit.start, rootFunction.start);
     text.remove(rootFunction.end, rootUnit.end);
-    text.appendRight(rootFunction.start, `\n${TEXT}(${number}, ${JSON.stringify(root)}, 0, `);
+    text.appendRight(rootFunction.start, `\n${TEXT}(${head}, 0, `);
     text.move(rootFunction.start, split, end);
     for (const unit of others) moveStatement(text, unit, end);
     text.appendLeft(rootFunction.end, ");");
     text.move(split, rootFunction.end, end);
   } else {
-    text.appendRight(moved[0].start, `\n${TEXT}(${number}, ${JSON.stringify(root)}, 1, function() {\n`);
+    text.appendRight(moved[0].start, `\n${TEXT}(${head}, 1, function() {\n`);
     for (const unit of moved) moveStatement(text, unit, end);
     const last = moved[moved.length - 1];
     text.appendLeft(last.end, `\nreturn ${root};\n});`);
@@ -283,7 +305,8 @@ function renameLocals(text: MagicString, root: Node, incoming: Unit[], reference
     let name = `${binding.name}$1`;
     while (all.has(name)) name += "$";
     for (const identifier of [...binding.declarations, ...binding.references.map((r) => r.identifier)]) {
-      const isShorthand = /[{,]\s*$/.test(text.original.slice(0, identifier.start)) && isShorthandKey(root, identifier);
+      const isShorthand =
+        /[{,]\s*$/.test(text.original.slice(0, identifier.start)) && isShorthandKey(root, identifier);
       text.overwrite(identifier.start, identifier.end, isShorthand ? `${identifier.name}: ${name}` : name);
     }
   }
@@ -303,10 +326,13 @@ function isShorthandKey(root: Node, identifier: Node): boolean {
  */
 export function placeSections(code: string, file: string): Rewritten & { sections: Section[] } {
   const bodies: { node: Node; statement: Node; isFactory: boolean; name: string }[] = [];
-  const marks: { number: number; call: Node }[] = [];
+  const marks: { number: number; storage: string; call: Node }[] = [];
   walk(parse(code), (node, above) => {
     if (node.type !== "CallExpression") return;
-    if (node.callee.name === MARK) marks.push({ number: node.arguments[0].value, call: node });
+    if (node.callee.name === MARK) {
+      const [number, storage] = node.arguments;
+      marks.push({ number: number.value, storage: storage.name ?? 'require("Storage")', call: node });
+    }
     if (node.callee.name !== TEXT) return;
     const [number, name, isFactory, body] = node.arguments;
     const statement = above[above.length - 1];
@@ -320,9 +346,9 @@ export function placeSections(code: string, file: string): Rewritten & { section
   let sections: Section[] = bodies.map(({ name }) => ({ name, offset: 0, length: 0 }));
   for (;;) {
     const text = new MagicString(code);
-    const replaced = marks.map(({ number, call }) => {
+    const replaced = marks.map(({ number, storage, call }) => {
       const { offset, length } = sections[number];
-      const read = `eval(require("Storage").read(${JSON.stringify(file)},${offset},${length}))`;
+      const read = `eval(${storage}.read(${JSON.stringify(file)},${offset},${length}))`;
       text.overwrite(call.start, call.end, read);
       return { call, growth: read.length - (call.end - call.start) };
     });
@@ -360,4 +386,3 @@ export function placeSections(code: string, file: string): Rewritten & { section
 function where(node: Node): string {
   return node.loc ? `line ${node.loc.start.line}` : `offset ${node.start}`;
 }
-

@@ -43,13 +43,19 @@ export interface Analysis {
   top: Scope;
   /** Every use of a name, in the order of the text. */
   references: Reference[];
+  /** The use that an identifier is. */
+  referenceOf: Map<Node, Reference>;
   /** The scope that a node opens. */
   scopes: Map<Node, Scope>;
 }
 
 /** Parse `code` as a module that may use what ECMAScript knows today; throws acorn's SyntaxError. */
 export function parse(code: string): Node {
-  return acornParse(code, { ecmaVersion: "latest", sourceType: "module", locations: true }) as unknown as Node;
+  return acornParse(code, {
+    ecmaVersion: "latest",
+    sourceType: "module",
+    locations: true,
+  }) as unknown as Node;
 }
 
 /** List the nodes directly under `node`, in the order of the text. */
@@ -89,7 +95,9 @@ export function patternNames(pattern: Node | null): Node[] {
     case "ArrayPattern":
       return pattern.elements.flatMap(patternNames);
     case "ObjectPattern":
-      return pattern.properties.flatMap((property: Node) => patternNames(property.value ?? property.argument));
+      return pattern.properties.flatMap((property: Node) =>
+        patternNames(property.value ?? property.argument),
+      );
     default:
       return [];
   }
@@ -129,7 +137,8 @@ export function analyse(program: Node): Analysis {
       if (node.type === "FunctionExpression" && node.id) declare(inner, "function", node.id);
       for (const param of node.params) for (const name of patternNames(param)) declare(inner, "param", name);
       for (const param of node.params) declareAll(param, inner);
-      if (node.body.type === "BlockStatement") for (const statement of node.body.body) declareAll(statement, inner);
+      if (node.body.type === "BlockStatement")
+        for (const statement of node.body.body) declareAll(statement, inner);
       else declareAll(node.body, inner);
       return;
     }
@@ -199,7 +208,8 @@ export function analyse(program: Node): Analysis {
       case "FunctionExpression":
       case "ArrowFunctionExpression":
         for (const param of node.params) referPattern(param, scope);
-        if (node.body.type === "BlockStatement") for (const statement of node.body.body) referAll(statement, scope);
+        if (node.body.type === "BlockStatement")
+          for (const statement of node.body.body) referAll(statement, scope);
         else referAll(node.body, scope);
         return;
       case "ClassDeclaration":
@@ -230,7 +240,8 @@ export function analyse(program: Node): Analysis {
     } else for (const child of children(pattern)) referPattern(child, scope);
   };
   for (const statement of program.body) referAll(statement, top);
-  return { program, top, references, scopes };
+  const referenceOf = new Map(references.map((each) => [each.identifier, each]));
+  return { program, top, references, referenceOf, scopes };
 }
 
 /** A text that a step of the build has changed, with the way back. */

@@ -1,0 +1,48 @@
+# Everything that one does with this project, a word each; `make help` lists them from the comments below.
+# Variables: T=part of a test's file name, BOARD=one board, E=an error code.
+
+MAKEFLAGS += --no-print-directory
+RUN := node --import tsx
+TESTS = $(sort $(shell find boards firmware hal scripts -name '*$(T)*.test.ts'))
+
+.DEFAULT_GOAL := all
+
+all: check test bundle size ## check, test, bundle, size
+
+check: node_modules ## types of both sides, lint, format
+	npm run -s check
+
+test: node_modules ## unit tests and real servers; T=record for the files with that in their name
+	$(RUN) --test --test-reporter=spec $(TESTS)
+
+watch: node_modules ## run the tests again at every change; T= as in test
+	$(RUN) --watch --test --test-reporter=spec $(TESTS)
+
+bundle: node_modules ## dist/<board>/firmware.js for BOARD= or for every board
+	npm run -s build
+
+all-boards: node_modules ## the bundles of all boards
+	BOARD= npm run -s build
+
+debug: node_modules ## a readable bundle of BOARD= in dist/<board>/firmware.debug.js
+	DEBUG=1 npm run -s build
+
+size: node_modules ## bytes of each bundle by module, from the last build
+	npm run -s size
+
+measure: node_modules ## counters of a handshake beside the limits, bytes, variables
+	npm run -s measure
+
+simulate: node_modules ## the bundle on the simulated board, its console here
+	npm run -s simulate
+
+explain: node_modules ## what an error code means: E=532
+	npm run -s explain -- $(E)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+
+node_modules:
+	npm ci
+
+.PHONY: all check test watch bundle all-boards debug size measure simulate explain help

@@ -1,0 +1,95 @@
+// The size budget: where every byte of a bundle comes from, by its source map, and whether the whole is within the
+// 16,384 bytes that a device has for it.
+import { decodedMappings, TraceMap } from "@jridgewell/trace-mapping";
+import type { Section } from "./sections";
+
+/** Most bytes of a bundle. */
+export const SIZE_LIMIT = 16384;
+
+export interface ModuleSize {
+  /** Path from the project's folder; "build" is what no module wrote: section heads, offsets. */
+  module: string;
+  /** Bytes in the running part and in the sections. */
+  main: number;
+  sections: number;
+  total: number;
+}
+
+export interface Sizes {
+  board: string;
+  /** Bytes of the bundle, and what is left below the limit. */
+  total: number;
+  left: number;
+  modules: ModuleSize[];
+  /** Bytes of each section. */
+  sections: Record<string, number>;
+}
+
+/** Attribute every byte of `code` to the module that its source map names. */
+export function measure(board: string, code: string, map: string, sections: readonly Section[]): Sizes {
+  const tail = sections[0]?.offset ?? code.length;
+  const rows = new Map<string, ModuleSize>();
+  const add = (module: string, from: number, to: number): void => {
+    const row = rows.get(module) ?? { module, main: 0, sections: 0, total: 0 };
+    rows.set(module, row);
+    const inMain = Math.max(0, Math.min(to, tail) - Math.min(from, tail));
+    row.main += inMain;
+    row.sections += to - from - inMain;
+    row.total += to - from;
+  };
+  const trace = new TraceMap(map);
+  const mappings = decodedMappings(trace);
+  let lineStart = 0;
+  let module = "build";
+  code.split("\n").forEach((line, number) => {
+    let column = 0;
+    for (const segment of mappings[number] ?? []) {
+      add(module, lineStart + column, lineStart + segment[0]);
+      column = segment[0];
+      module = (segment.length > 1 && trace.sources[segment[1] as number]) || "build";
+    }
+    const end = Math.min(lineStart + line.length + 1, code.length);
+    add(module, lineStart + column, end);
+    lineStart = end;
+  });
+  return {
+    board,
+    total: code.length,
+    left: SIZE_LIMIT - code.length,
+    modules: [...rows.values()].filter((row) => row.total > 0).sort((a, b) => b.total - a.total),
+    sections: Object.fromEntries(sections.map(({ name, length }) => [name, length])),
+  };
+}
+
+/** Write the sizes of one bundle as a table for people. */
+export function sizeTable(sizes: Sizes): string {
+  const folders = new Map<string, ModuleSize>();
+  for (const row of sizes.modules) {
+    const folder = row.module.includes("/") ? row.module.replace(/\/[^/]*$/, "/") : row.module;
+    const sum = folders.get(folder) ?? { module: folder, main: 0, sections: 0, total: 0 };
+    folders.set(folder, sum);
+    sum.main += row.main;
+    sum.sections += row.sections;
+    sum.total += row.total;
+  }
+  const width = Math.max(24, ...sizes.modules.map((row) => row.module.length));
+  const line = (name: string, ...cells: (string | number)[]): string =>
+    name.padEnd(width) + cells.map((cell) => String(cell).padStart(9)).join("");
+  const row = (each: ModuleSize): string => line(each.module, each.main, each.sections, each.total);
+  const rule = "-".repeat(width + 27);
+  return [
+    line(sizes.board, "main", "sections", "bytes"),
+    rule,
+    ...sizes.modules.map(row),
+    rule,
+    ...[...folders.values()].sort((a, b) => b.total - a.total).map(row),
+    rule,
+    `${sizes.total} of ${SIZE_LIMIT} bytes, ${sizes.left} left`,
+  ].join("\n");
+}
+
+/** Throw when a bundle is over the limit. */
+export function holdToBudget(sizes: Sizes): void {
+  if (sizes.left < 0)
+    throw new Error(`${sizes.board}: ${sizes.total} bytes, ${-sizes.left} over the ${SIZE_LIMIT} allowed`);
+}
