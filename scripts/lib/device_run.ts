@@ -59,17 +59,18 @@ export class DeviceRun {
 
   /** Wait for one exchange; throws DeviceError when it does not come about in time. */
   async exchange(timeoutMs: number): Promise<void> {
-    const deadline = new AbortController();
-    const done = new Promise<void>((resolve) => {
+    const done = new Promise<"done">((resolve) => {
       this.onProgress = () => {
-        if (this.gateway ? this.telemetry && this.answered : this.dataIn) resolve();
-        else if (!this.gateway && this.secured) setTimeout(resolve, ANSWER_PATIENCE_MS).unref();
+        if (this.gateway ? this.telemetry && this.answered : this.dataIn) resolve("done");
+        else if (!this.gateway && this.secured) setTimeout(resolve, ANSWER_PATIENCE_MS, "done").unref();
       };
     });
-    const late = sleep(timeoutMs, true, { signal: deadline.signal }).catch(() => false);
-    const tooLate = await Promise.race([done, late, interrupted().then(() => true)]);
+    const deadline = new AbortController();
+    const late = sleep(timeoutMs, "late" as const, { signal: deadline.signal }).catch(() => "done" as const);
+    const outcome = await Promise.race([done, late, interrupted()]);
     deadline.abort();
-    if (tooLate) {
+    if (outcome === "interrupted") throw new DeviceError("interrupted before the exchange was over.");
+    if (outcome === "late") {
       const reason = this.lastError ? `the last error was E${this.lastError}: ${errorText(this.lastError)}` : "the device reported no error.";
       throw new DeviceError(`no exchange in ${timeoutMs / 1000} seconds; ${reason}`);
     }
@@ -82,8 +83,7 @@ export class DeviceRun {
 
   private onMessage(message: WireMessage): void {
     if (message.name === "ClientHello") this.secured = this.dataIn = false;
-    this.view.show({ kind: "message", message });
-    if (message.name !== "ApplicationData") return;
+    if (message.name !== "ApplicationData") return this.view.show({ kind: "message", message });
     // The device sends data only after the server's Finished proved true.
     if (message.direction === "out" && !this.secured) {
       this.secured = true;
@@ -96,6 +96,7 @@ export class DeviceRun {
         bytesIn: handshakeBytes.in,
       });
     }
+    this.view.show({ kind: "message", message });
     if (message.direction === "in") this.dataIn = true;
     this.onProgress();
   }
@@ -129,9 +130,9 @@ export class DeviceRun {
 }
 
 /** Wait for Ctrl-C, or for a supervisor's wish. */
-export function interrupted(): Promise<void> {
+export function interrupted(): Promise<"interrupted"> {
   return new Promise((resolve) => {
-    process.once("SIGINT", () => resolve());
-    process.once("SIGTERM", () => resolve());
+    process.once("SIGINT", () => resolve("interrupted"));
+    process.once("SIGTERM", () => resolve("interrupted"));
   });
 }

@@ -89,7 +89,7 @@ function lines(event: LiveEvent): string[] {
     case "message": {
       const { direction, name, bytes, encrypted, details } = event.message;
       const isData = name === "ApplicationData" && encrypted;
-      const headline = `${name}, ${count(bytes.length)} bytes${encrypted ? " encrypted" : ""}`;
+      const headline = `${name}, ${count(bytes.length)} ${bytes.length === 1 ? "byte" : "bytes"}${encrypted ? " encrypted" : ""}`;
       return [direction === "out" ? "-->" : "<--", headline, ...details, ...(isData ? [] : hexLines(bytes))];
     }
     case "secured":
