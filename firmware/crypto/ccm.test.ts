@@ -1,0 +1,109 @@
+// AES-128-CCM as TLS uses it: a recorded session, node:crypto over generated records, every bit of tag, text, nonce and associated data
+// flipped. NIST's files have no case of TLS's lengths (12 bytes of nonce, 13 of associated data): they prove the
+// reference, node:crypto, instead.
+import "../../hal/simulator/globals";
+import assert from "node:assert/strict";
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import { test } from "node:test";
+import { fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/vectors";
+import { ccm } from "./ccm";
+
+/** Seal with node:crypto: ciphertext and tag, joined. */
+function reference(key: string, nonce: string, associated: string, text: string, tagLength: number): string {
+  const bytes = (data: string) => Buffer.from(data, "latin1");
+  const cipher = createCipheriv("aes-128-ccm", bytes(key), bytes(nonce), { authTagLength: tagLength });
+  cipher.setAAD(bytes(associated), { plaintextLength: text.length });
+  const sealed = cipher.update(bytes(text));
+  cipher.final();
+  return toHex(sealed.toString("latin1")) + cipher.getAuthTag().toString("hex");
+}
+
+const KEY = generated(1, 16);
+const NONCE = generated(2, 12);
+const ASSOCIATED = generated(3, 13);
+
+test("R5 CCM: a record that OpenSSL 3.0.19 accepted in a session with TLS_PSK_WITH_AES_128_CCM_8", () => {
+  const key = fromHex("5d76ea0954a423e4f43b81834fda4be1");
+  const nonce = fromHex("86618404" + "0000000000000001");
+  const associated = fromHex("0000000000000001" + "170303" + "000c");
+  const sealed = "64e0f04810bae986d6e58824" + "5b72643b437714dd";
+  assert.equal(toHex(ccm(key, nonce, associated, "hello world\n", 0, 12, 8) as string), sealed);
+  assert.equal(
+    ccm(key, nonce, associated, fromHex(sealed), 0, 12, fromHex("5b72643b437714dd")),
+    "hello world\n",
+  );
+});
+
+for (const tagLength of [8, 16]) {
+  test(`R5 CCM with a tag of ${tagLength}: like node:crypto for every length to 300 bytes, 511, 512 and 513`, () => {
+    for (let length = 0; length <= 303; length++) {
+      const size = length > 300 ? length + 210 : length;
+      const text = generated(size, size);
+      const key = generated(size + 1, 16);
+      const nonce = generated(size + 2, 12);
+      const associated = generated(size + 3, 13);
+      const sealed = ccm(key, nonce, associated, `head${text}tail`, 4, size, tagLength) as string;
+      assert.equal(toHex(sealed), reference(key, nonce, associated, text, tagLength));
+      const opened = ccm(key, nonce, associated, `12345${sealed}`, 5, size, sealed.substr(size));
+      assert.equal(opened, text);
+    }
+  });
+
+  test(`R16 CCM with a tag of ${tagLength}: any bit flipped, nothing is given`, () => {
+    const text = generated(4, 45);
+    const sealed = ccm(KEY, NONCE, ASSOCIATED, text, 0, 45, tagLength) as string;
+    const flip = (bytes: string, bit: number) => {
+      const at = bit >> 3;
+      return (
+        bytes.substr(0, at) +
+        String.fromCharCode(bytes.charCodeAt(at) ^ (1 << (bit & 7))) +
+        bytes.substr(at + 1)
+      );
+    };
+    const open = (key: string, nonce: string, associated: string, bytes: string) => {
+      return ccm(key, nonce, associated, bytes, 0, 45, bytes.substr(45));
+    };
+    assert.equal(open(KEY, NONCE, ASSOCIATED, sealed), text);
+    for (let bit = 0; bit < sealed.length * 8; bit++)
+      assert.equal(open(KEY, NONCE, ASSOCIATED, flip(sealed, bit)), undefined);
+    for (let bit = 0; bit < 96; bit++)
+      assert.equal(open(KEY, flip(NONCE, bit), ASSOCIATED, sealed), undefined);
+    for (let bit = 0; bit < 104; bit++)
+      assert.equal(open(KEY, NONCE, flip(ASSOCIATED, bit), sealed), undefined);
+    for (let bit = 0; bit < 128; bit++)
+      assert.equal(open(flip(KEY, bit), NONCE, ASSOCIATED, sealed), undefined);
+  });
+}
+
+test(
+  "R5 CCM: the reference of these tests passes NIST's nonces and associated data",
+  needs("nist/VADT128.rsp"),
+  () => {
+    let count = 0;
+    for (const file of ["nist/VADT128.rsp", "nist/VNT128.rsp"]) {
+      for (const { Key, Nonce, Adata, Alen, Payload, CT } of vectorCases(file, "CT")) {
+        const associated = fromHex(Adata).substr(0, Number(Alen));
+        assert.equal(reference(fromHex(Key), fromHex(Nonce), associated, fromHex(Payload), 16), CT);
+        count++;
+      }
+    }
+    assert.ok(count > 100);
+  },
+);
+
+test("R16 CCM: the reference of these tests refuses NIST's bad tags", needs("nist/DVPT128.rsp"), () => {
+  const cases = vectorCases("nist/DVPT128.rsp", "Result");
+  for (const { Key, Nonce, Adata, Alen, Plen, Tlen, CT, Result } of cases) {
+    const bytes = (text: string) => Buffer.from(text, "hex");
+    const length = Number(Plen);
+    const cipher = createDecipheriv("aes-128-ccm", bytes(Key), bytes(Nonce), { authTagLength: Number(Tlen) });
+    cipher.setAuthTag(bytes(CT).subarray(length));
+    cipher.setAAD(bytes(Adata).subarray(0, Number(Alen)), { plaintextLength: length });
+    const open = () => {
+      cipher.update(bytes(CT).subarray(0, length));
+      cipher.final();
+    };
+    if (Result.startsWith("Pass")) assert.doesNotThrow(open);
+    else assert.throws(open);
+  }
+});
