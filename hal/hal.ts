@@ -25,7 +25,8 @@ export interface Aes128 {
   AES_BULK: boolean;
   /**
    * Encrypt or decrypt `data`, a multiple of 16 bytes, with a `key` of 16; `iv`, 16 bytes, for the CBC modes.
-   * Returns a fresh buffer of the data's length. Throws AES_FAILED: bad length, a mode the chip has not, no result.
+   * Returns a fresh buffer of the data's length. Throws AES_FAILED: CBC over a bad length, a mode that the chip has
+   * not, no result. ECB over a bad length is the caller's mistake.
    */
   aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer;
 }

@@ -24,8 +24,6 @@ export class NrfRng {
   private config = 0;
   private value = 0;
   private left = 0;
-  private word = 0;
-  private bytes = 0;
 
   constructor(private noise: Noise) {}
 
@@ -49,22 +47,11 @@ export class NrfRng {
       step: () => {
         if (!this.running || --this.left > 0) return;
         this.left = this.busyAccesses;
-        const byte = this.byte();
-        if (byte === undefined) return;
-        this.value = byte;
+        const word = this.noise.word();
+        if (word === undefined) return;
+        this.value = word & 255;
         this.ready = 1;
       },
     };
-  }
-
-  private byte(): number | undefined {
-    if (!this.bytes) {
-      const word = this.noise.word();
-      if (word === undefined) return undefined;
-      this.word = word;
-      this.bytes = 4;
-    }
-    // first byte of a word first, so that a model's words come out as they are
-    return (this.word >>> (--this.bytes << 3)) & 255;
   }
 }
