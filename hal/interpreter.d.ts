@@ -17,7 +17,6 @@ interface EspruinoE {
   toArrayBuffer(text: string): ArrayBuffer;
   toUint8Array(...parts: Joinable[]): Uint8Array<ArrayBuffer>;
   /** Address of a flat string's or buffer's first byte; 0 where it is not flat. */
-  // biome-ignore lint/suspicious/noExplicitAny: any variable has an address
   getAddressOf(variable: any, flat: boolean): number;
   mapInPlace(
     from: ArrayBufferView,
@@ -127,11 +126,11 @@ interface EspruinoSerial {
 }
 
 declare const E: EspruinoE;
-declare const SPI1: EspruinoSpi;
-declare const Serial1: EspruinoSerial;
-declare const USB: EspruinoSerial;
-declare const LoopbackA: EspruinoSerial;
-declare const LoopbackB: EspruinoSerial;
+declare var SPI1: EspruinoSpi;
+declare var Serial1: EspruinoSerial;
+declare var USB: EspruinoSerial;
+declare var LoopbackA: EspruinoSerial;
+declare var LoopbackB: EspruinoSerial;
 declare const Modules: { addCached(name: string, code: string | object): void; removeAllCached(): void };
 
 /** Write one line to the console. */

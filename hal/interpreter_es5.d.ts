@@ -11,7 +11,11 @@ declare function require(name: "ESP8266"): any;
 declare function require(name: "Flash"): any;
 declare function require(name: "TelnetServer"): { setOptions(options: { mode: "on" | "off" }): void };
 
-declare function setTimeout(callback: () => void, milliseconds: number): number;
+declare function setTimeout<T extends unknown[]>(
+  callback: (...args: T) => void,
+  milliseconds: number,
+  ...args: T
+): number;
 declare function setInterval(callback: () => void, milliseconds: number): number;
 declare function clearTimeout(timer: number | undefined): void;
 declare function clearInterval(timer: number | undefined): void;
@@ -23,7 +27,9 @@ declare const process: {
   on(event: string, listener: (error: unknown) => void): void;
 };
 /** Named in the type of import(), which a section is; it cannot be made or called. */
-interface PromiseConstructor {}
+interface PromiseConstructor {
+  readonly none: never;
+}
 declare const Promise: PromiseConstructor;
 
 interface String {

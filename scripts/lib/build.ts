@@ -87,6 +87,12 @@ const OUTPUT: OutputOptions = {
   sourcemapPathTransform: (source, map) => relative(PROJECT, resolve(dirname(map), source)),
 };
 
+/** A constant made of constants made of constants folds in as many rounds. */
+const FOLDING: Plugin[] = [1, 2, 3].flatMap((round) => [
+  { name: `inline-numbers-${round}`, renderChunk: (code: string) => inlineNumbers(code) },
+  { name: `fold-${round}`, renderChunk: (code: string) => fold(code) },
+]);
+
 /** The way of one bundle through rollup; `onBundle` gets what came out. */
 async function inputOptions(
   options: BuildOptions,
@@ -113,8 +119,7 @@ async function inputOptions(
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       { name: "mark-sections", transform: (code) => markSections(code) },
-      { name: "fold", renderChunk: (code) => fold(code) },
-      { name: "inline-numbers", renderChunk: (code) => inlineNumbers(code) },
+      ...FOLDING,
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       {
         name: "minify",

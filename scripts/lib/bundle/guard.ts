@@ -205,7 +205,9 @@ const RULES: Rule[] = [
     "return and newline",
     "`return` followed by a newline returns what the next line holds",
     ({ node, text }) =>
-      node.type === "ReturnStatement" && !node.argument && /^return[ \t]*[\r\n]/.test(text.slice(node.start)),
+      node.type === "ReturnStatement" &&
+      !node.argument &&
+      /^return[ \t]*[\r\n]\s*[^\s;}]/.test(text.slice(node.start)),
   ),
   rule("three levels of super", "`super.m()` over three levels never ends", ({ node, above, analysis }) => {
     if (node.type !== "Super" || above[above.length - 1]?.type !== "MemberExpression") return false;
@@ -262,7 +264,6 @@ export function findRefused(text: string, base = 0, known: ReadonlySet<string> =
   const report = (name: string, message: string, offset: number): void => {
     findings.push({ rule: name, message, offset: base + offset });
   };
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: every byte above 126 and below tab
   const odd = /[^\t\n\r\x20-\x7e]/.exec(text);
   if (odd) report("not ASCII", "raw characters outside ASCII", odd.index);
   const analysis = analyse(parse(text));

@@ -46,8 +46,8 @@ const OPTIONS: MinifyOptions = {
 };
 
 /**
- * Fold constants and drop what they switch off, names untouched: what the sections reach is looked at after this,
- * so that a suite which the profile leaves out holds nothing in the main part.
+ * Evaluate constant expressions and drop what they switch off; nothing is inlined, names stay. What the sections
+ * reach is looked at after this, so that a suite which the profile leaves out holds nothing in the main part.
  */
 export async function fold(code: string): Promise<{ code: string; map: string }> {
   const output = await terser(
@@ -56,24 +56,18 @@ export async function fold(code: string): Promise<{ code: string; map: string }>
       ecma: 2015,
       module: true,
       compress: {
-        ...{
-          defaults: false,
-          ecma: 2015,
-          module: true,
-          toplevel: true,
-          passes: 3,
-          keep_fargs: true,
-          pure_getters: true,
-        },
-        ...{
-          conditionals: true,
-          dead_code: true,
-          evaluate: true,
-          reduce_vars: true,
-          side_effects: true,
-          unused: true,
-        },
-        reduce_funcs: false,
+        defaults: false,
+        ecma: 2015,
+        module: true,
+        toplevel: true,
+        passes: 2,
+        keep_fargs: true,
+        pure_getters: true,
+        conditionals: true,
+        dead_code: true,
+        evaluate: true,
+        side_effects: true,
+        unused: true,
       },
       mangle: false,
       format: { beautify: true, indent_level: 2, ascii_only: true, ecma: 2015 },

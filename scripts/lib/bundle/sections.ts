@@ -8,7 +8,7 @@
 //   place  (renderChunk, after minifying)  their text goes to the tail, markers become eval of offset and length
 //
 // Stays in the main part: what the main part or a second section reaches, `let` that is assigned (its value outlives
-// the section) and objects that are written to. Leaves out: a section whose module is also imported in the plain
+// the section), objects that are written to, functions that are handed on as a value. Leaves out: a section whose module is also imported in the plain
 // way by the main part is no section, it is used from there.
 import MagicString from "magic-string";
 import {
@@ -106,6 +106,8 @@ export function cutSections(code: string): Rewritten {
   walk(program, (node) => {
     if (node.type !== "CallExpression" || node.callee.name !== MARK) return;
     const [root, name] = node.arguments;
+    if (root.type !== "Identifier" || !unitOf.has(root.name))
+      throw new Error(`a section's default export must be declared at the top level: ${where(node)}`);
     markers.push({ root: root.name, name: name.value, call: node });
     markedIdentifiers.add(root);
   });
@@ -120,6 +122,8 @@ export function cutSections(code: string): Rewritten {
     else unit.uses.add(reference.identifier.name);
   }
   for (const binding of top.bindings.values()) if (isMutable(binding)) pin(unitOf.get(binding.name));
+
+  for (const unit of keptFunctions(program, units)) pin(unit);
 
   const storage = storageName(units) ?? "0";
 
@@ -192,6 +196,27 @@ function listUnits(program: Node, text: MagicString): Unit[] {
     } else add(statement, statement.start, statement.end, [], true);
   }
   return units;
+}
+
+/**
+ * Functions that are handed on instead of called: listeners outlive the section that attaches them, and as a closure
+ * of the section each would hold all of it on the heap.
+ */
+function keptFunctions(program: Node, units: Unit[]): Unit[] {
+  const functions = new Map(
+    units.filter((unit) => unit.node.type === "FunctionDeclaration").map((unit) => [unit.names[0], unit]),
+  );
+  const kept = new Set<Unit>();
+  walk(program, (node, above) => {
+    if (node.type !== "Identifier") return;
+    const unit = functions.get(node.name);
+    const parent = above[above.length - 1];
+    if (!unit || parent === unit.node || parent.callee === node) return;
+    const isArgument = parent.type === "CallExpression" && parent.callee.name !== MARK;
+    const isValue = parent.type === "Property" && parent.value === node;
+    if (isArgument || isValue) kept.add(unit);
+  });
+  return [...kept];
 }
 
 /** A constant of the main part that is `require("Storage")`: shorter than to require it at each section. */
