@@ -508,7 +508,7 @@ for (const board of BOARDS) {
           done();
         },
       );
-      assert.deepEqual(events, [], "nothing comes before the call returns");
+      assert.equal(events.length, 0, "nothing comes before the call returns");
       return { socket, events, closed, received: () => received, longest: () => longest };
     }
 
@@ -624,6 +624,15 @@ for (const board of BOARDS) {
     test("R29 is given up after a bounded number of tries", async () => {
       assert.equal(await bringUp({ failures: Number.POSITIVE_INFINITY }), `down ${NO_NETWORK}`);
     });
+    if (board.network === "esp_wifi") {
+      test("R29 a board without settings has no network, and lives", async () => {
+        const down = await new Promise((resolve) => {
+          useBoard(board, { network: { up: false } });
+          networkUp({}, () => resolve("up"), resolve);
+        });
+        assert.equal(down, NO_NETWORK);
+      });
+    }
     if (board.network !== "w5500") return;
     test("R29 no chip on the SPI is no network", async () => {
       assert.equal(await bringUp({ noChip: true }), `down ${NO_NETWORK}`);

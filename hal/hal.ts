@@ -72,7 +72,7 @@ export interface TcpSocket {
 
 /** The file `conf` in Storage, as far as the network needs it. */
 export interface NetworkSettings {
-  ssid: string;
+  ssid?: string;
   pass?: string;
 }
 

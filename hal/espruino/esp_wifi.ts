@@ -9,7 +9,8 @@ const ROUNDS = 3;
 export function networkUp(settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void {
   let rounds = ROUNDS;
   const join = (): void => {
-    require("Wifi").connect(settings.ssid, { password: settings.pass }, (error: string | null) => {
+    // no name is no network; without a string the library would throw
+    require("Wifi").connect(settings.ssid || "", { password: settings.pass }, (error: string | null) => {
       if (!error) onUp();
       else if (--rounds) join();
       else onDown(NO_NETWORK);

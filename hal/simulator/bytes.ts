@@ -14,7 +14,7 @@ function bytesOf(value: unknown): Buffer {
   if (isBuffer(value)) return Buffer.from(new Uint8Array(value));
   if (ArrayBuffer.isView(value) && !isDataView(value)) return Buffer.from(Array.from(value as Uint8Array, (each) => each & 255));
   if (Array.isArray(value)) return toBytes(...value.map((each) => bytesOf(each)));
-  if (typeof value === "object" && value !== null && !isDataView(value)) {
+  if (typeof value === "object" && value !== null) {
     const { callback, data, count } = value as { callback?: () => unknown; data?: unknown; count?: number };
     if (typeof callback === "function") return bytesOf(callback());
     if (data !== undefined && typeof count === "number") {

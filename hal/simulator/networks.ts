@@ -44,7 +44,7 @@ export class Link {
         }
         this.radio = true;
         setTimeout(() => {
-          const failed = this.failures-- > 0;
+          const failed = this.failures-- > 0 || !ssid;
           this.up = !failed;
           if (callback) this.loop.queue(() => callback(failed ? "no ap found" : null));
           if (!failed) this.emitters.emit(library, "connected", info);

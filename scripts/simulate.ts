@@ -1,0 +1,103 @@
+// A built bundle on a simulated board, its console here: `make simulate BOARD=esp32-sim`. Takes the device's files as
+// `npm run derive` leaves them and runs until Ctrl-C. Leaves out the gateway and the picture of what goes over the wire:
+// that is `npm start`.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Board } from "../boards/board";
+import { Machine } from "../hal/simulator/machine";
+import { NOISE_MODELS, type NoiseModel } from "../hal/simulator/noise";
+import { PROJECT, readBoard } from "./lib/build";
+import { errorCode, errorText } from "./lib/error_text";
+import { runCommand, UsageError } from "./lib/exit";
+import { readSecret } from "./lib/keys";
+import { flag, integer, oneOf, option, parseCommand } from "./lib/options";
+
+const SIMULATED = readdirSync(join(PROJECT, "boards"))
+  .map((file) => file.replace(/\.ts$/, ""))
+  .filter((name) => name.endsWith("-sim"));
+
+const COMMAND = {
+  usage: "npm run simulate --",
+  about: "Boot a built bundle on a simulated board and show its console until Ctrl-C.",
+  options: {
+    board: option("NAME", `${SIMULATED.join(", ")}; default BOARD of the environment, or esp32-sim`, oneOf(SIMULATED)),
+    bundle: option("FILE", "the bundle; default dist/<board>/firmware.js, which `make bundle` builds"),
+    device: option("FOLDER", "where `npm run derive` put key and conf; default dist/device"),
+    blank: flag("boot without key and settings, as a board from the factory"),
+    noise: option("MODEL", `what stands behind the noise register: ${Object.keys(NOISE_MODELS).join(", ")}`, oneOf(Object.keys(NOISE_MODELS) as NoiseModel[])),
+    offline: flag("the network never comes up"),
+    wire: flag("tell the bytes of each piece that TCP carries"),
+    for: option("SECONDS", "end after this time; default: run until Ctrl-C", integer(1, 86400)),
+  },
+};
+
+await runCommand("simulate", async (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const { options } = parsed;
+  const name = options.board ?? oneOf(SIMULATED)(process.env.BOARD || "esp32-sim");
+  const machine = new Machine({
+    board: (await readBoard(name)) as unknown as Board,
+    bundle: readBundle(options.bundle, name),
+    files: options.blank ? {} : deviceFiles(options.device ?? "dist/device"),
+    noise: options.noise,
+    network: { up: false, failures: options.offline ? Number.POSITIVE_INFINITY : 0 },
+    onPrint(line) {
+      const code = errorCode(line);
+      const sentence = code === undefined ? undefined : errorText(code);
+      console.log(sentence ? `${line}  ${sentence}` : line);
+    },
+    onWire(direction, bytes) {
+      if (options.wire) console.log(`${direction === "out" ? "->" : "<-"} ${bytes.length} bytes`);
+    },
+  });
+  machine.boot();
+  await ending(options.for);
+  machine.powerOff();
+  const { bytesIn, bytesOut, aesBlocks, nativeCalls } = machine.counters;
+  console.log(`${name} off: ${bytesOut} bytes out, ${bytesIn} in, ${aesBlocks} AES blocks, ${nativeCalls} native crypto calls`);
+});
+
+/** Wait for Ctrl-C, a kill, or the end of the time. */
+function ending(seconds: number | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const over = () => {
+      clearInterval(timer);
+      resolve();
+    };
+    // holds the process, too, while the board waits for nothing
+    const timer = setInterval(() => seconds && over(), (seconds ?? 3600) * 1000);
+    process.once("SIGINT", over).once("SIGTERM", over);
+  });
+}
+
+/** Read a bundle as Storage holds it. */
+function readBundle(path: string | undefined, board: string): string {
+  const file = path ?? join(PROJECT, "dist", board, "firmware.js");
+  if (!existsSync(file)) {
+    throw new UsageError(path ? `there is no bundle ${file}.` : `there is no bundle for ${board} yet: make bundle BOARD=${board}`);
+  }
+  try {
+    return readFileSync(file, "latin1");
+  } catch (error) {
+    throw new UsageError(`cannot read the bundle ${file}: ${(error as Error).message}.`);
+  }
+}
+
+/** Read `key` and `conf` of a device; the simulated access point takes any name, so a conf without one gets it. */
+function deviceFiles(folder: string): Record<string, string> {
+  const [key, conf] = [join(folder, "key"), join(folder, "conf")];
+  for (const file of [key, conf]) {
+    if (!existsSync(file)) throw new UsageError(`there is no ${file}: npm run derive makes one, or boot with --blank.`);
+  }
+  let settings: object;
+  try {
+    settings = JSON.parse(readFileSync(conf, "utf8"));
+  } catch (error) {
+    throw new UsageError(`${conf} holds no settings: ${(error as Error).message}.`);
+  }
+  return {
+    key: readSecret(key).toString("latin1"),
+    conf: JSON.stringify({ ssid: "simulated", pass: "simulated", ...settings }),
+  };
+}
