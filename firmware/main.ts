@@ -2,6 +2,7 @@
 // runs now and then is a section; what stays is a handful of functions. Telemetry goes to `up/status`, a command on
 // `down/<name>` is answered on `up/<name>` with its own payload.
 import type { Bytes } from "./bytes";
+import { uint16 } from "./bytes";
 import { random } from "./crypto/ctr_drbg";
 import { ping, publish } from "./mqtt/client";
 import { QOS_1 } from "./mqtt/packets";
@@ -16,56 +17,44 @@ let ticks = -1;
 
 /** Try to reach the broker. */
 function attempt(): void {
-  section(import("./attempt"))(opened, command, report, retry);
+  section(import("./attempt"))(message, closed);
 }
 
-/** The broker accepted us. */
-function opened(): void {
-  failures = ticks = 0;
-  status();
+/** The broker accepted us (`name` is ""), or sent a command: answer it. */
+function message(name: Bytes, payload: Bytes): void {
+  if (name) publish("up/" + name, payload, 0);
+  else {
+    failures = ticks = 0;
+    tick();
+  }
 }
 
-/** A command came: answer it. */
-function command(name: Bytes, payload: Bytes): void {
-  publish("up/" + name, payload, 0);
-}
-
-/** Publish telemetry: seconds of uptime, variables in use, last error. */
-function status(): void {
-  publish(
-    "up/status",
-    JSON.stringify({ up: Math.round(getTime()), mem: process.memory().usage, err: lastError }),
-    QOS_1,
-  );
-}
-
-/** Half a keep-alive has passed. */
+/** Half a keep-alive has passed: telemetry (seconds since boot, variables in use, last error) and a sign of life. */
 function tick(): void {
   if (ticks < 0) return;
+  if (!(ticks++ % TELEMETRY_EVERY)) {
+    const used = process.memory().usage;
+    publish("up/status", `{"up":${getTime() | 0},"mem":${used},"err":${lastError}}`, QOS_1);
+  }
   ping();
-  if (!(++ticks % TELEMETRY_EVERY)) status();
-}
-
-/** Keep an error and tell it on the console. */
-function report(code: number): void {
-  lastError = code;
-  print("E" + code);
 }
 
 /**
- * The connection is gone, or could not be had: try again after a delay that is uniform below a ceiling that doubles
- * (full jitter, EN 303 645, 5.9), so that a fleet comes back one by one.
+ * The connection is over, or could not be had: tell the error and try again after a delay that is uniform below a
+ * ceiling that doubles (full jitter, EN 303 645, 5.9), so that a fleet comes back one by one.
  */
-function retry(): void {
+function closed(code: number): void {
   ticks = -1;
-  const ceiling = Math.min(RECONNECT_LONGEST_MS, RECONNECT_FIRST_MS * (1 << Math.min(failures++, 20)));
-  let share = 1;
+  lastError = code;
+  if (code) print("E" + code);
+  let ceiling = RECONNECT_FIRST_MS << (failures < 16 ? failures++ : 16);
+  if (ceiling > RECONNECT_LONGEST_MS) ceiling = RECONNECT_LONGEST_MS;
   try {
-    share = new Uint32Array(E.toArrayBuffer(random(4)))[0] / 4294967296;
+    ceiling = (uint16(random(2), 0) * ceiling) >>> 16;
   } catch (_) {
-    // no random numbers, no session either: the noise source failed its tests
+    // no random numbers: the noise failed its tests, and there is no session to hurry to
   }
-  setTimeout(attempt, Math.round(share * ceiling));
+  setTimeout(attempt, ceiling);
 }
 
 setInterval(tick, KEEP_ALIVE_S * 500);

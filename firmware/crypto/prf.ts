@@ -3,15 +3,15 @@ import type { Bytes } from "../bytes";
 import { hmac } from "./hmac";
 
 /**
- * Compute `length` bytes of PRF(secret, label, seed). `pads` is hmacKey(32, secret), so that a secret used several
- * times is turned once; `seed` is the label and the seed, joined.
+ * Compute `length` bytes of PRF(secret, label, seed). `key` is hmacKey(32, secret), so that a secret that is used
+ * several times is turned once; `seed` is the label and the seed, joined.
  */
-export function prf(pads: Bytes, seed: Bytes, length: number): Bytes {
-  let a = seed;
+export function prf(key: Bytes, seed: Bytes, length: number): Bytes {
+  let a = hmac(32, key, seed, "");
   let output = "";
-  while (output.length < length) {
-    a = E.toString(hmac(32, pads, a));
-    output = E.toString(output, hmac(32, pads, a + seed));
+  for (;;) {
+    output = E.toString(output, hmac(32, key, a, seed));
+    if (output.length >= length) return E.toString(output.substr(0, length), "");
+    a = hmac(32, key, a, "");
   }
-  return E.toString(output.substr(0, length));
 }

@@ -17,15 +17,10 @@ export const RETAIN = 1;
 export const QOS_1 = 2;
 export const DUP = 8;
 
-/** Build a packet: fixed header with the length of `body`, at most 16,383 bytes, and the body. */
-export function packet(header: number, body: Bytes): Bytes {
-  const length = body.length;
+/** Build a packet: fixed header with the length of what follows, at most 16,383 bytes, then `head` and `payload`. */
+export function packet(header: number, head: Bytes, payload: Bytes): Bytes {
+  const length = head.length + payload.length;
   return length < 128
-    ? E.toString(header, length, body)
-    : E.toString(header, length | 128, length >> 7, body);
-}
-
-/** Build a length-prefixed field (1.5.3). */
-export function field(text: Bytes): Bytes {
-  return E.toString(text.length >> 8, text.length, text);
+    ? E.toString(header, length, head, payload)
+    : E.toString(header, length | 128, length >> 7, head, payload);
 }

@@ -22,7 +22,7 @@ import {
 } from "./constants";
 import { masterSecret } from "./key_schedule";
 import { clientHello, SEEN_ENCRYPT_THEN_MAC, SEEN_EXTENDED_MASTER_SECRET, serverHello } from "./messages";
-import { protect, protectRead, protectWrite, setKeys } from "./record";
+import { protectRead, protectWrite, send, setKeys } from "./record";
 
 /** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
 const MESSAGE_LIMIT = 512;
@@ -109,9 +109,10 @@ export default function handshake(transport: Socket): (type: number, fragment: B
         clientRandom = serverRandom = "";
         setKeys(keyBlock, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
         const finished = E.toString(FINISHED, 0, 0, 12, prf(master, "client finished" + hash, 12));
-        transport.write(protect(HANDSHAKE, exchange) + "\x14\x03\x03\0\x01\x01"); // and the ChangeCipherSpec
+        send(transport, HANDSHAKE, exchange);
+        send(transport, CHANGE_CIPHER_SPEC, "\x01");
         protectWrite();
-        transport.write(protect(HANDSHAKE, finished));
+        send(transport, HANDSHAKE, finished);
         // what the server must answer is known already: then nothing of the handshake's secrets need wait
         transcript = RUNNING ? update(32, transcript, finished) : E.toString(transcript, finished);
         verifyData = prf(master, "server finished" + E.toString(finish(32, transcript)), 12);

@@ -6,7 +6,7 @@ import { prf } from "../crypto/prf";
 import { requireExtendedMasterSecret } from "../profile";
 
 /**
- * Derive the master secret and return it as HMAC pads, the form in which every later use takes it. `psk`: 16 bytes;
+ * Derive the master secret and return it as `hmacKey` gives it, the form in which every later use takes it. `psk`: 16 bytes;
  * `sessionHash`: 32 bytes, the hash of the handshake up to the ClientKeyExchange, or "" for the master secret of
  * RFC 5246 from `randoms`, the client's and the server's, 32 bytes each.
  */

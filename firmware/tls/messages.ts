@@ -109,5 +109,5 @@ export function serverHello(message: Bytes): number {
   ) {
     throw SENT + HANDSHAKE_FAILURE;
   }
-  return seen + row * 32 + Math.min(limit, FRAGMENT_LIMIT) * 1024;
+  return seen + row * 32 + (limit < FRAGMENT_LIMIT ? limit : FRAGMENT_LIMIT) * 1024;
 }

@@ -1,18 +1,19 @@
 // The record layer of TLS 1.2 (RFC 5246, 6.2) under AES-128-CCM (RFC 6655) and AES-128-CBC with encrypt-then-MAC
 // (RFC 7366), or MAC-then-encrypt where the profile allows it. One connection at a time: its keys are this module's
-// variables, for a variable costs less heap than a member. Leaves out compression and sequence numbers over 2^31-1.
+// variables, for a variable costs less heap than a member. Few and long functions, for each costs heap whatever its
+// length, and no methods of typed arrays, whose classes cost heap for ever. Leaves out compression.
 import { CBC_DECRYPT, CBC_ENCRYPT } from "../../hal/hal";
 import { aes } from "hal:aes128";
 import { finish, RUNNING } from "hal:digest";
+import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { difference, uint16 } from "../bytes";
-import { ccm } from "../crypto/ccm";
+import { ccm, PIECE } from "../crypto/ccm";
 import { random } from "../crypto/ctr_drbg";
 import { hmac, hmacKey } from "../crypto/hmac";
 import { FRAGMENT_LIMIT, requireEncryptThenMac } from "../profile";
 import { BAD_RECORD_MAC, PROTOCOL_VERSION, RECORD_OVERFLOW, SENT, SEQUENCE_END, UNEXPECTED_MESSAGE } from "./alert";
 import { CBC, CCM } from "./cipher_suites";
-import { APPLICATION_DATA, CHANGE_CIPHER_SPEC } from "./constants";
 
 /**
  * key_block (RFC 5246, 6.3): client and server MAC key (macLength each), client and server key (16 each), client
@@ -25,9 +26,9 @@ let macLength = 0;
 let tagLength = 0;
 /** Whether a CBC suite runs with encrypt-then-MAC. */
 let encryptThenMac = true;
-/** HMAC keys as digest states, kept where our own digest saves compressions by it. */
-let writePads: Bytes = "";
-let readPads: Bytes = "";
+/** HMAC keys in the form that our own digest keeps. */
+let writeKey: Bytes = "";
+let readKey: Bytes = "";
 /** Number of the next record, each way; negative: that way is in the clear. */
 let writeSequence = -1;
 let readSequence = -1;
@@ -39,8 +40,8 @@ export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean)
   tagLength = tag;
   if (!requireEncryptThenMac) encryptThenMac = etm;
   if (RUNNING && mac) {
-    writePads = hmacKey(mac, keys.substr(0, mac));
-    readPads = hmacKey(mac, keys.substr(mac, mac));
+    writeKey = hmacKey(mac, keys.substr(0, mac));
+    readKey = hmacKey(mac, keys.substr(mac, mac));
   }
 }
 
@@ -54,114 +55,112 @@ export function protectRead(): void {
   readSequence = 0;
 }
 
-/** Forget the connection: overwrite the keys where the interpreter lets us and drop them. */
+/** Forget the connection: overwrite the keys where the interpreter's strings let us, and drop them. */
 export function wipe(): void {
-  new Uint8Array(E.toArrayBuffer(keys)).fill(0);
-  keys = writePads = readPads = "";
+  const bytes = new Int32Array(E.toArrayBuffer(keys));
+  for (let i = keys.length >> 2; i--; ) bytes[i] = 0;
+  keys = "";
+  if (RUNNING) writeKey = readKey = "";
   writeSequence = readSequence = -1;
 }
 
 /**
- * Build the record that carries `data` (at most FRAGMENT_LIMIT bytes) as content `type`: header and protected
- * fragment. Throws SEQUENCE_END after 2^31 - 1 records.
+ * Write the record that carries `data` (at most FRAGMENT_LIMIT bytes) as content `type` to `transport`. Throws
+ * SEQUENCE_END after 2^31 - 1 records.
  */
-export function protect(type: number, data: Bytes): Bytes {
+export function send(transport: Socket, type: number, data: Bytes): void {
   let body = data;
   if (writeSequence >= 0) {
     const n = writeSequence++;
     if (n === 0x7fffffff) throw SEQUENCE_END;
-    const sequence = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n);
-    const head = E.toString(sequence, type, 3, 3);
+    let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3, body.length >> 8, body.length);
     const key = keys.substr(2 * macLength, 16);
     if (CCM && !macLength) {
-      const additional = E.toString(head, data.length >> 8, data.length);
-      const view = new Uint8Array(E.toArrayBuffer(data));
-      body = E.toString(sequence, ccm(key, keys.substr(32, 4) + sequence, additional, view, tagLength));
+      const nonce = head.substr(0, 8);
+      body = nonce + ccm(key, keys.substr(32, 4) + nonce, head, body, 0, body.length, tagLength);
     } else if (CBC) {
-      const pads = RUNNING ? writePads : hmacKey(macLength, keys.substr(0, macLength));
-      if (!requireEncryptThenMac && !encryptThenMac) {
-        body = E.toString(data, hmac(macLength, pads, E.toString(head, data.length >> 8, data.length, data)));
-      }
+      const macKey = RUNNING ? writeKey : keys.substr(0, macLength);
+      if (!requireEncryptThenMac && !encryptThenMac) body += hmac(macLength, macKey, head, body);
       const padding = 15 - (body.length & 15);
-      const iv = random(16);
-      body = E.toString(iv, aes(CBC_ENCRYPT, key, E.toString(body, { data: padding, count: padding + 1 }), iv));
+      const text = E.toString(body, { data: padding, count: padding + 1 });
+      body = random(16);
+      for (let i = 0; i < text.length; i += PIECE) {
+        body += E.toString(aes(CBC_ENCRYPT, key, text.substr(i, PIECE), body.slice(-16)));
+      }
       if (encryptThenMac) {
-        body = E.toString(body, hmac(macLength, pads, E.toString(head, body.length >> 8, body.length, body)));
+        head = E.toString(head.substr(0, 11), body.length >> 8, body.length);
+        body += hmac(macLength, macKey, head, body);
       }
     }
   }
-  return E.toString(type, 3, 3, body.length >> 8, body.length, body);
+  // two writes, not one of both: the queue is their only copy
+  transport.write(E.toString(type, 3, 3, body.length >> 8, body.length));
+  transport.write(body);
 }
 
 /**
- * Check the header at the front of `input` (RFC 5246, 6.2.1; at least 5 bytes) and return the length of its fragment.
- * The * minor version is held to 3.3 once records are protected: an alert about the version may come under another. Throws unexpected_message, protocol_version, or
- * record_overflow for a fragment that is longer than the agreed limit and what its protection adds.
+ * Return the plaintext of the record at the front of `input` (RFC 5246, 6.2.1; at least its 5-byte header), or
+ * undefined while the record is not whole. The header is checked first: unexpected_message, protocol_version, and
+ * record_overflow for more than FRAGMENT_LIMIT and what protection adds to it. Every fault of MAC, tag, padding or
+ * length is the one alert bad_record_mac (6.2.3.2), and the sequence number then stays.
  */
-export function fragmentLength(input: Bytes): number {
-  const type = input.charCodeAt(0);
-  const length = uint16(input, 3);
-  if (type < CHANGE_CIPHER_SPEC || type > APPLICATION_DATA) throw SENT + UNEXPECTED_MESSAGE;
-  if (input.charCodeAt(1) !== 3 || (readSequence >= 0 && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
-  // CCM adds an 8-byte nonce and the tag; CBC an IV of 16, the HMAC and, at this length, 16 of padding
-  if (length > FRAGMENT_LIMIT + (readSequence < 0 ? 0 : macLength ? 32 + macLength : 8 + tagLength)) {
-    throw SENT + RECORD_OVERFLOW;
-  }
-  return length;
-}
-
-/**
- * Return the plaintext of the record at the front of `input`, whose fragment has `length` bytes. Every fault of MAC,
- * tag, padding or length is the one alert bad_record_mac (6.2.3.2), and the sequence number then stays.
- */
-export function unprotect(input: Bytes, length: number): Bytes {
-  if (readSequence < 0) return input.substr(5, length);
+export function receiveRecord(input: Bytes): Bytes | undefined {
   const n = readSequence;
+  const length = uint16(input, 3);
+  // the content types are 20 to 23
+  if (input.charCodeAt(0) >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
+  // before there are keys an alert about the version may come under another minor one
+  if (input.charCodeAt(1) !== 3 || (n >= 0 && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
+  // CBC adds an IV of 16, the HMAC and, at this length, 16 of padding; CCM an 8-byte nonce and the tag
+  if (length > FRAGMENT_LIMIT + (n < 0 ? 0 : macLength ? 32 + macLength : 8 + tagLength)) throw SENT + RECORD_OVERFLOW;
+  if (input.length < length + 5) return;
+  if (n < 0) return input.substr(5, length);
   if (n === 0x7fffffff) throw SEQUENCE_END;
-  const head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, input.substr(0, 3));
-  const key = keys.substr(2 * macLength + 16, 16);
-  // views by subarray: a length of 0 given to a constructor means all that follows
-  const bytes = new Uint8Array(E.toArrayBuffer(input));
   let output: Bytes | undefined;
+  const key = keys.substr(2 * macLength + 16, 16);
+  // what the MAC covers after its 13 bytes: with CCM the plaintext, with CBC the ciphertext or, below, the plaintext
+  let size = macLength ? (encryptThenMac ? length - macLength : length) : length - 8 - tagLength;
+  let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, input.substr(0, 3), size >> 8, size);
   if (CCM && !macLength) {
-    const size = length - 8 - tagLength;
     if (size >= 0) {
       const nonce = keys.substr(36, 4) + input.substr(5, 8);
-      const additional = E.toString(head, size >> 8, size);
-      output = ccm(key, nonce, additional, bytes.subarray(13, 13 + size), input.substr(13 + size, tagLength));
+      output = ccm(key, nonce, head, input, 13, size, input.substr(13 + size, tagLength));
     }
   } else if (CBC) {
-    const pads = RUNNING ? readPads : hmacKey(macLength, keys.substr(macLength, macLength));
-    const size = encryptThenMac ? length - macLength : length;
+    const macKey = RUNNING ? readKey : keys.substr(macLength, macLength);
     let bad = size < (encryptThenMac ? 32 : 17 + macLength) || size & 15;
     if (!bad && encryptThenMac) {
-      const mac = E.toString(head, size >> 8, size, bytes.subarray(5, 5 + size));
-      bad = difference(E.toString(hmac(macLength, pads, mac)), input.substr(5 + size, macLength));
+      bad = difference(hmac(macLength, macKey, head, input.substr(5, size)), input.substr(5 + size, macLength));
     }
     if (!bad) {
-      const text = new Uint8Array(aes(CBC_DECRYPT, key, bytes.subarray(21, 5 + size), input.substr(5, 16)));
-      const padding = text[text.length - 1];
-      let end = text.length - 1 - padding;
+      let text = "";
+      // the IV of each piece is the block of ciphertext before it, and the record's IV comes first
+      for (let i = 21; i < 5 + size; i += PIECE) {
+        const piece = input.substr(i, 5 + size - i < PIECE ? 5 + size - i : PIECE);
+        text += E.toString(aes(CBC_DECRYPT, key, piece, input.substr(i - 16, 16)));
+      }
+      size -= 17;
+      const padding = text.charCodeAt(size);
+      let end = size - padding;
       if (!requireEncryptThenMac && !encryptThenMac) {
         // Lucky 13 and its forerunners: the same loops and as many compressions whatever the padding says. A padding
         // longer than the record counts as none, and the blocks that a longer padding spares are hashed for nothing.
-        const longest = text.length - 1 - macLength;
+        const longest = size - macLength;
         end -= macLength;
         bad = end >> 31;
         if (bad) end = longest;
-        for (let i = Math.min(255, text.length - 1); i > 0; i--) {
-          bad |= (text[text.length - 1 - i] ^ padding) & ~((padding - i) >> 31);
+        for (let i = size < 255 ? size : 255; i > 0; i--) {
+          bad |= (text.charCodeAt(size - i) ^ padding) & ~((padding - i) >> 31);
         }
-        const content = text.subarray(0, end);
-        const mac = E.toString(hmac(macLength, pads, E.toString(head, end >> 8, end, content)));
-        bad |= difference(mac, E.toString(text.subarray(end, end + macLength)));
-        // 22: the 13 bytes before the content and the 9 that SHA adds
+        head = E.toString(head.substr(0, 11), end >> 8, end);
+        bad |= difference(hmac(macLength, macKey, head, text.substr(0, end)), text.substr(end, macLength));
+        // 85: 13 bytes before the content, 9 that SHA adds, 63 to round up; 55: a message of one block
         finish(macLength, "\0".repeat((((longest + 85) >> 6) - ((end + 85) >> 6)) * 64 + 55));
       } else {
         bad = end >> 31;
-        for (let i = text.length - 1; i-- > end && !bad; ) bad = text[i] ^ padding;
+        for (let i = size; i-- > end && !bad; ) bad = text.charCodeAt(i) ^ padding;
       }
-      if (!bad) output = E.toString(text.subarray(0, end));
+      if (!bad) output = text.substr(0, end);
     }
   }
   if (output === undefined) throw SENT + BAD_RECORD_MAC;

@@ -4,6 +4,7 @@
 import { tcpConnect } from "hal:tcp_socket";
 import type { ByteSource, Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
+import { uint16 } from "../bytes";
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
 import {
   CLOSE_NOTIFY,
@@ -18,7 +19,7 @@ import {
   UNEXPECTED_MESSAGE,
 } from "./alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
-import { fragmentLength, protect, unprotect, wipe } from "./record";
+import { receiveRecord, send, wipe } from "./record";
 
 /** The face of Espruino's net socket, and of what `connect` gives. */
 export interface TlsSocket {
@@ -42,9 +43,9 @@ let timer: any = 0;
 /**
  * End the session and tell why: 0, a code of alert.ts, or what a catch caught. Sends the code's alert, close_notify
  * where it has none, nothing after an alert received; wipes the keys, closes TCP; emits `error` with the code unless
- * it is 0, and `close`.
+ * it is 0, and `close` with the code.
  */
-export function shutdown(cause: any): void {
+export function shutdown(cause: unknown): void {
   if (!socket) return;
   const code = typeof cause === "number" ? cause : SENT + INTERNAL_ERROR;
   const ended = socket;
@@ -52,8 +53,8 @@ export function shutdown(cause: any): void {
   socket = transport = 0; // first of all: whatever comes in from here on finds no session
   if (tcp) {
     try {
-      if (code > SENT) tcp.write(protect(ALERT, E.toString(2, code)));
-      else if (code < RECEIVED) tcp.write(protect(ALERT, E.toString(1, CLOSE_NOTIFY)));
+      // level fatal and the alert, or level warning and close_notify
+      if (code < RECEIVED || code > SENT) send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
       tcp.end();
     } catch (_) {
       // TCP is closed already
@@ -62,9 +63,9 @@ export function shutdown(cause: any): void {
   wipe();
   shake = writeLimit = 0;
   input = "";
-  clearTimeout(timer);
+  if (timer) timer = clearTimeout(timer);
   if (code) ended.emit("error", code);
-  ended.emit("close", !!code);
+  ended.emit("close", code);
 }
 
 /** Take what TCP brought: any bytes, in pieces of any size. */
@@ -72,11 +73,10 @@ function receive(data: Bytes): void {
   try {
     input = input ? E.toString(input, data) : data;
     while (socket && input.length > 4) {
-      const length = fragmentLength(input);
-      if (input.length < length + 5) break;
+      const fragment = receiveRecord(input);
+      if (fragment === undefined) break;
       const type = input.charCodeAt(0);
-      const fragment = unprotect(input, length);
-      input = input.substr(length + 5);
+      input = input.substr(uint16(input, 3) + 5);
       if (type === ALERT) {
         if (fragment.length !== 2) throw SENT + DECODE_ERROR;
         const alert = fragment.charCodeAt(1);
@@ -88,17 +88,17 @@ function receive(data: Bytes): void {
         const limit = shake(type, fragment);
         if (limit > 0) {
           shake = 0;
-          clearTimeout(timer);
+          timer = clearTimeout(timer);
         }
         if (limit && !writeLimit) {
-          writeLimit = Math.abs(limit);
+          writeLimit = limit < 0 ? -limit : limit;
           socket.emit("connect", socket);
         }
       } else if (type === APPLICATION_DATA) {
         if (fragment) socket.emit("data", fragment);
       } else if (type === HANDSHAKE && fragment === "\0\0\0\0") {
         // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
-        (transport as Socket).write(protect(ALERT, E.toString(1, NO_RENEGOTIATION)));
+        send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
       } else throw SENT + UNEXPECTED_MESSAGE;
     }
   } catch (error) {
@@ -113,7 +113,7 @@ function receive(data: Bytes): void {
 function write(data: ByteSource): boolean {
   const text = E.toString(data);
   for (let i = 0; writeLimit && i < text.length; i += writeLimit) {
-    (transport as Socket).write(protect(APPLICATION_DATA, text.length > writeLimit ? text.substr(i, writeLimit) : text));
+    send(transport as Socket, APPLICATION_DATA, text.length > writeLimit ? text.substr(i, writeLimit) : text);
   }
   return false;
 }
@@ -122,27 +122,6 @@ function write(data: ByteSource): boolean {
 function end(data?: ByteSource): void {
   if (data) write(data);
   shutdown(0);
-}
-
-/**
- * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. Returns the
- * socket that `callback` gets when the session stands; it has write and end and emits connect, data, drain, end,
- * error (with a code of alert.ts) and close. A session that is open is closed first.
- */
-export function connect(options: { host: string; port: number }, callback?: (socket: TlsSocket) => void): TlsSocket {
-  shutdown(0);
-  socket = { write: write, end: end };
-  if (callback) socket.on("connect", callback);
-  const opened = socket;
-  try {
-    // fresh noise for every session, tested before a byte of it is used
-    section(import("../crypto/ctr_drbg_seed"))();
-    timer = setTimeout(shutdown, HANDSHAKE_TIMEOUT_MS, TIMEOUT);
-    transport = tcpConnect(options.host, options.port, start, receive, lost);
-  } catch (error) {
-    shutdown(error);
-  }
-  return opened;
 }
 
 /** TCP is open: begin the handshake. */
@@ -157,4 +136,25 @@ function start(): void {
 /** TCP is closed: by the server without close_notify, or it never opened. */
 function lost(): void {
   shutdown(shake || writeLimit ? TRUNCATED : NO_SERVER);
+}
+
+/**
+ * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. Returns the
+ * socket that `callback` gets when the session stands; it has write and end and emits connect, data, drain, end,
+ * error (with a code of alert.ts) and close. A session that is open is closed first.
+ */
+export function connect(options: { host: string; port: number }, callback?: (socket: TlsSocket) => void): TlsSocket {
+  shutdown(0);
+  const opened: any = { write: write, end: end };
+  socket = opened;
+  if (callback) opened.on("connect", callback);
+  try {
+    // fresh noise for every session, tested before a byte of it is used
+    section(import("../crypto/ctr_drbg_seed"))();
+    timer = setTimeout(shutdown, HANDSHAKE_TIMEOUT_MS, TIMEOUT);
+    transport = tcpConnect(options.host, options.port, start, receive, lost);
+  } catch (error) {
+    shutdown(error);
+  }
+  return opened;
 }

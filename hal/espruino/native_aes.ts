@@ -12,6 +12,6 @@ export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): Arr
   const native = require("crypto").AES;
   const options = { iv: iv, mode: mode ? "CBC" : "ECB" };
   const result = mode < CBC_DECRYPT ? native.encrypt(data, key, options) : native.decrypt(data, key, options);
-  if (!result || result.byteLength & 15) throw AES_FAILED;
+  if (!result) throw AES_FAILED;
   return result;
 }

@@ -138,6 +138,16 @@ const RULES: Rule[] = [
       : MISSING_STATICS[node.object.name];
     return missing?.has(node.property.name) ?? false;
   }),
+  rule(
+    "fixed-seed generator",
+    "the same numbers at every boot on most chips: use random() of crypto/ctr_drbg",
+    ({ node, analysis }) =>
+      node.type === "MemberExpression" &&
+      !node.computed &&
+      /^(hwRand|random|rand)$/.test(node.property.name) &&
+      /^(E|Math)$/.test(node.object.name) &&
+      isGlobal(node.object, analysis),
+  ),
   rule("prototype", "`X.prototype.y` of built-ins is undefined", ({ node, analysis }) => {
     if (node.type !== "MemberExpression" || node.computed || node.property.name !== "prototype") return false;
     return isGlobal(node.object, analysis);

@@ -1,0 +1,99 @@
+// The real interpreter: a Linux build of Espruino, named by ESPRUINO_BIN, booted from a flash image that we write. Any
+// build will do, 64-bit or 32-bit, of any number of variables. It keeps its flash in `espruino.flash` in its working
+// folder and starts `.bootcde` from there when it runs interactively; it ends by quit(), never by SIGTERM.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+/** Path of the interpreter's binary; undefined where none is named. */
+export const ENGINE = process.env.ESPRUINO_BIN ? resolve(process.env.ESPRUINO_BIN) : undefined;
+
+/** Length of the flash that the Linux build keeps in its file, bytes. */
+const FLASH_LENGTH = 0x40000;
+
+/**
+ * Lay out files as Espruino's Storage does: a 32-byte header (length, little-endian, 4; name, 28, padded with zeros),
+ * the data, up to the next multiple of 4; the rest erased (0xff).
+ */
+export function storageImage(files: Record<string, string>): Buffer {
+  const image = Buffer.alloc(FLASH_LENGTH, 0xff);
+  let at = 0;
+  for (const [name, data] of Object.entries(files)) {
+    image.fill(0, at, at + 32);
+    image.writeUInt32LE(data.length, at);
+    image.write(name, at + 4, 28, "latin1");
+    image.write(data, at + 32, "latin1");
+    at = (at + 32 + data.length + 3) & ~3;
+  }
+  return image;
+}
+
+/** A running interpreter. */
+export class Engine {
+  /** What it has printed, line by line. */
+  readonly lines: string[] = [];
+  /** Its exit: code, or the signal's name. */
+  readonly ended: Promise<number | string>;
+  private readonly child: ChildProcess;
+  private readonly folder: string;
+  private waiting: (() => void)[] = [];
+
+  /** Start `binary` with `files` in its Storage; `wrapper` goes before it on the command line (valgrind). */
+  constructor(files: Record<string, string>, wrapper: string[] = [], binary = ENGINE as string) {
+    this.folder = mkdtempSync(join(tmpdir(), "engine-"));
+    writeFileSync(join(this.folder, "espruino.flash"), storageImage(files));
+    const [command, ...rest] = [...wrapper, binary];
+    // standard input stays open: at its end the interpreter reads bytes of 255 for ever
+    this.child = spawn(command, rest, { cwd: this.folder, stdio: ["pipe", "pipe", "pipe"] });
+    let partial = "";
+    const take = (chunk: Buffer) => {
+      const pieces = (partial + chunk.toString("latin1")).split(/\r?\n/);
+      partial = pieces.pop() as string;
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the prompt's cursor movements
+      this.lines.push(...pieces.map((line) => line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").replace(/[\x08\r>]/g, "")));
+      for (const wake of this.waiting.splice(0)) wake();
+    };
+    this.child.stdout?.on("data", take);
+    this.child.stderr?.on("data", take);
+    this.ended = new Promise((done) => {
+      this.child.on("exit", (code, signal) => {
+        for (const wake of this.waiting.splice(0)) wake();
+        rmSync(this.folder, { recursive: true, force: true });
+        done(code ?? (signal as string));
+      });
+    });
+  }
+
+  /** Wait for a line that matches; rejects at the end of the program or after `timeoutMs`. */
+  async line(pattern: RegExp, timeoutMs = 20000): Promise<RegExpMatchArray> {
+    const deadline = Date.now() + timeoutMs;
+    for (let from = 0; ; ) {
+      for (; from < this.lines.length; from++) {
+        const match = this.lines[from].match(pattern);
+        if (match) return match;
+      }
+      const left = deadline - Date.now();
+      const running = this.child.exitCode === null && this.child.signalCode === null;
+      if (left <= 0 || !running) throw new Error(`no line ${pattern} in:\n${this.lines.join("\n")}`);
+      await new Promise<void>((wake) => {
+        const timer = setTimeout(wake, left);
+        this.waiting.push(() => {
+          clearTimeout(timer);
+          wake();
+        });
+      });
+    }
+  }
+
+  /** Type a line at the prompt. */
+  type(text: string): void {
+    this.child.stdin?.write(`${text}\n`);
+  }
+
+  /** End it, whatever it does. */
+  async stop(): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
+    await this.ended;
+  }
+}
