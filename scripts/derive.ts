@@ -1,8 +1,9 @@
 // Make a throwaway master and one device's key for the simulated board (protocol.md 3): `npm run derive`.
-// Writes two files of the device as its Storage holds them - `key`, 16 raw bytes, mode 0600, and `conf`, its
-// settings - and the master beside them if none is given. Prints identity and check value, never a key.
+// Writes two files of the device as its Storage holds them - `key`, 16 raw bytes, and `conf`, its settings -, the same
+// key as `psk`, a line `identity:hex` that stunnel, GnuTLS and Mosquitto read, and the master beside them if none is
+// given; all of mode 0600. Prints identity and check value, never a key.
 // Leaves out: the bench with its ledger; the root and its custody.
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand, UsageError } from "./lib/exit";
 import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, readSecret, SCHEME_NAMES, SCHEMES, strongKey, writeSecret } from "./lib/keys";
@@ -19,7 +20,7 @@ const COMMAND = {
     identity: option("ID", "v<key version>.<product>.<serial>; default v1.demo.SN0000001", parseIdentity),
     master: option("FILE", "the psk master, 16 bytes or 32 hex digits; default: a new one in FOLDER/master"),
     scheme: option("NAME", `how the key is derived: ${SCHEME_NAMES.join(", ")}; default kdf`, oneOf(SCHEME_NAMES)),
-    out: option("FOLDER", "where key and conf go; default dist/device"),
+    out: option("FOLDER", "where key, conf and psk go; default dist/device"),
     server: option("HOST:PORT", "the server written into conf; default 127.0.0.1:8883", endpoint),
     json: flag("for machines: one JSON object"),
   },
@@ -31,16 +32,18 @@ await runCommand("derive", (argv) => {
   const { options } = parsed;
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
   const folder = options.out ?? "dist/device";
-  const files = { key: join(folder, "key"), conf: join(folder, "conf"), master: options.master ?? join(folder, "master") };
-  for (const path of [files.key, files.conf]) {
+  const inFolder = (name: string) => join(folder, name);
+  const files = { key: inFolder("key"), conf: inFolder("conf"), psk: inFolder("psk"), master: options.master ?? inFolder("master") };
+  for (const path of [files.key, files.conf, files.psk]) {
     if (existsSync(path)) throw new UsageError(`${path} is there already, and keys are not written over: choose another --out.`);
   }
   makeFolder(folder);
   if (!options.master && !existsSync(files.master)) writeSecret(files.master, strongKey(randomKey(), "the master"));
   const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme);
   writeSecret(files.key, key);
+  writeSecret(files.psk, Buffer.from(`${identity.text}:${key.toString("hex")}\n`));
   const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
-  writeFileSync(files.conf, JSON.stringify({ id: identity.text, host, port }), { mode: 0o600, flag: "wx" });
+  writeSecret(files.conf, Buffer.from(JSON.stringify({ id: identity.text, host, port })));
 
   const result = { identity: identity.text, checkValue: keyCheckValue(key), scheme: options.scheme ?? "kdf", ...files };
   if (options.json) console.log(JSON.stringify(result));

@@ -1,0 +1,86 @@
+// The README is true: its commands are taken out of it and run, its servers meet the built bundle, its paths exist.
+// The servers run in a network namespace of their own where that is permitted, for gnutls-serv listens everywhere.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { PROJECT } from "./lib/build";
+
+const README = readFileSync(join(PROJECT, "README.md"), "utf8");
+const folder = mkdtempSync(join(tmpdir(), "readme-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** The first block of shell commands after a heading, working in our folder instead of dist/device. */
+function commandsUnder(heading: string): string {
+  const section = README.split(`${heading}\n`)[1];
+  const block = /```sh\n([^]*?)```/.exec(section ?? "");
+  assert.ok(block, `no commands under ${heading}`);
+  return block[1].replaceAll("dist/device", folder);
+}
+
+const START = commandsUnder("Start one of the\nservers below, then in another terminal:").trim();
+
+/** How this user may open namespaces in which servers bother nobody and end with their shell, or undefined. */
+const namespace = [[], ["-r"]]
+  .map((user) => ["unshare", ...user, "-n", "--pid", "--fork", "--kill-child"])
+  .find(([command, ...args]) => spawnSync(command, [...args, "ip", "link", "set", "lo", "up"]).status === 0);
+
+const missing = (...programs: string[]) => {
+  const absent = programs.find((program) => spawnSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${program}`]).status !== 0);
+  return absent ? `${absent} is not installed` : !namespace && "no network namespace may be opened here";
+};
+
+function shell(script: string, isolated = false): Promise<{ code: number | null; output: string }> {
+  const [command, ...args] = isolated && namespace ? [...namespace, "sh", "-c", script] : ["sh", "-c", script];
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: PROJECT, env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+    let output = "";
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (output += chunk));
+    child.on("close", (code) => resolve({ code, output }));
+  });
+}
+
+describe("the servers of the README meet the device", () => {
+  before(async () => {
+    const { code, output } = await shell(commandsUnder("Nothing that is there already is written over:").replace("derive", `derive -- --out ${folder}`));
+    assert.equal(code, 0, output);
+  });
+
+  // What stunnel decrypts goes to a broker on port 1883, as the README says.
+  const broker = "mosquitto -p 1883 & ";
+  const servers: [name: string, setup: string, skip: string | false, mqtt: boolean][] = [
+    ["OpenSSL", "", missing("openssl"), false],
+    ["GnuTLS", "", missing("gnutls-serv"), false],
+    ["stunnel", broker, missing("stunnel4", "mosquitto"), true],
+    ["Mosquitto", "", missing("mosquitto"), true],
+    ["Node", "", missing("node"), false],
+  ];
+  for (const [name, setup, skip, mqtt] of servers) {
+    test(name, { skip, timeout: 120_000 }, async () => {
+      const server = commandsUnder(`### ${name}`);
+      const script = `ip link set lo up\n${setup}\n( ${server}\n) > ${folder}/server.log 2>&1 &\nsleep 1\n${START} --once --timeout 60`;
+      const { code, output } = await shell(script, true);
+      assert.equal(code, 0, output + readFileSync(join(folder, "server.log"), "utf8"));
+      assert.match(output, /secured +TLS_PSK_WITH_AES_128_/);
+      if (mqtt) assert.match(output, /<-- +ApplicationData/);
+    });
+  }
+});
+
+test("the README's derivation with OpenSSL gives what the protocol page says", async () => {
+  const { output } = await shell(commandsUnder("## Keys"));
+  assert.equal(output.trim().replaceAll(":", ""), "5293A6ECAB33C6938F2783A537694190");
+});
+
+test("every path, npm script and make target that the README names exists", () => {
+  for (const [, path] of README.matchAll(/`((?:firmware|boards|hal|scripts)\/[\w./]*|[A-Z]+(?:\.md)?)`/g)) {
+    if (path !== "ESPRUINO_BIN") assert.ok(existsSync(join(PROJECT, path)), path);
+  }
+  const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+  for (const [, script] of README.matchAll(/npm run ([\w:]+)/g)) assert.ok(scripts[script], `npm run ${script}`);
+  const makefile = readFileSync(join(PROJECT, "Makefile"), "utf8");
+  for (const [, target] of README.matchAll(/`?make ([a-z-]+)/g)) assert.match(makefile, new RegExp(`^${target}:`, "m"));
+});
