@@ -1,6 +1,7 @@
-// The shape of a board: types only, each field with its unit. A board is one file of data beside this one, named as
-// its `name`; the build takes the drivers that it names and folds its numbers into the bundle, so every value the
-// firmware reads is flat and literal. Leaves out what only the chip's own build of Espruino decides.
+// The shape of a board: types only, each field with its unit. A board is one file of data beside this one,
+// named as its `name`; the build takes the drivers that it names and folds its numbers into the bundle, so
+// every value the firmware reads is flat and literal. Leaves out what only the chip's own build of Espruino
+// decides.
 
 export interface FlashArea {
   /** What lies there. */
@@ -14,7 +15,9 @@ export interface FlashArea {
 export interface Board {
   /** The data file's name without its ending. */
   name: string;
-  /** Board id of Espruino: its file in Espruino's boards folder, and `process.env.BOARD` but for the ESP32s. */
+  /**
+   * Board id of Espruino: its file in Espruino's boards folder, and `process.env.BOARD` but for the ESP32s.
+   */
   espruino: string;
   /** `info` for people: the chip, and what its Espruino must be built with beyond the default. */
   chip: string;

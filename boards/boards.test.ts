@@ -1,5 +1,5 @@
-// Every board's data: complete, aligned, nothing on top of anything, drivers that exist; simulated twins differ from
-// their originals in the name alone.
+// Every board's data: complete, aligned, nothing on top of anything, drivers that exist; simulated twins
+// differ from their originals in the name alone.
 import "../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
@@ -11,7 +11,17 @@ const FOLDER = new URL(".", import.meta.url);
 /** The largest bundle, bytes, and the header that Storage puts before a file. */
 const BUNDLE_LIMIT = 16384;
 const HEADER = 32;
-const INTERFACES = ["aes128", "digest", "randomSource", "tcpSocket", "network", "flash", "clock", "system", "serial"] as const;
+const INTERFACES = [
+  "aes128",
+  "digest",
+  "randomSource",
+  "tcpSocket",
+  "network",
+  "flash",
+  "clock",
+  "system",
+  "serial",
+] as const;
 
 const names = readdirSync(FOLDER)
   .filter((file) => file.endsWith(".ts") && file !== "board.ts" && !file.endsWith(".test.ts"))
@@ -57,7 +67,10 @@ for (const [name, board] of boards) {
 
     test("the drivers exist", () => {
       for (const field of INTERFACES) {
-        assert.ok(existsSync(new URL(`../hal/espruino/${board[field]}.ts`, FOLDER)), `${field}: ${board[field]}`);
+        assert.ok(
+          existsSync(new URL(`../hal/espruino/${board[field]}.ts`, FOLDER)),
+          `${field}: ${board[field]}`,
+        );
       }
     });
 
@@ -65,17 +78,24 @@ for (const [name, board] of boards) {
       const build = BUILDS[board.espruino];
       assert.ok(build, `a row for ${board.espruino} in hal/simulator/builds.ts`);
       if (board.aes128 === "native_aes") assert.ok(build.crypto.includes("AES"));
-      if (board.digest === "native_digest") assert.ok(build.crypto.includes("SHA1") && build.crypto.includes("SHA256"));
+      if (board.digest === "native_digest")
+        assert.ok(build.crypto.includes("SHA1") && build.crypto.includes("SHA256"));
       if (board.network === "esp_wifi") assert.ok(build.libraries.includes("Wifi"));
       if (board.network === "w5500") assert.ok(build.libraries.includes("WIZnet"));
       assert.ok(build.ports.includes(board.consolePort));
     });
 
     test("R13 a true source of noise, with credit that the health tests have cut-offs for", () => {
-      const chips = { esp32_noise: "esp32", esp32c3_noise: "esp32c3", nrf_rng: "nrf52832", system_random: "none" };
+      const chips = {
+        esp32_noise: "esp32",
+        esp32c3_noise: "esp32c3",
+        nrf_rng: "nrf52832",
+        system_random: "none",
+      };
       assert.equal(chips[board.randomSource], BUILDS[board.espruino].chip, "the register of this very chip");
       assert.ok([0.1, 0.3, 0.5, 1].includes(board.entropyPerBit));
-      // only the system's generator is known to be full of entropy; noise of a chip nobody has measured is not
+      // only the system's generator is known to be full of entropy; noise of a chip nobody has measured is
+      // not
       if (board.randomSource !== "system_random") assert.ok(board.entropyPerBit <= 0.3);
     });
 

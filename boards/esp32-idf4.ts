@@ -1,5 +1,5 @@
-// ESP32 with Espruino's ESP-IDF 4 build, which has no crypto library: the AES accelerator by its registers and our
-// own SHA-1 and SHA-256.
+// ESP32 with Espruino's ESP-IDF 4 build, which has no crypto library: the AES accelerator by its registers
+// and our own SHA-1 and SHA-256.
 import type { Board } from "./board";
 
 export const board: Board = {

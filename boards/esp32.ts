@@ -1,5 +1,5 @@
-// ESP32 with Espruino's ESP-IDF 3 build: native AES, SHA-1 and SHA-256, 4 MB of flash (partitions of that build).
-// The interpreter needs 4 MB modules; RAM decides how many of the 16,383 variables there are.
+// ESP32 with Espruino's ESP-IDF 3 build: native AES, SHA-1 and SHA-256, 4 MB of flash (partitions of that
+// build). The interpreter needs 4 MB modules; RAM decides how many of the 16,383 variables there are.
 import type { Board } from "./board";
 
 export const board: Board = {

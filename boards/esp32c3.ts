@@ -1,5 +1,5 @@
-// ESP32-C3: native AES, which uses the chip's accelerator under a lock of its own, SHA-1 and SHA-256. The console is
-// the chip's own USB port.
+// ESP32-C3: native AES, which uses the chip's accelerator under a lock of its own, SHA-1 and SHA-256. The
+// console is the chip's own USB port.
 import type { Board } from "./board";
 
 export const board: Board = {

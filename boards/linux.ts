@@ -1,5 +1,6 @@
-// Espruino for Linux: native crypto, the system's noise and network, Storage in a file of the working folder. A 32-bit
-// build with a fixed number of variables has the boards' memory layout (12-byte variables up to 2,047).
+// Espruino for Linux: native crypto, the system's noise and network, Storage in a file of the working folder.
+// A 32-bit build with a fixed number of variables has the boards' memory layout (12-byte variables up to
+// 2,047).
 import type { Board } from "./board";
 
 export const board: Board = {
@@ -29,7 +30,5 @@ export const board: Board = {
   pageLength: 1024,
   writeLength: 1,
   flashLength: 0x40000,
-  flashMap: [
-    { name: "storage", start: 0x0, length: 0x40000 },
-  ],
+  flashMap: [{ name: "storage", start: 0x0, length: 0x40000 }],
 };

@@ -1,5 +1,5 @@
-// The simulated twin of mdbt42q-w5500: the same drivers and the same flash on this machine (hal/simulator). A test holds it to
-// its original in every field but the name.
+// The simulated twin of mdbt42q-w5500: the same drivers and the same flash on this machine (hal/simulator). A
+// test holds it to its original in every field but the name.
 import type { Board } from "./board";
 
 export const board: Board = {

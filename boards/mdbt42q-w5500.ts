@@ -1,5 +1,6 @@
-// MDBT42Q module (nRF52832) with a W5500 on its SPI: the ECB peripheral for AES, native SHA-1 and SHA-256. Pages of the
-// SoftDevice, Espruino, Storage, the SoftDevice's records and the bootloader as in Espruino's board file.
+// MDBT42Q module (nRF52832) with a W5500 on its SPI: the ECB peripheral for AES, native SHA-1 and SHA-256.
+// Pages of the SoftDevice, Espruino, Storage, the SoftDevice's records and the bootloader as in Espruino's
+// board file.
 import type { Board } from "./board";
 
 export const board: Board = {

@@ -1,11 +1,12 @@
-// The contract of hal.ts, held by every implementation: each driver on each simulated chip that names it. Vectors are
-// FIPS 197, SP 800-38A and FIPS 180-4 inline, NIST CAVP from ../shared/vectors where that folder is, and node:crypto
-// over generated input. Leaves out what only silicon can show: real busy times, real noise.
-import { useBoard as install, runtime } from "./simulator/globals";
+// The contract of hal.ts, held by every implementation: each driver on each simulated chip that names it.
+// Vectors are FIPS 197, SP 800-38A and FIPS 180-4 inline, NIST CAVP from ../shared/vectors where that folder
+// is, and node:crypto over generated input. Leaves out what only silicon can show: real busy times, real
+// noise.
+import "./simulator/globals"; // before the drivers, some of which look at globals when they are loaded
 import assert from "node:assert/strict";
 import { createCipheriv, createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { type AddressInfo, createServer, type Server, type Socket as NodeSocket } from "node:net";
+import { type AddressInfo, createServer, type Socket as NodeSocket, type Server } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import type { Board } from "../boards/board";
 import { board as esp32 } from "../boards/esp32";
@@ -16,12 +17,12 @@ import { board as mdbt42q } from "../boards/mdbt42q-w5500";
 import * as Alert from "../firmware/tls/alert";
 import * as consolePort from "./espruino/console_port";
 import * as countedDigest from "./espruino/counted_digest";
+import * as espWifi from "./espruino/esp_wifi";
 import * as esp32Aes from "./espruino/esp32_aes";
 import * as esp32Noise from "./espruino/esp32_noise";
 import * as esp32System from "./espruino/esp32_system";
 import * as esp32c3Noise from "./espruino/esp32c3_noise";
 import * as esp32c3System from "./espruino/esp32c3_system";
-import * as espWifi from "./espruino/esp_wifi";
 import * as linuxSystem from "./espruino/linux_system";
 import * as nativeAes from "./espruino/native_aes";
 import * as nativeDigest from "./espruino/native_digest";
@@ -53,17 +54,23 @@ import {
   type System,
   type TcpSocket,
 } from "./hal";
+import { useBoard as install, runtime } from "./simulator/globals";
 import type { NoiseModel } from "./simulator/noise";
 import type { RuntimeOptions } from "./simulator/runtime";
 
 /** Install a board whose console nobody sees. */
-const useBoard = (board: Board, options: Partial<RuntimeOptions> = {}) => install(board, { onPrint() {}, ...options });
+const useBoard = (board: Board, options: Partial<RuntimeOptions> = {}) =>
+  install(board, { onPrint() {}, ...options });
 const BOARDS = [linux, esp32, esp32Idf4, esp32c3, mdbt42q];
 const VECTORS = "../shared/vectors/nist";
 
 // the compiler holds each driver to its interface
 const AES: Record<string, Aes128> = { native_aes: nativeAes, esp32_aes: esp32Aes, nrf_ecb: nrfEcb };
-const DIGEST: Record<string, Digest> = { native_digest: nativeDigest, own_digest: ownDigest, counted_digest: countedDigest };
+const DIGEST: Record<string, Digest> = {
+  native_digest: nativeDigest,
+  own_digest: ownDigest,
+  counted_digest: countedDigest,
+};
 const NOISE: Record<string, RandomSource> = {
   esp32_noise: esp32Noise,
   esp32c3_noise: esp32c3Noise,
@@ -84,10 +91,15 @@ const FLASH: Flash = storage.flash;
 
 const bytes = (hex: string) => Buffer.from(hex, "hex").toString("latin1");
 const hex = (data: ByteSource) =>
-  (typeof data === "string" ? Buffer.from(data, "latin1") : Buffer.from(new Uint8Array(data))).toString("hex");
+  (typeof data === "string" ? Buffer.from(data, "latin1") : Buffer.from(new Uint8Array(data))).toString(
+    "hex",
+  );
 
 test("drivers throw the numbers of firmware/tls/alert.ts", () => {
-  assert.deepEqual([NOISE_DEAD, NO_NETWORK, AES_FAILED], [Alert.NOISE_DEAD, Alert.NO_NETWORK, Alert.AES_FAILED]);
+  assert.deepEqual(
+    [NOISE_DEAD, NO_NETWORK, AES_FAILED],
+    [Alert.NOISE_DEAD, Alert.NO_NETWORK, Alert.AES_FAILED],
+  );
 });
 
 // ---- Aes128 ----
@@ -108,7 +120,11 @@ for (const board of BOARDS) {
     beforeEach(() => void useBoard(board));
 
     test("published vectors: FIPS 197 and SP 800-38A", () => {
-      const fips197 = aes(ECB_ENCRYPT, bytes("000102030405060708090a0b0c0d0e0f"), bytes("00112233445566778899aabbccddeeff"));
+      const fips197 = aes(
+        ECB_ENCRYPT,
+        bytes("000102030405060708090a0b0c0d0e0f"),
+        bytes("00112233445566778899aabbccddeeff"),
+      );
       assert.equal(hex(fips197), "69c4e0d86a7b0430d8cdb78070b4c55a");
       assert.equal(hex(aes(ECB_ENCRYPT, KEY, bytes(PLAIN))), ECB);
       assert.equal(hex(aes(CBC_ENCRYPT, KEY, bytes(PLAIN), IV)), CBC);
@@ -123,7 +139,8 @@ for (const board of BOARDS) {
         const [k, v, t] = [key, iv, text].map((each) => each.toString("latin1"));
         assert.equal(hex(aes(ECB_ENCRYPT, k, t)), ecb.toString("hex"));
         assert.equal(hex(aes(CBC_ENCRYPT, k, t, v)), cbc.toString("hex"));
-        if (AES_CAN_DECRYPT) assert.equal(hex(aes(CBC_DECRYPT, k, cbc.toString("latin1"), v)), text.toString("hex"));
+        if (AES_CAN_DECRYPT)
+          assert.equal(hex(aes(CBC_DECRYPT, k, cbc.toString("latin1"), v)), text.toString("hex"));
       }
     });
 
@@ -133,7 +150,9 @@ for (const board of BOARDS) {
       const shifted = new Uint8Array(90);
       shifted.set(text, 5);
       const view = shifted.subarray(5, 85);
-      for (const mode of AES_CAN_DECRYPT ? [ECB_ENCRYPT, CBC_ENCRYPT, CBC_DECRYPT] : [ECB_ENCRYPT, CBC_ENCRYPT]) {
+      for (const mode of AES_CAN_DECRYPT
+        ? [ECB_ENCRYPT, CBC_ENCRYPT, CBC_DECRYPT]
+        : [ECB_ENCRYPT, CBC_ENCRYPT]) {
         const expected = hex(aes(mode, KEY, text.toString("latin1"), IV));
         assert.equal(hex(aes(mode, KEY, buffer, IV)), expected);
         assert.equal(hex(aes(mode, KEY, view, IV)), expected);
@@ -153,7 +172,10 @@ for (const board of BOARDS) {
     test("CBC over a length that is no whole number of blocks throws AES_FAILED", () => {
       for (const length of [1, 15, 17, 33]) {
         for (const mode of [CBC_ENCRYPT, CBC_DECRYPT]) {
-          assert.throws(() => aes(mode, KEY, "x".repeat(length), IV), (error) => error === AES_FAILED);
+          assert.throws(
+            () => aes(mode, KEY, "x".repeat(length), IV),
+            (error) => error === AES_FAILED,
+          );
         }
       }
     });
@@ -168,11 +190,20 @@ for (const board of BOARDS) {
       let count = 0;
       for (const file of ["CBCGFSbox128", "CBCKeySbox128", "CBCMMT128", "ECBVarTxt128"]) {
         for (const { section, fields } of rsp(`${VECTORS}/${file}.rsp`)) {
-          const mode = file.startsWith("ECB") ? ECB_ENCRYPT : section === "ENCRYPT" ? CBC_ENCRYPT : CBC_DECRYPT;
+          const mode = file.startsWith("ECB")
+            ? ECB_ENCRYPT
+            : section === "ENCRYPT"
+              ? CBC_ENCRYPT
+              : CBC_DECRYPT;
           if (section === "DECRYPT" && (!AES_CAN_DECRYPT || mode === ECB_ENCRYPT)) continue;
-          const [input, output] = section === "ENCRYPT" ? ["PLAINTEXT", "CIPHERTEXT"] : ["CIPHERTEXT", "PLAINTEXT"];
+          const [input, output] =
+            section === "ENCRYPT" ? ["PLAINTEXT", "CIPHERTEXT"] : ["CIPHERTEXT", "PLAINTEXT"];
           const iv = fields.IV && bytes(fields.IV);
-          assert.equal(hex(aes(mode, bytes(fields.KEY), bytes(fields[input]), iv)), fields[output], `${file} ${fields.COUNT}`);
+          assert.equal(
+            hex(aes(mode, bytes(fields.KEY), bytes(fields[input]), iv)),
+            fields[output],
+            `${file} ${fields.COUNT}`,
+          );
           count++;
         }
       }
@@ -325,9 +356,21 @@ for (const [driver, board] of DIGESTS) {
     test("published vectors: FIPS 180-4 examples", () => {
       const long = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
       const answers: [string, string, string][] = [
-        ["", "da39a3ee5e6b4b0d3255bfef95601890afd80709", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
-        ["abc", "a9993e364706816aba3e25717850c26c9cd0d89d", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],
-        [long, "84983e441c3bd26ebaae4aa1f95129e5e54670f1", "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"],
+        [
+          "",
+          "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+          "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ],
+        [
+          "abc",
+          "a9993e364706816aba3e25717850c26c9cd0d89d",
+          "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        ],
+        [
+          long,
+          "84983e441c3bd26ebaae4aa1f95129e5e54670f1",
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+        ],
       ];
       for (const [message, sha1, sha256] of answers) {
         assert.equal(hex(finish(20, update(20, "", message))), sha1);
@@ -339,7 +382,9 @@ for (const [driver, board] of DIGESTS) {
       for (let length = 0; length <= 200; length++) {
         const message = randomBytes(length).toString("latin1");
         for (const size of [20, 32]) {
-          const expected = createHash(size === 20 ? "sha1" : "sha256").update(message, "latin1").digest("hex");
+          const expected = createHash(size === 20 ? "sha1" : "sha256")
+            .update(message, "latin1")
+            .digest("hex");
           const cut = (length * 7919) % (length + 1);
           const state = update(size, update(size, "", message.slice(0, cut)), message.slice(cut));
           assert.equal(hex(finish(size, state)), expected, `${length} bytes cut at ${cut}`);
@@ -366,7 +411,10 @@ for (const [driver, board] of DIGESTS) {
     });
 
     test("NIST CAVP files", { skip: !existsSync(VECTORS) && `${VECTORS} is not here` }, () => {
-      for (const [file, size] of [["SHA1ShortMsg", 20], ["SHA256ShortMsg", 32]] as const) {
+      for (const [file, size] of [
+        ["SHA1ShortMsg", 20],
+        ["SHA256ShortMsg", 32],
+      ] as const) {
         for (const { fields } of rsp(`${VECTORS}/${file}.rsp`)) {
           const message = bytes(fields.Msg).slice(0, Number(fields.Len) / 8);
           assert.equal(hex(finish(size, update(size, "", message))), fields.MD, `${file} ${fields.Len}`);
@@ -380,10 +428,21 @@ test("R12 our own digest's compressions are counted in test builds", () => {
   useBoard(esp32Idf4);
   const { update, finish } = countedDigest;
   const counts = (globalThis as unknown as { compressions: number[] }).compressions;
-  for (const [length, expected] of [[0, 1], [55, 1], [56, 2], [64, 2], [119, 2], [120, 3], [500, 8]]) {
+  for (const [length, expected] of [
+    [0, 1],
+    [55, 1],
+    [56, 2],
+    [64, 2],
+    [119, 2],
+    [120, 3],
+    [500, 8],
+  ]) {
     for (const [index, size] of [20, 32].entries()) {
       counts.fill(0);
-      finish(size, update(size, update(size, "", "x".repeat(length >> 1)), "x".repeat(length - (length >> 1))));
+      finish(
+        size,
+        update(size, update(size, "", "x".repeat(length >> 1)), "x".repeat(length - (length >> 1))),
+      );
       assert.equal(counts[index], expected, `${length} bytes, digest of ${size}`);
       assert.equal(counts[1 - index], 0);
     }
@@ -398,7 +457,9 @@ let boots = 0;
 /** Boot a board with its driver anew: system_random keeps its file open. */
 async function bootNoise(board: Board, options: Partial<RuntimeOptions> = {}): Promise<RandomSource> {
   useBoard(board, options);
-  return board.randomSource === "system_random" ? await import(`./espruino/system_random?${++boots}`) : NOISE[board.randomSource];
+  return board.randomSource === "system_random"
+    ? await import(`./espruino/system_random?${++boots}`)
+    : NOISE[board.randomSource];
 }
 
 for (const board of BOARDS) {
@@ -418,7 +479,11 @@ for (const board of BOARDS) {
     test("R13 a dead source throws NOISE_DEAD in a bounded wait, or its register stands still", async () => {
       const source = await bootNoise(board, { noise: "dead" });
       if (board.randomSource.startsWith("esp32")) assert.deepEqual(new Set(read(source)), new Set([0]));
-      else assert.throws(() => source.noise(), (error) => error === NOISE_DEAD);
+      else
+        assert.throws(
+          () => source.noise(),
+          (error) => error === NOISE_DEAD,
+        );
     });
 
     test("R13 what a source has in it reaches the tests: stuck, high, biased, repeating", async () => {
@@ -439,7 +504,8 @@ for (const board of BOARDS) {
 test("R13 the ESP32's register without the radio runs one course from every boot", async () => {
   for (const board of [esp32, esp32c3]) {
     const courses = [];
-    for (let boot = 0; boot < 2; boot++) courses.push(read(await bootNoise(board, { network: { up: false } }), 8).join());
+    for (let boot = 0; boot < 2; boot++)
+      courses.push(read(await bootNoise(board, { network: { up: false } }), 8).join());
     assert.equal(courses[0], courses[1]);
   }
 });
@@ -606,7 +672,11 @@ for (const board of BOARDS) {
         assert.ok(returned, "neither comes before the call returns");
         resolve(result);
       };
-      networkUp({ ssid: "net", pass: "word" }, () => settled("up"), (code) => settled(`down ${code}`));
+      networkUp(
+        { ssid: "net", pass: "word" },
+        () => settled("up"),
+        (code) => settled(`down ${code}`),
+      );
       returned = true;
     });
   describe(`Network: ${board.network} on ${board.name}`, () => {
@@ -739,7 +809,9 @@ interface Vector {
 function rsp(path: string): Vector[] {
   const vectors: Vector[] = [];
   let section = "";
-  for (const group of readFileSync(path, "latin1").replace(/\r/g, "").split(/\n\s*\n/)) {
+  for (const group of readFileSync(path, "latin1")
+    .replace(/\r/g, "")
+    .split(/\n\s*\n/)) {
     const fields: Record<string, string> = {};
     for (const line of group.split("\n")) {
       const head = /^\[(.*)\]$/.exec(line);

@@ -1,10 +1,12 @@
-// The hardware abstraction: what the firmware may ask of a board. Types, and the few numbers that both sides of the
-// border speak; no code. A driver is one file in hal/espruino that exports exactly the members of its interface;
-// the board's data names the file, the build resolves `hal:aes128` and the others to it, hal.test.ts holds every
-// driver to the contract. Leaves out what no module asks for yet.
+// The hardware abstraction: what the firmware may ask of a board. Types, and the few numbers that both sides
+// of the border speak; no code. A driver is one file in hal/espruino that exports exactly the members of its
+// interface; the board's data names the file, the build resolves `hal:aes128` and the others to it,
+// hal.test.ts holds every driver to the contract. Leaves out what no module asks for yet.
 import type { Bytes } from "../firmware/bytes";
 
-/** Bytes as natives take them: a binary string, an ArrayBuffer, or a view of single bytes (never of words). */
+/**
+ * Bytes as natives take them: a binary string, an ArrayBuffer, or a view of single bytes (never of words).
+ */
 export type ByteSource = Bytes | ArrayBuffer | Uint8Array;
 
 /** Modes of `aes`. */
@@ -25,8 +27,8 @@ export interface Aes128 {
   AES_BULK: boolean;
   /**
    * Encrypt or decrypt `data`, a multiple of 16 bytes, with a `key` of 16; `iv`, 16 bytes, for the CBC modes.
-   * Returns a fresh buffer of the data's length. Throws AES_FAILED: CBC over a bad length, a mode that the chip has
-   * not, no result. ECB over a bad length is the caller's mistake.
+   * Returns a fresh buffer of the data's length. Throws AES_FAILED: CBC over a bad length, a mode that the
+   * chip has not, no result. ECB over a bad length is the caller's mistake.
    */
   aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer;
 }
@@ -57,9 +59,9 @@ export interface Socket {
 /** `hal:tcp_socket`. */
 export interface TcpSocket {
   /**
-   * Open a TCP connection. `onOpen` comes once, then `onData` with 1..536 bytes at a time, `onClose` once in any case,
-   * never before this call returns. Returns the socket, or undefined where the runtime could not make one: then only
-   * `onClose(true)` comes.
+   * Open a TCP connection. `onOpen` comes once, then `onData` with 1..536 bytes at a time, `onClose` once in
+   * any case, never before this call returns. Returns the socket, or undefined where the runtime could not
+   * make one: then only `onClose(true)` comes.
    */
   tcpConnect(
     host: string,
@@ -79,8 +81,8 @@ export interface NetworkSettings {
 /** `hal:network`. */
 export interface Network {
   /**
-   * Bring the network up: `onUp` when it carries, `onDown(NO_NETWORK)` when it does not after a bounded number of
-   * tries. One of the two comes, never before this call returns.
+   * Bring the network up: `onUp` when it carries, `onDown(NO_NETWORK)` when it does not after a bounded
+   * number of tries. One of the two comes, never before this call returns.
    */
   networkUp(settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void;
 }
@@ -90,8 +92,8 @@ export interface Flash {
   /** Read a file, or `length` bytes of it from `offset`; undefined where there is none. Stays in flash. */
   read(name: string, offset?: number, length?: number): Bytes | undefined;
   /**
-   * Write a file, or into erased bytes of one at `offset`; `size` preallocates. Throws where it does not fit, where
-   * bytes are written already, where it would be empty.
+   * Write a file, or into erased bytes of one at `offset`; `size` preallocates. Throws where it does not fit,
+   * where bytes are written already, where it would be empty.
    */
   write(name: string, data: ByteSource, offset?: number, size?: number): boolean;
   erase(name: string): void;

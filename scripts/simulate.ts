@@ -1,6 +1,6 @@
-// A built bundle on a simulated board, its console here: `make simulate BOARD=esp32-sim`. Takes the device's files as
-// `npm run derive` leaves them and runs until Ctrl-C. Leaves out the gateway and the picture of what goes over the wire:
-// that is `npm start`.
+// A built bundle on a simulated board, its console here: `make simulate BOARD=esp32-sim`. Takes the device's
+// files as `npm run derive` leaves them and runs until Ctrl-C. Leaves out the gateway and the picture of what
+// goes over the wire: that is `npm start`.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../boards/board";
@@ -20,11 +20,19 @@ const COMMAND = {
   usage: "npm run simulate --",
   about: "Boot a built bundle on a simulated board and show its console until Ctrl-C.",
   options: {
-    board: option("NAME", `${SIMULATED.join(", ")}; default BOARD of the environment, or esp32-sim`, oneOf(SIMULATED)),
+    board: option(
+      "NAME",
+      `${SIMULATED.join(", ")}; default BOARD of the environment, or esp32-sim`,
+      oneOf(SIMULATED),
+    ),
     bundle: option("FILE", "the bundle; default dist/<board>/firmware.js, which `make bundle` builds"),
     device: option("FOLDER", "where `npm run derive` put key and conf; default dist/device"),
     blank: flag("boot without key and settings, as a board from the factory"),
-    noise: option("MODEL", `what stands behind the noise register: ${Object.keys(NOISE_MODELS).join(", ")}`, oneOf(Object.keys(NOISE_MODELS) as NoiseModel[])),
+    noise: option(
+      "MODEL",
+      `what stands behind the noise register: ${Object.keys(NOISE_MODELS).join(", ")}`,
+      oneOf(Object.keys(NOISE_MODELS) as NoiseModel[]),
+    ),
     offline: flag("the network never comes up"),
     wire: flag("tell the bytes of each piece that TCP carries"),
     for: option("SECONDS", "end after this time; default: run until Ctrl-C", integer(1, 86400)),
@@ -55,7 +63,8 @@ await runCommand("simulate", async (argv) => {
   await ending(options.for);
   machine.powerOff();
   const { bytesIn, bytesOut, aesBlocks, nativeCalls } = machine.counters;
-  console.log(`${name} off: ${bytesOut} bytes out, ${bytesIn} in, ${aesBlocks} AES blocks, ${nativeCalls} native crypto calls`);
+  const done = `${bytesOut} bytes out, ${bytesIn} in, ${aesBlocks} AES blocks, ${nativeCalls} native crypto calls`;
+  console.log(`${name} off: ${done}`);
 });
 
 /** Wait for Ctrl-C, a kill, or the end of the time. */
@@ -75,7 +84,11 @@ function ending(seconds: number | undefined): Promise<void> {
 function readBundle(path: string | undefined, board: string): string {
   const file = path ?? join(PROJECT, "dist", board, "firmware.js");
   if (!existsSync(file)) {
-    throw new UsageError(path ? `there is no bundle ${file}.` : `there is no bundle for ${board} yet: make bundle BOARD=${board}`);
+    throw new UsageError(
+      path
+        ? `there is no bundle ${file}.`
+        : `there is no bundle for ${board} yet: make bundle BOARD=${board}`,
+    );
   }
   try {
     return readFileSync(file, "latin1");
@@ -84,11 +97,15 @@ function readBundle(path: string | undefined, board: string): string {
   }
 }
 
-/** Read `key` and `conf` of a device; the simulated access point takes any name, so a conf without one gets it. */
+/**
+ * Read `key` and `conf` of a device; the simulated access point takes any name, so a conf without one gets
+ * it.
+ */
 function deviceFiles(folder: string): Record<string, string> {
   const [key, conf] = [join(folder, "key"), join(folder, "conf")];
   for (const file of [key, conf]) {
-    if (!existsSync(file)) throw new UsageError(`there is no ${file}: npm run derive makes one, or boot with --blank.`);
+    if (!existsSync(file))
+      throw new UsageError(`there is no ${file}: npm run derive makes one, or boot with --blank.`);
   }
   let settings: object;
   try {

@@ -1,9 +1,10 @@
-// The console's serial port, taken from the interpreter: the prompt is moved to a loopback device that nobody reads,
-// and stays there (force), so that no byte reaches it, Ctrl-C neither. The board's data names the port.
+// The console's serial port, taken from the interpreter: the prompt is moved to a loopback device that nobody
+// reads, and stays there (force), so that no byte reaches it, Ctrl-C neither. The board's data names the
+// port.
 import { board } from "board";
 import type { Bytes } from "../../firmware/bytes";
 
-// biome-ignore lint/suspicious/noExplicitAny: a port is a global of Espruino's by the name in the board's data
+// a port is a global of Espruino's by the name in the board's data
 let port: any;
 
 /** Take the port (Serial in hal.ts). */

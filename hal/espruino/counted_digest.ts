@@ -1,12 +1,12 @@
-// own_digest.ts that counts its compressions, for test builds: a test gives its board's data this driver, so that no
-// other bundle carries a counter. The counts stand in the global `compressions`: [SHA-1, SHA-256].
+// own_digest.ts that counts its compressions, for test builds: a test gives its board's data this driver, so
+// that no other bundle carries a counter. The counts stand in the global `compressions`: [SHA-1, SHA-256].
 import type { Bytes } from "../../firmware/bytes";
 import * as own from "./own_digest";
 
 export const RUNNING = true;
 
 const counts: number[] = [0, 0];
-// biome-ignore lint/suspicious/noExplicitAny: a global of the test build alone
+// a global of the test build alone
 (global as any).compressions = counts;
 
 /** Bytes of a state that wait for their block: what follows the chaining value and the count of 4 bytes. */

@@ -1,10 +1,12 @@
-// AES-128 by the ESP32's accelerator (ESP32 Technical Reference Manual, chapter "AES Accelerator"; DPORT registers in
-// chapter "System and Memory"). CBC is done here around the block operation. Registers, offsets from 0x3FF01000:
+// AES-128 by the ESP32's accelerator (ESP32 Technical Reference Manual, chapter "AES Accelerator"; DPORT
+// registers in chapter "System and Memory"). CBC is done here around the block operation. Registers, offsets
+// from 0x3FF01000:
 //   +0x00 START  write 1          +0x10 KEY_0..3   first bytes of the key in KEY_0
 //   +0x04 IDLE   1 when done      +0x30 TEXT_0..3  in and out
 //   +0x08 MODE   0 encrypt, 4 decrypt with 128 bits
 //   +0x40 ENDIAN 0x3F: first word in register 0, first byte in its low bits, for key, input and output
-// Leaves out 192 and 256 bits, interrupts, and a lock: the native AES of these builds does not use the accelerator.
+// Leaves out 192 and 256 bits, interrupts, and a lock: the native AES of these builds does not use the
+// accelerator.
 import type { Bytes } from "../../firmware/bytes";
 import { AES_FAILED, type ByteSource, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
 
@@ -14,7 +16,10 @@ export const AES_BULK = false;
 const AES = 0x3ff01000;
 /** DPORT_PERI_CLK_EN_REG, bit 0: clock of AES. */
 const CLOCK = 0x3ff0001c;
-/** DPORT_PERI_RST_EN_REG: AES (bit 0), secure boot (3) and digital signature (4) each hold the AES unit in reset. */
+/**
+ * DPORT_PERI_RST_EN_REG: AES (bit 0), secure boot (3) and digital signature (4) each hold the AES unit in
+ * reset.
+ */
 const RESET = 0x3ff00020;
 /** Reads of IDLE before the unit counts as dead: a block takes 22 clock cycles, one read takes thousands. */
 const TRIES = 9;

@@ -1,8 +1,11 @@
-// Noise of the ESP32-C3's random number generator (ESP32-C3 Technical Reference Manual, chapter "Random Number
-// Generator"): RNG_DATA_REG at 0x600260B0. True noise only while the radio is on, so bring the network up first. The
-// manual allows 500,000 reads a second; the interpreter makes a tenth of that. E.hwRand() is not it.
+// Noise of the ESP32-C3's random number generator (ESP32-C3 Technical Reference Manual, chapter "Random
+// Number Generator"): RNG_DATA_REG at 0x600260B0. True noise only while the radio is on, so bring the network
+// up first. The manual allows 500,000 reads a second; the interpreter makes a tenth of that. E.hwRand() is
+// not it.
 
-/** Read 32 bits of raw noise (RandomSource in hal.ts). A dead register stands still: health_tests.ts sees it. */
+/**
+ * Read 32 bits of raw noise (RandomSource in hal.ts). A dead register stands still: health_tests.ts sees it.
+ */
 export function noise(): number {
   return peek32(0x600260b0) | 0;
 }

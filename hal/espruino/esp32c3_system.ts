@@ -1,5 +1,6 @@
-// Resets of the ESP32-C3: RTC_CNTL_RESET_STATE_REG at 0x60008038, bits 5..0 (ESP32-C3 Technical Reference Manual, chapter
-// "Reset and Clock"): 1 power-on, 3 and 12 software, 5 deep sleep, 7, 8, 9, 13 and 16 watchdogs, 15 brown-out.
+// Resets of the ESP32-C3: RTC_CNTL_RESET_STATE_REG at 0x60008038, bits 5..0 (ESP32-C3 Technical Reference
+// Manual, chapter "Reset and Clock"): 1 power-on, 3 and 12 software, 5 deep sleep, 7, 8, 9, 13 and 16
+// watchdogs, 15 brown-out.
 
 /** Tell the reset cause (System in hal.ts). */
 export function resetCause(): number {

@@ -1,5 +1,5 @@
-// The network of the ESP boards: Espruino's `Wifi` library as a station. One call of connect makes three tries of its
-// own; ROUNDS of them make NO_NETWORK. Leaves out the access point, scans, static addresses.
+// The network of the ESP boards: Espruino's `Wifi` library as a station. One call of connect makes three
+// tries of its own; ROUNDS of them make NO_NETWORK. Leaves out the access point, scans, static addresses.
 import { type NetworkSettings, NO_NETWORK } from "../hal";
 
 /** Calls of connect before the network counts as absent. */

@@ -1,5 +1,5 @@
-// Resets of Espruino for Linux: a process has no reset cause and no watchdog; restart() resets the interpreter, which
-// starts again from Storage.
+// Resets of Espruino for Linux: a process has no reset cause and no watchdog; restart() resets the
+// interpreter, which starts again from Storage.
 
 /** Tell the reset cause (System in hal.ts): always 0 here. */
 export function resetCause(): number {

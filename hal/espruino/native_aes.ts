@@ -1,6 +1,7 @@
-// AES-128 by Espruino's native `crypto` library (jswrap_crypto, mbedtls), in bulk calls. Past its traps: no padding is
-// made or taken off; CBC over a bad length prints an ERROR line and gives undefined, ECB gives the wrong length;
-// CTR, which ignores its IV, is not used. A view is taken element by element: give bytes, not words.
+// AES-128 by Espruino's native `crypto` library (jswrap_crypto, mbedtls), in bulk calls. Past its traps: no
+// padding is made or taken off; CBC over a bad length prints an ERROR line and gives undefined, ECB gives the
+// wrong length; CTR, which ignores its IV, is not used. A view is taken element by element: give bytes, not
+// words.
 import type { Bytes } from "../../firmware/bytes";
 import { AES_FAILED, type ByteSource, CBC_DECRYPT } from "../hal";
 

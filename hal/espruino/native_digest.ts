@@ -1,5 +1,6 @@
-// SHA-1 and SHA-256 by Espruino's native `crypto` library. It has no running hash: a state is the message so far, which
-// one native call joins and one digests. A call costs what its arguments cost, hardly what it computes.
+// SHA-1 and SHA-256 by Espruino's native `crypto` library. It has no running hash: a state is the message so
+// far, which one native call joins and one digests. A call costs what its arguments cost, hardly what it
+// computes.
 import type { Bytes } from "../../firmware/bytes";
 
 export const RUNNING = false;

@@ -2,6 +2,10 @@
 import type { NetworkSettings } from "../hal";
 
 /** Report the network as up (Network in hal.ts). */
-export function networkUp(_settings: NetworkSettings, onUp: () => void, _onDown: (code: number) => void): void {
+export function networkUp(
+  _settings: NetworkSettings,
+  onUp: () => void,
+  _onDown: (code: number) => void,
+): void {
   setTimeout(onUp, 0);
 }

@@ -1,10 +1,11 @@
-// AES-128 encryption by the nRF5x ECB peripheral (nRF52832 Product Specification, chapter "ECB - AES electronic codebook
-// mode encryption"). CBC encryption is done here around the block operation. Registers, offsets from 0x4000E000:
+// AES-128 encryption by the nRF5x ECB peripheral (nRF52832 Product Specification, chapter "ECB - AES
+// electronic codebook mode encryption"). CBC encryption is done here around the block operation. Registers,
+// offsets from 0x4000E000:
 //   +0x000 STARTECB  +0x004 STOPECB         tasks, write 1
 //   +0x100 ENDECB    +0x104 ERRORECB        events, 1 when happened, write 0 to clear
 //   +0x504 ECBDATAPTR                       48 bytes in RAM: key, cleartext, ciphertext
-// The peripheral shares its AES core with the radio (CCM, AAR, SoftDevice): ERRORECB then, and it is tried again.
-// Leaves out decryption, which the chip has not.
+// The peripheral shares its AES core with the radio (CCM, AAR, SoftDevice): ERRORECB then, and it is tried
+// again. Leaves out decryption, which the chip has not.
 import type { Bytes } from "../../firmware/bytes";
 import { AES_FAILED, type ByteSource, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
 
@@ -17,7 +18,9 @@ const TRIES = 50;
 /** Reads of the events after a start: a block takes 7.2 us, one read takes longer than that. */
 const READS = 9;
 
-/** Key, cleartext, ciphertext. Made once: EasyDMA needs it flat, and only an early heap has room in one piece. */
+/**
+ * Key, cleartext, ciphertext. Made once: EasyDMA needs it flat, and only an early heap has room in one piece.
+ */
 const ram = new Uint8Array(48);
 
 /** Encrypt whole blocks (Aes128 in hal.ts). */

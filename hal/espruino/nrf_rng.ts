@@ -1,11 +1,11 @@
-// Noise of the nRF5x random number generator (nRF52832 Product Specification, chapter "RNG - Random number generator").
-// Registers, offsets from 0x4000D000:
+// Noise of the nRF5x random number generator (nRF52832 Product Specification, chapter "RNG - Random number
+// generator"). Registers, offsets from 0x4000D000:
 //   +0x000 START   +0x004 STOP    tasks, write 1
 //   +0x100 VALRDY                 event, 1 when a byte is ready, write 0 to clear
 //   +0x504 CONFIG                 bit 0: bias correction
 //   +0x508 VALUE                  the byte
-// Bias correction stays off, for the health tests must see the raw noise: 30 us a byte. The SoftDevice takes a byte now
-// and then and may stop the generator: it is started for each byte.
+// Bias correction stays off, for the health tests must see the raw noise: 30 us a byte. The SoftDevice takes
+// a byte now and then and may stop the generator: it is started for each byte.
 import { NOISE_DEAD } from "../hal";
 
 const RNG = 0x4000d000;

@@ -1,5 +1,6 @@
-// Resets of the nRF5x: POWER.RESETREAS at 0x40000400 (nRF52832 Product Specification, chapter "POWER"): bit 0 pin, 1
-// watchdog, 2 software, 3 lockup, 16 to 19 wake-ups; none is power-on. Bits add up until they are cleared with ones.
+// Resets of the nRF5x: POWER.RESETREAS at 0x40000400 (nRF52832 Product Specification, chapter "POWER"): bit 0
+// pin, 1 watchdog, 2 software, 3 lockup, 16 to 19 wake-ups; none is power-on. Bits add up until they are
+// cleared with ones.
 
 /** Tell the reset causes and clear them (System in hal.ts): a second call gives 0. */
 export function resetCause(): number {

@@ -1,5 +1,6 @@
-// SHA-1 and SHA-256 by our own code (FIPS 180-4), for boards without native ones. A state is the chaining value, the
-// count of bytes and the bytes that wait for their block: pads and the running transcript are kept compressed.
+// SHA-1 and SHA-256 by our own code (FIPS 180-4), for boards without native ones. A state is the chaining
+// value, the count of bytes and the bytes that wait for their block: pads and the running transcript are kept
+// compressed.
 import type { Bytes } from "../../firmware/bytes";
 import { sha1Finish, sha1Update } from "../../firmware/crypto/sha1";
 import { sha256Finish, sha256Update } from "../../firmware/crypto/sha256";

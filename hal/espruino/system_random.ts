@@ -1,5 +1,6 @@
-// Noise of the operating system under Espruino for Linux: /dev/urandom through the file library. An open file costs 40
-// variables, so each sample opens it and closes it again. E.hwRand() is not it: rand() with a fixed seed.
+// Noise of the operating system under Espruino for Linux: /dev/urandom through the file library. An open file
+// costs 40 variables, so each sample opens it and closes it again. E.hwRand() is not it: rand() with a fixed
+// seed.
 import { NOISE_DEAD } from "../hal";
 
 /** Read 32 bits of raw noise (RandomSource in hal.ts). */

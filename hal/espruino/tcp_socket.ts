@@ -1,6 +1,6 @@
-// TCP over Espruino's `net` library, on every board alike. Past its traps: the data listener is attached in the same
-// turn (a later one gets its backlog again and again), the callback is given and `connect` not listened to (both
-// together are neither), and connect throws where it cannot make a socket.
+// TCP over Espruino's `net` library, on every board alike. Past its traps: the data listener is attached in
+// the same turn (a later one gets its backlog again and again), the callback is given and `connect` not
+// listened to (both together are neither), and connect throws where it cannot make a socket.
 import type { Bytes } from "../../firmware/bytes";
 import type { Socket } from "../hal";
 

@@ -1,7 +1,7 @@
-// The network of boards with a W5500 (WIZnet W5500 datasheet) through Espruino's WIZnet library, which a build has with
-// WIZNET=1. It needs a hardware SPI. The MAC address is made from the chip's serial number, locally administered, for
-// the library gives every chip the same one; the address comes by DHCP. With no cable the library waits for ever in
-// its connect: that is the watchdog's case. Leaves out static addresses.
+// The network of boards with a W5500 (WIZnet W5500 datasheet) through Espruino's WIZnet library, which a
+// build has with WIZNET=1. It needs a hardware SPI. The MAC address is made from the chip's serial number,
+// locally administered, for the library gives every chip the same one; the address comes by DHCP. With no
+// cable the library waits for ever in its connect: that is the watchdog's case. Leaves out static addresses.
 import { board } from "board";
 import { type NetworkSettings, NO_NETWORK } from "../hal";
 
@@ -9,7 +9,11 @@ import { type NetworkSettings, NO_NETWORK } from "../hal";
 const TRIES = 3;
 
 /** Set up the chip and get an address (Network in hal.ts). */
-export function networkUp(_settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void {
+export function networkUp(
+  _settings: NetworkSettings,
+  onUp: () => void,
+  onDown: (code: number) => void,
+): void {
   setTimeout(() => {
     let tries = TRIES;
     try {

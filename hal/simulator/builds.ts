@@ -1,5 +1,6 @@
-// What the builds of Espruino have in them, by the id of their board file: natives, libraries, memory. Taken from
-// Espruino's boards folder (`libraries`, `makefile`) and the chips' manuals. A row for each board of ours.
+// What the builds of Espruino have in them, by the id of their board file: natives, libraries, memory. Taken
+// from Espruino's boards folder (`libraries`, `makefile`) and the chips' manuals. A row for each board of
+// ours.
 import type { CryptoPart } from "./native_crypto";
 
 export interface EspruinoBuild {

@@ -1,6 +1,7 @@
-// The address space of a simulated chip: peripherals by their registers, and the RAM that E.getAddressOf gives addresses
-// in. Time is counted in accesses: each peek or poke of a word is one step for every peripheral. An address with
-// nothing behind it is an error at once, where a chip would stop. Leaves out caches, interrupts and 64-bit accesses.
+// The address space of a simulated chip: peripherals by their registers, and the RAM that E.getAddressOf
+// gives addresses in. Time is counted in accesses: each peek or poke of a word is one step for every
+// peripheral. An address with nothing behind it is an error at once, where a chip would stop. Leaves out
+// caches, interrupts and 64-bit accesses.
 
 export interface Peripheral {
   /** First address and length, bytes. */

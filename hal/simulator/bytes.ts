@@ -1,5 +1,6 @@
-// What Espruino's natives take as bytes: numbers, binary strings, arrays of such, byte views element by element,
-// { data, count } and { callback } (its E.toUint8Array describes it). Anything else is its TypeError.
+// What Espruino's natives take as bytes: numbers, binary strings, arrays of such, byte views element by
+// element, { data, count } and { callback } (its E.toUint8Array describes it). Anything else is its
+// TypeError.
 
 /** Turn an argument of a native into bytes. */
 export function toBytes(...values: unknown[]): Buffer {
@@ -12,7 +13,8 @@ function bytesOf(value: unknown): Buffer {
   if (typeof value === "string") return binary(value);
   if (typeof value === "number" || typeof value === "boolean") return Buffer.from([Number(value) & 255]);
   if (isBuffer(value)) return Buffer.from(new Uint8Array(value));
-  if (ArrayBuffer.isView(value) && !isDataView(value)) return Buffer.from(Array.from(value as Uint8Array, (each) => each & 255));
+  if (ArrayBuffer.isView(value) && !isDataView(value))
+    return Buffer.from(Array.from(value as Uint8Array, (each) => each & 255));
   if (Array.isArray(value)) return toBytes(...value.map((each) => bytesOf(each)));
   if (typeof value === "object" && value !== null) {
     const { callback, data, count } = value as { callback?: () => unknown; data?: unknown; count?: number };
@@ -21,15 +23,21 @@ function bytesOf(value: unknown): Buffer {
       const once = bytesOf(data);
       return Buffer.concat(Array.from({ length: Math.max(0, Math.trunc(count)) }, () => once));
     }
-    throw new TypeError("If specifying an object, it must be of the form {data : ..., count : N} or {callback : fn}");
+    throw new TypeError(
+      "If specifying an object, it must be of the form {data : ..., count : N} or {callback : fn}",
+    );
   }
   throw new TypeError(`Expecting Number or iterable, got ${value === null ? "null" : typeof value}`);
 }
 
-/** Turn a binary string into bytes; a character over 255 is a mistake of ours, for bytes travel as such strings. */
+/**
+ * Turn a binary string into bytes; a character over 255 is a mistake of ours, for bytes travel as such
+ * strings.
+ */
 export function binary(text: string): Buffer {
   for (let i = 0; i < text.length; i++) {
-    if (text.charCodeAt(i) > 255) throw new Error(`simulator: character ${text.charCodeAt(i)} in a binary string`);
+    if (text.charCodeAt(i) > 255)
+      throw new Error(`simulator: character ${text.charCodeAt(i)} in a binary string`);
   }
   return Buffer.from(text, "latin1");
 }

@@ -5,7 +5,9 @@ export interface Counters {
   aesBlocks: number;
   /** Calls of native crypto: AES, SHA-1, SHA-256. */
   nativeCalls: number;
-  /** Compressions: of native calls by the lengths of their arguments, of our own digest by counted_digest.ts. */
+  /**
+   * Compressions: of native calls by the lengths of their arguments, of our own digest by counted_digest.ts.
+   */
   sha1Compressions: number;
   sha256Compressions: number;
   /** Bytes of TCP. */
@@ -14,5 +16,12 @@ export interface Counters {
 }
 
 export function newCounters(): Counters {
-  return { aesBlocks: 0, nativeCalls: 0, sha1Compressions: 0, sha256Compressions: 0, bytesIn: 0, bytesOut: 0 };
+  return {
+    aesBlocks: 0,
+    nativeCalls: 0,
+    sha1Compressions: 0,
+    sha256Compressions: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  };
 }

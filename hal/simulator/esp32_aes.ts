@@ -1,6 +1,7 @@
-// Model of the ESP32's AES accelerator (ESP32 Technical Reference Manual, chapter "AES Accelerator") and of the two DPORT
-// registers that clock and reset it (chapter "System and Memory"). A block is busy for a number of accesses: whoever reads
-// TEXT before IDLE reads garbage, whoever writes then spoils the result. Leaves out 192 and 256 bits.
+// Model of the ESP32's AES accelerator (ESP32 Technical Reference Manual, chapter "AES Accelerator") and of
+// the two DPORT registers that clock and reset it (chapter "System and Memory"). A block is busy for a number
+// of accesses: whoever reads TEXT before IDLE reads garbage, whoever writes then spoils the result. Leaves
+// out 192 and 256 bits.
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import type { Peripheral } from "./bus";
 import type { Counters } from "./counters";
@@ -50,7 +51,9 @@ export class Esp32Aes {
     return [dport, unit];
   }
 
-  /** Clocked, and held in reset by none of the three units that hold it: AES, secure boot, digital signature. */
+  /**
+   * Clocked, and held in reset by none of the three units that hold it: AES, secure boot, digital signature.
+   */
   private running(): boolean {
     return !!(this.clockEnable & 1) && !(this.resetEnable & 0x19);
   }
@@ -68,7 +71,8 @@ export class Esp32Aes {
     if (offset === MODE) return this.mode;
     if (offset === ENDIAN) return this.endian;
     if (offset >= KEY && offset < KEY + 16) return this.key[(offset - KEY) >> 2];
-    if (offset >= TEXT && offset < TEXT + 16) return this.text[(offset - TEXT) >> 2] ^ (this.busy ? 0xdeadbeef : 0);
+    if (offset >= TEXT && offset < TEXT + 16)
+      return this.text[(offset - TEXT) >> 2] ^ (this.busy ? 0xdeadbeef : 0);
     return 0;
   }
 
@@ -86,18 +90,24 @@ export class Esp32Aes {
     const decrypt = this.mode === 4;
     if (this.mode !== 0 && !decrypt) throw new Error("simulator: only AES-128 is modelled");
     const key = ordered(this.key, this.endian);
-    const cipher = (decrypt ? createDecipheriv : createCipheriv)("aes-128-ecb", key, null).setAutoPadding(false);
+    const cipher = (decrypt ? createDecipheriv : createCipheriv)("aes-128-ecb", key, null).setAutoPadding(
+      false,
+    );
     const output = cipher.update(ordered(this.text, this.endian >> 2));
     const words = new Uint32Array(4);
     for (let i = 0; i < 4; i++) words[i] = output.readUInt32LE(i * 4);
     const text = ordered(words, this.endian >> 4);
-    for (let i = 0; i < 4; i++) this.text[i] = this.spoilt ? ~text.readUInt32LE(i * 4) : text.readUInt32LE(i * 4);
+    for (let i = 0; i < 4; i++)
+      this.text[i] = this.spoilt ? ~text.readUInt32LE(i * 4) : text.readUInt32LE(i * 4);
     this.spoilt = false;
     this.counters.aesBlocks++;
   }
 }
 
-/** Bytes of four words by two bits of ENDIAN: bit 1 set, the first word first; bit 0 set, a word's low byte first. */
+/**
+ * Bytes of four words by two bits of ENDIAN: bit 1 set, the first word first; bit 0 set, a word's low byte
+ * first.
+ */
 function ordered(words: Uint32Array, endian: number): Buffer {
   const bytes = Buffer.alloc(16);
   for (let i = 0; i < 4; i++) {

@@ -1,10 +1,12 @@
-// Espruino's events (jswrap_object): every object has on and emit; emit does not call the listeners but puts the call
-// into the interpreter's queue. The queue, the timers and what runs in them stop when the power goes off. Leaves out
-// the interpreter's 1 kB queue limit and stopEventPropagation.
+// Espruino's events (jswrap_object): every object has on and emit; emit does not call the listeners but puts
+// the call into the interpreter's queue. The queue, the timers and what runs in them stop when the power goes
+// off. Leaves out the interpreter's 1 kB queue limit and stopEventPropagation.
 
 export type Listener = (...args: unknown[]) => unknown;
 
-/** The interpreter's idle loop: one thing after the other, each on a clean stack, errors told and survived. */
+/**
+ * The interpreter's idle loop: one thing after the other, each on a clean stack, errors told and survived.
+ */
 export class EventLoop {
   private on = true;
   private timers = new Map<number, NodeJS.Timeout>();

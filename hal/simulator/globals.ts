@@ -1,7 +1,8 @@
-// Espruino's globals in the Node process itself, for unit tests of firmware sources under tsx: import this first. Node's
-// own console, process and timers stay. `useBoard` puts another board's natives, registers and noise under the same
-// globals; the drivers that a source imports stay those that tsconfig's paths name. `addObjectEvents` gives every object
-// Espruino's on and emit, which the session's sockets need. Leaves out what machine.ts has: a context of its own.
+// Espruino's globals in the Node process itself, for unit tests of firmware sources under tsx: import this
+// first. Node's own console, process and timers stay. `useBoard` puts another board's natives, registers and
+// noise under the same globals; the drivers that a source imports stay those that tsconfig's paths name.
+// `addObjectEvents` gives every object Espruino's on and emit, which the session's sockets need. Leaves out
+// what machine.ts has: a context of its own.
 import type { Board } from "../../boards/board";
 import { board as linux } from "../../boards/linux";
 import { addEventMethods } from "./events";
@@ -34,11 +35,19 @@ export function useBoard(board: Board, options: Partial<RuntimeOptions> = {}): R
   const names = Object.keys(runtime.globals).filter(
     (name) => INSTALLED.includes(name) || /^(peek|poke)\d+$/.test(name) || runtime.build.ports.includes(name),
   );
-  for (const name of names) Object.defineProperty(globalThis, name, { value: runtime.globals[name], configurable: true, writable: true });
+  for (const name of names)
+    Object.defineProperty(globalThis, name, {
+      value: runtime.globals[name],
+      configurable: true,
+      writable: true,
+    });
   return runtime;
 }
 
-/** Give every object of this process on, emit and the like, as Espruino does; emitted events wait for the next turn. */
+/**
+ * Give every object of this process on, emit and the like, as Espruino does; emitted events wait for the next
+ * turn.
+ */
 export function addObjectEvents(): void {
   const methods = runtime.emitters.methods();
   for (const name of Object.keys(methods)) {

@@ -1,10 +1,11 @@
-// The simulator itself: a machine's context holds what Espruino has and no more, boots as Espruino does, stops when
-// the power goes, and has the traps of Espruino's libraries, so that a bundle which falls into one falls here too.
+// The simulator itself: a machine's context holds what Espruino has and no more, boots as Espruino does,
+// stops when the power goes, and has the traps of Espruino's libraries, so that a bundle which falls into one
+// falls here too.
 import assert from "node:assert/strict";
-import { createServer, type Server, type Socket as NodeSocket } from "node:net";
+import { createServer, type Socket as NodeSocket, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
-import { board as esp32 } from "../../boards/esp32-sim";
 import { board as esp32Idf4 } from "../../boards/esp32-idf4-sim";
+import { board as esp32 } from "../../boards/esp32-sim";
 import { board as linux } from "../../boards/linux";
 import { board as mdbt42q } from "../../boards/mdbt42q-w5500-sim";
 import { Machine, type MachineOptions } from "./machine";
@@ -17,24 +18,77 @@ function boot(bundle: string, options: Partial<MachineOptions> = {}) {
   machine.boot();
   return { machine, lines };
 }
-const evaluate = (code: string, options: Partial<MachineOptions> = {}) => boot("", { ...options, bundle: "0" }).machine.run(code);
+const evaluate = (code: string, options: Partial<MachineOptions> = {}) =>
+  boot("", { ...options, bundle: "0" }).machine.run(code);
 
 describe("the context", () => {
   test("holds nothing of Node and nothing that Espruino's language lacks", () => {
     const absent = [
-      "Buffer", "queueMicrotask", "TextEncoder", "structuredClone", "setImmediate", "fetch", "URL", "Map", "Set", "WeakMap",
-      "Symbol", "Reflect", "Proxy", "BigInt", "Intl", "Atomics", "WebAssembly", "SharedArrayBuffer", "escape",
-      "Math.imul", "Math.clz32", "Math.trunc", "Number.isInteger", "Object.freeze", "Array.from", "Array.of", "Uint8Array.from",
-      "[].flat", "[].keys", "''.codePointAt", "''.matchAll", "new Uint8Array(1).at", "E.nothing", "process.argv", "process.exit",
+      "Buffer",
+      "queueMicrotask",
+      "TextEncoder",
+      "structuredClone",
+      "setImmediate",
+      "fetch",
+      "URL",
+      "Map",
+      "Set",
+      "WeakMap",
+      "Symbol",
+      "Reflect",
+      "Proxy",
+      "BigInt",
+      "Intl",
+      "Atomics",
+      "WebAssembly",
+      "SharedArrayBuffer",
+      "escape",
+      "Math.imul",
+      "Math.clz32",
+      "Math.trunc",
+      "Number.isInteger",
+      "Object.freeze",
+      "Array.from",
+      "Array.of",
+      "Uint8Array.from",
+      "[].flat",
+      "[].keys",
+      "''.codePointAt",
+      "''.matchAll",
+      "new Uint8Array(1).at",
+      "E.nothing",
+      "process.argv",
+      "process.exit",
     ];
     for (const name of absent) assert.equal(evaluate(`typeof ${name}`), "undefined", name);
   });
 
   test("holds what firmware builds on", () => {
     const present = [
-      "E.toString", "E.toArrayBuffer", "E.getAddressOf", "E.enableWatchdog", "peek32", "poke32", "print", "console.log", "require",
-      "setTimeout", "clearInterval", "getTime", "getSerial", "Modules.addCached", "process.memory", "({}).on", "[].emit",
-      "(function () {}).removeAllListeners", "Serial1.write", "eval", "global.eval", "JSON.parse", "''.substr", "new Uint8Array(1).subarray",
+      "E.toString",
+      "E.toArrayBuffer",
+      "E.getAddressOf",
+      "E.enableWatchdog",
+      "peek32",
+      "poke32",
+      "print",
+      "console.log",
+      "require",
+      "setTimeout",
+      "clearInterval",
+      "getTime",
+      "getSerial",
+      "Modules.addCached",
+      "process.memory",
+      "({}).on",
+      "[].emit",
+      "(function () {}).removeAllListeners",
+      "Serial1.write",
+      "eval",
+      "global.eval",
+      "JSON.parse",
+      "''.substr",
+      "new Uint8Array(1).subarray",
     ];
     for (const name of present) assert.equal(evaluate(`typeof ${name}`), "function", name);
     assert.equal(evaluate("process.env.BOARD"), "ESP32");
@@ -68,7 +122,10 @@ describe("the context", () => {
   });
 
   test("E.mapInPlace takes bits, most or least significant first", () => {
-    const bits = (n: number) => evaluate(`var b = new Uint8Array(8); E.mapInPlace(new Uint8Array([0x12, 0x34]), b, undefined, ${n}); b.join()`);
+    const bits = (n: number) =>
+      evaluate(
+        `var b = new Uint8Array(8); E.mapInPlace(new Uint8Array([0x12, 0x34]), b, undefined, ${n}); b.join()`,
+      );
     assert.equal(bits(4), "1,2,3,4,0,0,0,0");
     assert.equal(bits(-4), "2,1,4,3,0,0,0,0");
     assert.equal(bits(0), "18,52,0,0,0,0,0,0");
@@ -84,11 +141,17 @@ describe("boot and power", () => {
   test("runs .boot0 to .boot3, then .bootcde; .bootrst in its place", () => {
     const files = { ".boot0": "print('0')", ".boot3": "print('3')" };
     assert.deepEqual(boot("print('cde')", { files }).lines, ["0", "3", "cde"]);
-    assert.deepEqual(boot("print('cde')", { files: { ...files, ".bootrst": "print('rst')" } }).lines, ["0", "3", "rst"]);
+    assert.deepEqual(boot("print('cde')", { files: { ...files, ".bootrst": "print('rst')" } }).lines, [
+      "0",
+      "3",
+      "rst",
+    ]);
   });
 
   test("an error ends a boot file, is printed, and the machine lives", async () => {
-    const { lines, machine } = boot("setTimeout(function () { print('on'); throw 532 }, 1); throw new Error('no')");
+    const { lines, machine } = boot(
+      "setTimeout(function () { print('on'); throw 532 }, 1); throw new Error('no')",
+    );
     await pause();
     machine.powerOff();
     assert.deepEqual(lines, ["Uncaught Error: no", "on", "Uncaught 532"]);
@@ -167,7 +230,9 @@ describe("native crypto's traps", () => {
     assert.equal(run("AES.encrypt(K, K, { mode: 'ECB' }).byteLength").result, 16);
   });
   test("CTR ignores its iv", () => {
-    const { result } = run("var f = function (iv) { return new Uint8Array(AES.encrypt(K, K, { mode: 'CTR', iv: iv })).join() }; f(K) === f('x' + K)");
+    const { result } = run(
+      "var f = function (iv) { return new Uint8Array(AES.encrypt(K, K, { mode: 'CTR', iv: iv })).join() }; f(K) === f('x' + K)",
+    );
     assert.equal(result, true);
   });
   test("DataViews are refused, words are taken as single bytes", () => {
@@ -176,7 +241,9 @@ describe("native crypto's traps", () => {
   });
   test("R12 compressions and native calls are counted by length", () => {
     const { machine } = boot("0");
-    machine.run("require('crypto').SHA256('x'.repeat(55)); require('crypto').SHA256('x'.repeat(56)); require('crypto').SHA1('')");
+    machine.run(
+      "require('crypto').SHA256('x'.repeat(55)); require('crypto').SHA256('x'.repeat(56)); require('crypto').SHA1('')",
+    );
     const { sha1Compressions, sha256Compressions, nativeCalls } = machine.counters;
     assert.deepEqual([sha1Compressions, sha256Compressions, nativeCalls], [1, 3, 3]);
     machine.resetCounters();
@@ -213,13 +280,17 @@ describe("net's traps", () => {
 
   test("write sends a Uint8Array as decimal text, and returns false", async () => {
     onConnection = () => {};
-    const lines = await withSocket("var s = CONNECT, function (t) { print(s === t, t.write(new Uint8Array([1, 200]))) })");
+    const lines = await withSocket(
+      "var s = CONNECT, function (t) { print(s === t, t.write(new Uint8Array([1, 200]))) })",
+    );
     assert.equal(got, "1,200");
     assert.deepEqual(lines, ["true false"]);
   });
 
   test("a callback together with on('connect'): both are dead", async () => {
-    const lines = await withSocket("var s = CONNECT, function () { print('a') }); s.on('connect', function () { print('b') })");
+    const lines = await withSocket(
+      "var s = CONNECT, function () { print('a') }); s.on('connect', function () { print('b') })",
+    );
     assert.deepEqual(lines, []);
   });
 
@@ -232,7 +303,8 @@ describe("net's traps", () => {
 
   test("a late data listener gets what waited; over 512 bytes of it again and again", async () => {
     onConnection = (socket) => void socket.write("a".repeat(300));
-    const late = "var s = CONNECT); setTimeout(function () { s.on('data', function (d) { print(d.length) }) }, 15)";
+    const late =
+      "var s = CONNECT); setTimeout(function () { s.on('data', function (d) { print(d.length) }) }, 15)";
     assert.deepEqual(await withSocket(late), ["300"]);
     onConnection = (socket) => void socket.write("a".repeat(2000));
     assert.ok((await withSocket(late)).length > 10);
@@ -257,6 +329,10 @@ describe("net's traps", () => {
 
 test("a board without its network up has no sockets", () => {
   for (const board of [esp32, mdbt42q]) {
-    assert.throws(() => evaluate("require('net').connect({ host: '127.0.0.1', port: 1 })", { board, network: { up: false } }), /Not connected/);
+    assert.throws(
+      () =>
+        evaluate("require('net').connect({ host: '127.0.0.1', port: 1 })", { board, network: { up: false } }),
+      /Not connected/,
+    );
   }
 });

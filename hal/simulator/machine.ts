@@ -1,6 +1,6 @@
-// A simulated board: boots what lies in its Storage (.boot0 to .boot3, then .bootrst or .bootcde) in a context of its own
-// that holds what the board's Espruino offers and nothing of Node. Flash outlives boots and power cuts. For tests and for
-// `npm start`. Leaves out how much memory and time things take on a chip.
+// A simulated board: boots what lies in its Storage (.boot0 to .boot3, then .bootrst or .bootcde) in a
+// context of its own that holds what the board's Espruino offers and nothing of Node. Flash outlives boots
+// and power cuts. For tests and for `npm start`. Leaves out how much memory and time things take on a chip.
 import vm from "node:vm";
 import type { Board } from "../../boards/board";
 import { type Counters, newCounters } from "./counters";
@@ -18,8 +18,9 @@ export interface MachineOptions {
   /** Behind the noise registers: real randomness, or a way to fail. */
   noise?: Noise | NoiseModel;
   /**
-   * The network as the board finds it. `up`, the default: it carries from power-on and the radio is on. False: only after
-   * the board has brought it up, as it really is. Faults: `refuse`, `unknownHosts`, `failures`, `noChip`.
+   * The network as the board finds it. `up`, the default: it carries from power-on and the radio is on.
+   * False: only after the board has brought it up, as it really is. Faults: `refuse`, `unknownHosts`,
+   * `failures`, `noChip`.
    */
   network?: RuntimeOptions["network"];
   /** Changes the chip's models before anything runs: busy times, contention. */
@@ -108,7 +109,8 @@ export class Machine {
 
   /** Learn the bundle's names (its map of names, short to source), for `name` and `value`. */
   names(names: { variables: Record<string, string> } | string): void {
-    const { variables } = typeof names === "string" ? (JSON.parse(names) as { variables: Record<string, string> }) : names;
+    const { variables } =
+      typeof names === "string" ? (JSON.parse(names) as { variables: Record<string, string> }) : names;
     this.shortNames = Object.fromEntries(Object.entries(variables).map(([short, source]) => [source, short]));
   }
 
@@ -124,7 +126,11 @@ export class Machine {
     const realm: Realm = {
       ...evaluate("({ArrayBuffer, Uint8Array, Uint32Array, JSON})"),
       evaluateModule: evaluate(
-        "(function (text) { const exports = {}; (0, eval)('(function(exports,module){' + text + '\\n})').call(exports, exports, {exports}); return exports; })",
+        `(function (text) {
+          const exports = {};
+          (0, eval)("(function (exports, module) {" + text + "\\n})").call(exports, exports, { exports });
+          return exports;
+        })`,
       ),
     };
     const { noise, network, onPrint, onWire } = this.options;
@@ -145,7 +151,12 @@ export class Machine {
     }
     context.global = evaluate("globalThis");
     const addMethods = evaluate(
-      "(function (methods) { for (const name of Object.keys(methods)) Object.defineProperty(Object.prototype, name, { value: methods[name], writable: true, configurable: true }); })",
+      `(function (methods) {
+        for (const name of Object.keys(methods)) {
+          const value = methods[name];
+          Object.defineProperty(Object.prototype, name, { value, writable: true, configurable: true });
+        }
+      })`,
     );
     addMethods(runtime.emitters.methods());
     this.context = context;

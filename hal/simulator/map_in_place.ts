@@ -1,11 +1,20 @@
-// Espruino's E.mapInPlace (jswrap_espruino): elements of one array, or groups of bits of them, through a table or a
-// function into another array. Elements of 32 bits that are taken whole pass as they are.
+// Espruino's E.mapInPlace (jswrap_espruino): elements of one array, or groups of bits of them, through a
+// table or a function into another array. Elements of 32 bits that are taken whole pass as they are.
 
 type Elements = ArrayLike<number> & { BYTES_PER_ELEMENT?: number };
 
-/** `bits` of an element at a time, most significant first; negative: least significant first; 0: whole elements. */
-export function mapInPlace(from: Elements, to: { [index: number]: number; length: number }, map?: unknown, bits = 0): void {
-  if (!ArrayBuffer.isView(from) || !ArrayBuffer.isView(to)) throw new Error("First 2 arguments should be array buffers");
+/**
+ * `bits` of an element at a time, most significant first; negative: least significant first; 0: whole
+ * elements.
+ */
+export function mapInPlace(
+  from: Elements,
+  to: { [index: number]: number; length: number },
+  map?: unknown,
+  bits = 0,
+): void {
+  if (!ArrayBuffer.isView(from) || !ArrayBuffer.isView(to))
+    throw new Error("First 2 arguments should be array buffers");
   const elementBits = 8 * (from.BYTES_PER_ELEMENT ?? 1);
   const size = Math.abs(bits) || elementBits;
   const mask = 2 ** size - 1;

@@ -1,6 +1,6 @@
-// Espruino's `crypto` library (jswrap_crypto) with its traps: no padding; a bad length prints an ERROR line and gives
-// undefined in CBC, a zero tail in ECB; CTR ignores its iv; DataViews are refused. Leaves out CCM, PBKDF2 and the modes
-// that come out wrong (CFB, OFB).
+// Espruino's `crypto` library (jswrap_crypto) with its traps: no padding; a bad length prints an ERROR line
+// and gives undefined in CBC, a zero tail in ECB; CTR ignores its iv; DataViews are refused. Leaves out CCM,
+// PBKDF2 and the modes that come out wrong (CFB, OFB).
 import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
 import { toBytes } from "./bytes";
 import type { Counters } from "./counters";
@@ -43,7 +43,13 @@ function digest(part: CryptoPart, host: CryptoHost) {
   };
 }
 
-function crypt(encrypt: boolean, data: unknown, key: unknown, options: unknown, host: CryptoHost): ArrayBuffer | undefined {
+function crypt(
+  encrypt: boolean,
+  data: unknown,
+  key: unknown,
+  options: unknown,
+  host: CryptoHost,
+): ArrayBuffer | undefined {
   const { mode = "CBC", iv } = (options ?? {}) as { mode?: string; iv?: unknown };
   if (!["CBC", "CFB", "CTR", "OFB", "ECB"].includes(mode)) throw new Error(`Unknown Crypto mode "${mode}"`);
   const vector = Buffer.alloc(16);

@@ -1,8 +1,8 @@
-// Espruino's `net` library (jswrap_net, socketserver) for clients, over node:net, with what it gives and no more: binary
-// strings of at most a chunk, write that always returns false and sends a Uint8Array as decimal text, drain, events
-// through the queue. Its traps: a late `data` listener, a callback together with on('connect'), connect that throws.
-// Unlike a board, which waits in connect() and throws when the server refuses, this closes a turn later; `refuse`
-// makes it throw. Leaves out servers, UDP, pipe and TLS.
+// Espruino's `net` library (jswrap_net, socketserver) for clients, over node:net, with what it gives and no
+// more: binary strings of at most a chunk, write that always returns false and sends a Uint8Array as decimal
+// text, drain, events through the queue. Its traps: a late `data` listener, a callback together with
+// on('connect'), connect that throws. Unlike a board, which waits in connect() and throws when the server
+// refuses, this closes a turn later; `refuse` makes it throw. Leaves out servers, UDP, pipe and TLS.
 import { connect, type Socket as NodeSocket } from "node:net";
 import { binary } from "./bytes";
 import type { Counters } from "./counters";
@@ -56,13 +56,17 @@ export class Net {
 
   private connect(options: unknown, callback: unknown): object | undefined {
     if (typeof options !== "object" || options === null) throw new Error("Expecting Options to be an Object");
-    if (callback !== undefined && typeof callback !== "function") throw new Error("Expecting Callback Function");
+    if (callback !== undefined && typeof callback !== "function")
+      throw new Error("Expecting Callback Function");
     const { host = "127.0.0.1", port } = options as { host?: string; port?: number };
     if (!this.host.online()) throw new Error("Not connected to the internet");
     const { refuse, unknownHosts } = this.host.faults;
-    if (unknownHosts === true || unknownHosts?.includes(String(host))) throw new Error("Unable to locate host");
+    if (unknownHosts === true || unknownHosts?.includes(String(host)))
+      throw new Error("Unable to locate host");
     if (refuse) throw new Error("Unable to create socket");
-    const socket = new BoardSocket(this.host, callback as (() => void) | undefined, () => this.sockets.delete(socket));
+    const socket = new BoardSocket(this.host, callback as (() => void) | undefined, () =>
+      this.sockets.delete(socket),
+    );
     this.sockets.add(socket);
     socket.open(String(host), Number(port) & 0xffff);
     return socket.face;
@@ -83,7 +87,10 @@ class BoardSocket {
   private stash: string | undefined;
   private connectListeners = 0;
   private finished = false;
-  /** More than the backlog waited for a late listener: it gets the same chunk in every turn until new data come. */
+  /**
+   * More than the backlog waited for a late listener: it gets the same chunk in every turn until new data
+   * come.
+   */
   private overrun = false;
 
   constructor(

@@ -1,6 +1,6 @@
-// What brings a board onto the network: Espruino's `Wifi` library on the ESP boards and its `WIZnet` library for the
-// W5500 (jswrap_wifi, jswrap_esp32_network, jswrap_wiznet). The access point and the cable are this machine. Leaves out
-// access point mode, scans, and the endless wait for a cable.
+// What brings a board onto the network: Espruino's `Wifi` library on the ESP boards and its `WIZnet` library
+// for the W5500 (jswrap_wifi, jswrap_esp32_network, jswrap_wiznet). The access point and the cable are this
+// machine. Leaves out access point mode, scans, and the endless wait for a cable.
 import { addEventMethods, type Emitters, type EventLoop } from "./events";
 
 export interface NetworkFaults {
@@ -37,7 +37,11 @@ export class Link {
   wifi(): object {
     const info = { ip: "127.0.0.1", netmask: "255.0.0.0", gw: "127.0.0.1", mac: "02:00:00:00:00:01" };
     const library = {
-      connect: (ssid: unknown, options?: { password?: unknown }, callback?: (error: string | null) => void) => {
+      connect: (
+        ssid: unknown,
+        options?: { password?: unknown },
+        callback?: (error: string | null) => void,
+      ) => {
         if (typeof ssid !== "string") throw new Error("No SSID provided");
         if (options?.password !== undefined && typeof options.password !== "string") {
           throw new Error("Expecting options.password to be a string");
@@ -72,7 +76,8 @@ export class Link {
     const ethernet = {
       setIP: (options?: { mac?: string }) => {
         if (options?.mac) {
-          if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(options.mac)) throw new Error(`simulator: MAC ${options.mac}`);
+          if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(options.mac))
+            throw new Error(`simulator: MAC ${options.mac}`);
           mac = options.mac;
           return true;
         }

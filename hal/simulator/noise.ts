@@ -1,6 +1,6 @@
-// What stands behind the random number registers and /dev/urandom: noise as it should be, and in the ways in which it
-// fails (SP 800-90B, 4.4 names them). A model gives 32-bit words, or undefined where nothing comes. Leaves out
-// entropy between none and full.
+// What stands behind the random number registers and /dev/urandom: noise as it should be, and in the ways in
+// which it fails (SP 800-90B, 4.4 names them). A model gives 32-bit words, or undefined where nothing comes.
+// Leaves out entropy between none and full.
 import { randomBytes } from "node:crypto";
 
 export interface Noise {

@@ -1,6 +1,6 @@
-// Model of the nRF5x ECB peripheral (nRF52832 Product Specification, chapter "ECB"): EasyDMA reads 48 bytes at ECBDATAPTR
-// and writes the last 16 of them when ENDECB comes; ERRORECB where the radio has the AES core, or where STOPECB cut a
-// run short. Leaves out interrupts and shortcuts.
+// Model of the nRF5x ECB peripheral (nRF52832 Product Specification, chapter "ECB"): EasyDMA reads 48 bytes
+// at ECBDATAPTR and writes the last 16 of them when ENDECB comes; ERRORECB where the radio has the AES core,
+// or where STOPECB cut a run short. Leaves out interrupts and shortcuts.
 import { createCipheriv } from "node:crypto";
 import type { Bus, Peripheral } from "./bus";
 import type { Counters } from "./counters";

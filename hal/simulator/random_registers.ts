@@ -1,11 +1,13 @@
-// Models of the random number registers: the ESP32's and ESP32-C3's data register, random only while the radio is on
-// (Technical Reference Manuals, chapter "Random Number Generator"), and the nRF5x RNG, a byte at a time with VALRDY
-// (nRF52832 Product Specification, chapter "RNG"). Leaves out the ESP32's other noise sources, interrupts, and what bias
-// correction does to the bytes.
+// Models of the random number registers: the ESP32's and ESP32-C3's data register, random only while the
+// radio is on (Technical Reference Manuals, chapter "Random Number Generator"), and the nRF5x RNG, a byte at
+// a time with VALRDY (nRF52832 Product Specification, chapter "RNG"). Leaves out the ESP32's other noise
+// sources, interrupts, and what bias correction does to the bytes.
 import type { Peripheral } from "./bus";
 import { fixedCourse, type Noise } from "./noise";
 
-/** The data register at `start`; without a radio it runs its fixed course, with a dead source it stands at 0. */
+/**
+ * The data register at `start`; without a radio it runs its fixed course, with a dead source it stands at 0.
+ */
 export function espRandom(start: number, noise: Noise, radioOn: () => boolean): Peripheral {
   const course = fixedCourse();
   return {

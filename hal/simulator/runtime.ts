@@ -1,9 +1,10 @@
-// The globals of Espruino on one board, made for a realm: a machine's vm context, or Node itself for unit tests. Holds
-// the board's flash, buses, sockets and timers. What a build of Espruino has not is not there (builds.ts). Leaves out
-// pins, graphics, Bluetooth, and how much memory things take: process.memory() tells no usage.
+// The globals of Espruino on one board, made for a realm: a machine's vm context, or Node itself for unit
+// tests. Holds the board's flash, buses, sockets and timers. What a build of Espruino has not is not there
+// (builds.ts). Leaves out pins, graphics, Bluetooth, and how much memory things take: process.memory() tells
+// no usage.
 import type { Board } from "../../boards/board";
-import { Bus } from "./bus";
 import { BUILDS, type EspruinoBuild } from "./builds";
+import { Bus } from "./bus";
 import { isBuffer, toBytes } from "./bytes";
 import { type Counters, newCounters } from "./counters";
 import { Esp32Aes } from "./esp32_aes";
@@ -127,7 +128,10 @@ export class Runtime {
   }
 
   uncaught(error: unknown): void {
-    const text = error instanceof Error || isError(error) ? `${(error as Error).name}: ${(error as Error).message}` : String(error);
+    const text =
+      error instanceof Error || isError(error)
+        ? `${(error as Error).name}: ${(error as Error).message}`
+        : String(error);
     this.print(`Uncaught ${text}`);
   }
 
@@ -167,7 +171,7 @@ export class Runtime {
       };
       globals[`poke${bytes * 8}`] = (address: number, value: number | ArrayLike<number>) => {
         if (typeof value === "number") this.bus.write(address, value, bytes);
-        else Array.from(value).forEach((each, i) => this.bus.write(address + i * bytes, each, bytes));
+        else for (let i = 0; i < value.length; i++) this.bus.write(address + i * bytes, value[i], bytes);
       };
     }
     return globals;
@@ -230,7 +234,8 @@ export class Runtime {
       toString: (...args: unknown[]) => toBytes(...args).toString("latin1"),
       toFlatString: (...args: unknown[]) => toBytes(...args).toString("latin1"),
       // by reference on a board: who writes through it there changes the string
-      toArrayBuffer: (text: unknown) => (typeof text === "string" ? this.arrayBuffer(toBytes(text)) : undefined),
+      toArrayBuffer: (text: unknown) =>
+        typeof text === "string" ? this.arrayBuffer(toBytes(text)) : undefined,
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
       mapInPlace,
@@ -252,7 +257,8 @@ export class Runtime {
         this.console = device === null ? "" : (name ?? String(device));
       },
     };
-    if (this.build.libraries.includes("fs")) E.openFile = (path: string, mode: string) => this.openFile(path, mode);
+    if (this.build.libraries.includes("fs"))
+      E.openFile = (path: string, mode: string) => this.openFile(path, mode);
     if (board.chip.startsWith("nRF")) delete E.openFile;
     return E;
   }
@@ -261,7 +267,9 @@ export class Runtime {
     if (!flat) throw new Error("simulator: only flat addresses are modelled");
     const buffer = isBuffer(variable) ? variable : ArrayBuffer.isView(variable) ? variable.buffer : undefined;
     if (!buffer || buffer.byteLength <= FLAT_OVER) return 0;
-    return this.bus.addressOf(buffer as ArrayBuffer) + (ArrayBuffer.isView(variable) ? variable.byteOffset : 0);
+    return (
+      this.bus.addressOf(buffer as ArrayBuffer) + (ArrayBuffer.isView(variable) ? variable.byteOffset : 0)
+    );
   }
 
   private openFile(path: string, mode: string): object {
@@ -349,7 +357,8 @@ function isError(value: unknown): boolean {
 function shown(value: unknown): string {
   if (typeof value === "string") return value;
   if (typeof value === "object" && value !== null && !isError(value)) {
-    if (ArrayBuffer.isView(value)) return `new ${value.constructor.name}([${Array.from(value as Uint8Array).join(", ")}])`;
+    if (ArrayBuffer.isView(value))
+      return `new ${value.constructor.name}([${Array.from(value as Uint8Array).join(", ")}])`;
     return JSON.stringify(value);
   }
   return String(value);

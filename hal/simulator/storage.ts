@@ -1,6 +1,7 @@
-// NOR flash and Espruino's Storage library over it (jswrap_storage, jsflash): 32-byte headers (size, 28 bytes of name),
-// data aligned, a deleted file's name zeroed, programming only clears bits, erase works on pages, compaction when there
-// is no room. Names are cut at 28 characters without a word. Leaves out StorageFile, a second bank and file flags.
+// NOR flash and Espruino's Storage library over it (jswrap_storage, jsflash): 32-byte headers (size, 28 bytes
+// of name), data aligned, a deleted file's name zeroed, programming only clears bits, erase works on pages,
+// compaction when there is no room. Names are cut at 28 characters without a word. Leaves out StorageFile, a
+// second bank and file flags.
 import { toBytes } from "./bytes";
 
 const HEADER = 32;
@@ -52,7 +53,8 @@ export class Storage {
   library(): Record<string, unknown> {
     return {
       read: (name: string, offset?: number, length?: number) => this.read(name, offset, length),
-      write: (name: string, data: unknown, offset?: number, size?: number) => this.write(name, data, offset, size),
+      write: (name: string, data: unknown, offset?: number, size?: number) =>
+        this.write(name, data, offset, size),
       erase: (name: string) => this.erase(name),
       list: (pattern?: RegExp) => this.list(pattern),
       readJSON: (name: string, noExceptions?: boolean) => {
@@ -87,7 +89,8 @@ export class Storage {
 
   write(name: string, data: unknown, offset = 0, size = 0): boolean {
     if (offset < 0 || size < 0) return false;
-    const plain = typeof data === "object" && data !== null && Object.prototype.toString.call(data) === "[object Object]";
+    const plain =
+      typeof data === "object" && data !== null && Object.prototype.toString.call(data) === "[object Object]";
     const bytes = toBytes(plain ? JSON.stringify(data) : data);
     const fileSize = size || bytes.length;
     if (!fileSize) throw new Error("Can't create zero length file");
@@ -99,7 +102,8 @@ export class Storage {
     }
     if (!file) throw new Error("Unable to find or create file");
     if (offset + bytes.length > file.size) throw new Error("Too much data for file size");
-    if (!this.erased(file.offset + offset, bytes.length)) throw new Error("File already written with different data");
+    if (!this.erased(file.offset + offset, bytes.length))
+      throw new Error("File already written with different data");
     this.flash.program(file.offset + offset, bytes);
     return true;
   }
@@ -115,7 +119,10 @@ export class Storage {
   }
 
   compact(): void {
-    const kept = [...this.files()].map((file) => ({ name: file.name, data: Buffer.from(this.contents(file)) }));
+    const kept = [...this.files()].map((file) => ({
+      name: file.name,
+      data: Buffer.from(this.contents(file)),
+    }));
     this.eraseAll();
     for (const { name, data } of kept) {
       const file = this.create(name, data.length);
