@@ -53,14 +53,19 @@ interface IteratorYieldResult<T> {
   done?: false;
   value: T;
 }
-interface Iterator<T> {
-  next(): IteratorYieldResult<T>;
+interface IteratorReturnResult<T> {
+  done: true;
+  value: T;
 }
-interface Iterable<T> {
-  [Symbol.iterator](): Iterator<T>;
+type IteratorResult<T, TReturn = any> = IteratorYieldResult<T> | IteratorReturnResult<TReturn>;
+interface Iterator<T, TReturn = any, TNext = any> {
+  next(...values: [] | [TNext]): IteratorResult<T, TReturn>;
 }
-interface IterableIterator<T> extends Iterator<T> {
-  [Symbol.iterator](): IterableIterator<T>;
+interface Iterable<T, TReturn = any, TNext = any> {
+  [Symbol.iterator](): Iterator<T, TReturn, TNext>;
+}
+interface IterableIterator<T, TReturn = any, TNext = any> extends Iterator<T, TReturn, TNext> {
+  [Symbol.iterator](): IterableIterator<T, TReturn, TNext>;
 }
 interface Array<T> extends Iterable<T> {}
 interface ReadonlyArray<T> extends Iterable<T> {}

@@ -100,6 +100,10 @@ async function inputOptions(
 ): Promise<InputOptions> {
   const { defines = {}, debug = false } = options;
   const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  if (typeof board.randomSource !== "string" || board.randomSource === "")
+    throw new Error(
+      `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
+    );
   let names: Names = { variables: {}, properties: {} };
   let sections: Section[] = [];
   return {
@@ -107,6 +111,7 @@ async function inputOptions(
     preserveEntrySignatures: false,
     treeshake: { propertyReadSideEffects: false, tryCatchDeoptimization: false },
     onwarn(warning, warn) {
+      if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message);
       // a section refers to the main part that refers to it
       if (warning.code !== "CIRCULAR_DEPENDENCY") warn(warning);
     },

@@ -84,6 +84,10 @@ const CASES: Readonly<Record<string, { refused: string[]; taken: string[] }>> = 
     ],
     taken: ["print(Math.min(2,3),Object.keys({}));", "let Math={imul:1};print(Math.imul);"],
   },
+  "fixed-seed generator": {
+    refused: ["print(Math.random());", "print(E.hwRand());"],
+    taken: ["let own={random(){}};own.random();"],
+  },
   prototype: {
     refused: ["print(Array.prototype.map);"],
     taken: ["print([].map);", "class A{}print(A.prototype);"],

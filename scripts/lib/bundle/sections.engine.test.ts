@@ -17,10 +17,11 @@ const MODULES: Readonly<Record<string, string>> = {
       return section(import("./root"))(sum, b) + section(import("./rows"))[2] + calls();
     }
     print("first " + caller(1, 2) + " " + shared(5));
-    let before = 0;
+    let before = 0, after = 0;
     before = process.memory().usage;
     print("second " + caller(3, 4));
-    print("kept " + (process.memory().usage - before));`,
+    after = process.memory().usage;
+    print("kept " + (after - before));`,
   "shared.ts": `
     let count = 0;
     export function calls(): number { return count; }

@@ -1,0 +1,173 @@
+// The build as a whole, over small programs in a folder of their own: the board's choice, the profile's overrides,
+// what it refuses and how it says so, names and sizes. Its parts are tested beside them in bundle/.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type BuildOptions, type Bundle, boardNames, buildBundle, PROJECT, readBoard } from "./build";
+import { boardModules } from "./bundle/board_modules";
+import { holdToBudget, SIZE_LIMIT, sizeTable } from "./bundle/sizes";
+
+const folder = mkdtempSync(join(tmpdir(), "build-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const BOARD = {
+  name: "test",
+  randomSource: "system_random",
+  clockHz: 64000000,
+  deep: { pin: -3 },
+  list: [1, 2],
+};
+
+async function build(files: Record<string, string>, options: Partial<BuildOptions> = {}): Promise<Bundle> {
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return buildBundle({ board: BOARD, entry: join(folder, "main.ts"), ...options });
+}
+
+test("the board's data become literals", async () => {
+  const { code } = await build({
+    "main.ts": `import { board } from "board";
+      if (board.clockHz > 1000) print(board.clockHz / 1000, board.deep.pin, board.list, (board as any).absent);
+      else print("slow");`,
+  });
+  assert.equal(code, "print(64e3,-3,[1,2],void 0);");
+});
+
+test("a board without a true source of noise does not build (R13)", async () => {
+  const main = { "main.ts": "print(1);" };
+  for (const randomSource of [undefined, "", 0]) {
+    await assert.rejects(build(main, { board: { ...BOARD, randomSource } }), /no true source of noise/);
+  }
+  const reading = { "main.ts": 'import { noise } from "hal:random_source"; print(noise());' };
+  await assert.rejects(
+    build(reading, { board: { ...BOARD, randomSource: "hw_rand" } }),
+    /no driver .*hw_rand/,
+  );
+});
+
+test("a driver is the file that the board names", async () => {
+  const main = { "main.ts": 'import { flash } from "hal:flash"; print(flash.read("conf"));' };
+  const { code } = await build(main, { board: { ...BOARD, flash: "storage" } });
+  assert.match(code, /require\("Storage"\)/);
+  await assert.rejects(build(main), /board test names no driver for hal:flash/);
+  await assert.rejects(
+    build({ "main.ts": 'import { x } from "hal:nothing"; print(x);' }),
+    /no such interface/,
+  );
+});
+
+test("every interface of the types has its specifier in tsconfig and in the build", async () => {
+  const { default: tsconfig } = await import("../../tsconfig.json", { with: { type: "json" } });
+  const linux = await readBoard("linux");
+  const plugin = boardModules(linux, join(PROJECT, "hal/espruino"));
+  const resolve = plugin.resolveId as (specifier: string) => string;
+  for (const [specifier, [path]] of Object.entries(tsconfig.compilerOptions.paths)) {
+    if (specifier !== "board") assert.equal(resolve(specifier), join(PROJECT, path), specifier);
+  }
+});
+
+test("defines override the profile's constants, an unknown name fails", async () => {
+  const main = {
+    "main.ts": `import * as profile from "${join(PROJECT, "firmware/profile.ts")}";
+      if (profile.requireEncryptThenMac) print("required"); else print("free", profile.FRAGMENT_LIMIT);`,
+  };
+  assert.equal((await build(main)).code, 'print("required");');
+  const { code } = await build(main, { defines: { requireEncryptThenMac: false, FRAGMENT_LIMIT: 77 } });
+  assert.equal(code, 'print("free",77);');
+  await assert.rejects(
+    build(main, { defines: { requireEncryptThenMacs: false } }),
+    /no such constant.*ThenMacs/,
+  );
+});
+
+test("what Espruino cannot run is refused with its place in the source", async () => {
+  const files = {
+    "main.ts": 'import { use } from "./used";\n\nprint(use([1, 2]), use([2, 3]));\n',
+    "used.ts":
+      "export function use(list: number[]): number {\n  const k = list.length;\n  return Math.max(...list) ** k;\n}\n",
+  };
+  for (const debug of [false, true]) {
+    await assert.rejects(build(files, { debug }), (error: Error) => {
+      assert.match(error.message, /used\.ts:3:\d+: spread: no spread/);
+      return true;
+    });
+  }
+  await assert.rejects(build({ "main.ts": "print(new Map());" }), /main\.ts:1:\d+: missing global/);
+});
+
+test("a call before the function's line is refused", async () => {
+  await assert.rejects(
+    build({
+      "main.ts":
+        "print(late(3)); print(late(4));\nfunction late(n: number): number { let s = 0; while (n > s) s++; return s; }",
+    }),
+    /used before its line/,
+  );
+});
+
+test("names lead back from the minified bundle", async () => {
+  const { code, names } = await build({
+    "main.ts": `function telemetry(x: number): number { let s = 0; for (let i = 0; i < x; i++) s += i; return s; }
+      const state = { _uptime: telemetry(3), kept: telemetry(4) };
+      setTimeout(() => print(state._uptime, state.kept, state), 5);`,
+  });
+  const short = (table: Record<string, string>, source: string): string | undefined =>
+    Object.keys(table).find((name) => table[name] === source);
+  const functionName = short(names.variables, "telemetry");
+  const property = short(names.properties, "_uptime");
+  assert.ok(functionName && property);
+  assert.ok(code.includes(`function ${functionName}(`), code);
+  assert.match(code, new RegExp(`[{,]${property}:`));
+  assert.match(code, /kept:/);
+  assert.doesNotMatch(code, /_uptime|telemetry/);
+});
+
+test("no top-level name is the interpreter's E, `of` or a pin", async () => {
+  const functions = Array.from(
+    { length: 700 },
+    (_, i) => `export function f${i}(x) { return x > ${i} ? f${i}(x - 1) : x; }`,
+  );
+  const uses = functions.map((_, i) => `f${i}(1) + f${i}(2)`).join("+");
+  const { names } = await build(
+    { "main.ts": `${functions.join("\n")}\nprint(${uses});` },
+    { debug: false },
+  ).catch((error: Error) => {
+    assert.match(error.message, /over the/);
+    return { names: { variables: {} as Record<string, string> } };
+  });
+  for (const name of Object.keys(names.variables)) assert.doesNotMatch(name, /^(E|of|[A-HP]\d)$/);
+});
+
+test("every byte is in the size table, and too many fail", async () => {
+  const files = {
+    "main.ts": 'import { use } from "./used";\nprint(use(1), use(2));',
+    "used.ts": "export function use(n: number): number { let s = 0; while (s < n) s++; return s; }",
+  };
+  const { code, sizes } = await build(files);
+  assert.equal(sizes.total, code.length);
+  assert.equal(sizes.left, SIZE_LIMIT - code.length);
+  assert.equal(
+    sizes.modules.reduce((sum, row) => sum + row.total, 0),
+    code.length,
+  );
+  const row = sizes.modules.find(({ module }) => module.endsWith("used.ts"));
+  assert.ok(row && row.total > 40 && row.total < code.length, JSON.stringify(sizes));
+  assert.match(sizeTable(sizes), new RegExp(`${code.length} of 16384 bytes`));
+  await assert.rejects(build({ "main.ts": `print("${"x".repeat(SIZE_LIMIT)}");` }), /over the 16384 allowed/);
+  assert.throws(() => holdToBudget({ ...sizes, total: SIZE_LIMIT + 1, left: -1 }), /1 over/);
+  holdToBudget({ ...sizes, total: SIZE_LIMIT, left: 0 });
+});
+
+test("a board that is not there is refused with the list of those that are", async () => {
+  await assert.rejects(buildBundle({ board: "esp33" }), /no board "esp33"; there are .*esp32/);
+});
+
+for (const board of boardNames()) {
+  test(`the bundle of ${board} is built, and is plain ASCII of one file`, async () => {
+    const { code, sizes } = await buildBundle({ board });
+    assert.match(code, /^[\n\x20-\x7e]+$/);
+    assert.ok(sizes.left >= 0);
+    for (const line of code.split("\n")) assert.ok(line.length < 1000, line);
+  });
+}
