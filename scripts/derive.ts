@@ -6,7 +6,17 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand, UsageError } from "./lib/exit";
-import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, readSecret, SCHEME_NAMES, SCHEMES, strongKey, writeSecret } from "./lib/keys";
+import {
+  deriveDeviceKey,
+  keyCheckValue,
+  parseIdentity,
+  randomKey,
+  readSecret,
+  SCHEME_NAMES,
+  SCHEMES,
+  strongKey,
+  writeSecret,
+} from "./lib/keys";
 import { endpoint, flag, oneOf, option, parseCommand } from "./lib/options";
 
 const COMMAND = {
@@ -19,7 +29,11 @@ const COMMAND = {
   options: {
     identity: option("ID", "v<key version>.<product>.<serial>; default v1.demo.SN0000001", parseIdentity),
     master: option("FILE", "the psk master, 16 bytes or 32 hex digits; default: a new one in FOLDER/master"),
-    scheme: option("NAME", `how the key is derived: ${SCHEME_NAMES.join(", ")}; default kdf`, oneOf(SCHEME_NAMES)),
+    scheme: option(
+      "NAME",
+      `how the key is derived: ${SCHEME_NAMES.join(", ")}; default kdf`,
+      oneOf(SCHEME_NAMES),
+    ),
     out: option("FOLDER", "where key, conf and psk go; default dist/device"),
     server: option("HOST:PORT", "the server written into conf; default 127.0.0.1:8883", endpoint),
     json: flag("for machines: one JSON object"),
@@ -33,19 +47,31 @@ await runCommand("derive", (argv) => {
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
   const folder = options.out ?? "dist/device";
   const inFolder = (name: string) => join(folder, name);
-  const files = { key: inFolder("key"), conf: inFolder("conf"), psk: inFolder("psk"), master: options.master ?? inFolder("master") };
+  const files = {
+    key: inFolder("key"),
+    conf: inFolder("conf"),
+    psk: inFolder("psk"),
+    master: options.master ?? inFolder("master"),
+  };
   for (const path of [files.key, files.conf, files.psk]) {
-    if (existsSync(path)) throw new UsageError(`${path} is there already, and keys are not written over: choose another --out.`);
+    if (existsSync(path))
+      throw new UsageError(`${path} is there already, and keys are not written over: choose another --out.`);
   }
   makeFolder(folder);
-  if (!options.master && !existsSync(files.master)) writeSecret(files.master, strongKey(randomKey(), "the master"));
+  if (!options.master && !existsSync(files.master))
+    writeSecret(files.master, strongKey(randomKey(), "the master"));
   const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme);
   writeSecret(files.key, key);
   writeSecret(files.psk, Buffer.from(`${identity.text}:${key.toString("hex")}\n`));
   const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
   writeSecret(files.conf, Buffer.from(JSON.stringify({ id: identity.text, host, port })));
 
-  const result = { identity: identity.text, checkValue: keyCheckValue(key), scheme: options.scheme ?? "kdf", ...files };
+  const result = {
+    identity: identity.text,
+    checkValue: keyCheckValue(key),
+    scheme: options.scheme ?? "kdf",
+    ...files,
+  };
   if (options.json) console.log(JSON.stringify(result));
   else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(10)}  ${value}`);
 });

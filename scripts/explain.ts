@@ -20,7 +20,8 @@ await runCommand("explain", (argv) => {
     const noise = parsed.options.all && text?.includes("unknown to the standards");
     return text && !noise ? [{ code, text }] : [];
   });
-  if (sentences.length === 0) throw new UsageError(`${words[0]} is no error code of this device; --all lists them.`);
+  if (sentences.length === 0)
+    throw new UsageError(`${words[0]} is no error code of this device; --all lists them.`);
   if (parsed.options.json) console.log(JSON.stringify(parsed.options.all ? sentences : sentences[0]));
   else for (const { code, text } of sentences) console.log(`E${code}  ${text}`);
 });

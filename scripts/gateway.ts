@@ -13,12 +13,27 @@ const COMMAND = {
     "Serve a fleet: TLS-PSK with each device's key derived from its identity, and an MQTT broker where a device\n" +
     "may use its own topics only. Runs until Ctrl-C.",
   options: {
-    master: option("FILE", "the psk master, 16 bytes or 32 hex digits (npm run derive makes a throwaway one)"),
-    scheme: option("NAME", `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf`, oneOf(SCHEME_NAMES)),
-    "key-version": option("N", "the fleet's key version; N - 1 is let in as well; default 1", integer(1, 99_999)),
+    master: option(
+      "FILE",
+      "the psk master, 16 bytes or 32 hex digits (npm run derive makes a throwaway one)",
+    ),
+    scheme: option(
+      "NAME",
+      `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf`,
+      oneOf(SCHEME_NAMES),
+    ),
+    "key-version": option(
+      "N",
+      "the fleet's key version; N - 1 is let in as well; default 1",
+      integer(1, 99_999),
+    ),
     revoked: option("FILE", "identities to refuse, one a line; read again on SIGHUP"),
     listen: option("HOST:PORT", "default 127.0.0.1:8883", endpoint),
-    "operator-port": option("PORT", "take plain MQTT from this machine's programs on 127.0.0.1; default off", port),
+    "operator-port": option(
+      "PORT",
+      "take plain MQTT from this machine's programs on 127.0.0.1; default off",
+      port,
+    ),
     json: flag("for machines: one JSON object a line"),
   },
 };
@@ -27,7 +42,8 @@ await runCommand("gateway", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
   const { options } = parsed;
-  if (!options.master) throw new UsageError("--master FILE is missing; npm run derive makes a throwaway one.");
+  if (!options.master)
+    throw new UsageError("--master FILE is missing; npm run derive makes a throwaway one.");
   const master = readSecret(options.master);
   const revokedFile = options.revoked;
   const { host, port } = options.listen ?? { host: "127.0.0.1", port: 8883 };

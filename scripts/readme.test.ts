@@ -15,7 +15,7 @@ after(() => rmSync(folder, { recursive: true }));
 /** The first block of shell commands after a heading, working in our folder instead of dist/device. */
 function commandsUnder(heading: string): string {
   const section = README.split(`${heading}\n`)[1];
-  const block = /```sh\n([^]*?)```/.exec(section ?? "");
+  const block = /```sh\n([\s\S]*?)```/.exec(section ?? "");
   assert.ok(block, `no commands under ${heading}`);
   return block[1].replaceAll("dist/device", folder);
 }
@@ -28,14 +28,20 @@ const namespace = [[], ["-r"]]
   .find(([command, ...args]) => spawnSync(command, [...args, "ip", "link", "set", "lo", "up"]).status === 0);
 
 const missing = (...programs: string[]) => {
-  const absent = programs.find((program) => spawnSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${program}`]).status !== 0);
+  const absent = programs.find(
+    (program) => spawnSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${program}`]).status !== 0,
+  );
   return absent ? `${absent} is not installed` : !namespace && "no network namespace may be opened here";
 };
 
 function shell(script: string, isolated = false): Promise<{ code: number | null; output: string }> {
-  const [command, ...args] = isolated && namespace ? [...namespace, "sh", "-c", script] : ["sh", "-c", script];
+  const [command, ...args] =
+    isolated && namespace ? [...namespace, "sh", "-c", script] : ["sh", "-c", script];
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: PROJECT, env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+    const child = spawn(command, args, {
+      cwd: PROJECT,
+      env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+    });
     let output = "";
     child.stdout.on("data", (chunk) => (output += chunk));
     child.stderr.on("data", (chunk) => (output += chunk));
@@ -45,7 +51,12 @@ function shell(script: string, isolated = false): Promise<{ code: number | null;
 
 describe("the servers of the README meet the device", () => {
   before(async () => {
-    const { code, output } = await shell(commandsUnder("Nothing that is there already is written over:").replace("derive", `derive -- --out ${folder}`));
+    const { code, output } = await shell(
+      commandsUnder("Nothing that is there already is written over:").replace(
+        "derive",
+        `derive -- --out ${folder}`,
+      ),
+    );
     assert.equal(code, 0, output);
   });
 
@@ -80,7 +91,9 @@ test("every path, npm script and make target that the README names exists", () =
     if (path !== "ESPRUINO_BIN") assert.ok(existsSync(join(PROJECT, path)), path);
   }
   const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
-  for (const [, script] of README.matchAll(/npm run ([\w:]+)/g)) assert.ok(scripts[script], `npm run ${script}`);
+  for (const [, script] of README.matchAll(/npm run ([\w:]+)/g))
+    assert.ok(scripts[script], `npm run ${script}`);
   const makefile = readFileSync(join(PROJECT, "Makefile"), "utf8");
-  for (const [, target] of README.matchAll(/`?make ([a-z-]+)/g)) assert.match(makefile, new RegExp(`^${target}:`, "m"));
+  for (const [, target] of README.matchAll(/`?make ([a-z-]+)/g))
+    assert.match(makefile, new RegExp(`^${target}:`, "m"));
 });

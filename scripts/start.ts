@@ -12,10 +12,18 @@ import { type Bundle, buildBundle, PROJECT, readBoard } from "./lib/build";
 import { DeviceRun, interrupted } from "./lib/device_run";
 import { runCommand, UsageError } from "./lib/exit";
 import { type Gateway, startGateway } from "./lib/gateway";
-import { deriveDeviceKey, type Identity, keyCheckValue, parseIdentity, randomKey, readSecret, SCHEME_NAMES } from "./lib/keys";
+import {
+  deriveDeviceKey,
+  type Identity,
+  keyCheckValue,
+  parseIdentity,
+  randomKey,
+  readSecret,
+  SCHEME_NAMES,
+} from "./lib/keys";
 import { LiveView } from "./lib/live_view";
 import { NoiseMonitor } from "./lib/noise_monitor";
-import { endpoint, flag, integer, oneOf, option, options as manyOf, parseCommand } from "./lib/options";
+import { endpoint, flag, integer, options as manyOf, oneOf, option, parseCommand } from "./lib/options";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
   .map((file) => file.replace(/\.ts$/, ""))
@@ -27,15 +35,34 @@ const COMMAND = {
     "Runs until Ctrl-C.",
   options: {
     once: flag("end after one exchange: exit 0 when it came about, 1 when not"),
-    timeout: option("SECONDS", "with --once: how long to wait for the exchange; default 30", integer(1, 3600)),
+    timeout: option(
+      "SECONDS",
+      "with --once: how long to wait for the exchange; default 30",
+      integer(1, 3600),
+    ),
     server: option("HOST:PORT", "a server of one's own instead of our gateway; needs --key-file", endpoint),
     identity: option("ID", "v<key version>.<product>.<serial>; default v1.demo.SN0000001", parseIdentity),
-    "key-file": option("FILE", "the device's key, 16 bytes or 32 hex digits; default: derived from a throwaway master"),
+    "key-file": option(
+      "FILE",
+      "the device's key, 16 bytes or 32 hex digits; default: derived from a throwaway master",
+    ),
     master: option("FILE", "the gateway's psk master; default: a throwaway one"),
-    scheme: option("NAME", `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf`, oneOf(SCHEME_NAMES)),
+    scheme: option(
+      "NAME",
+      `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf`,
+      oneOf(SCHEME_NAMES),
+    ),
     board: option("NAME", `${SIMULATED.join(", ")}; default esp32-sim`, oneOf(SIMULATED)),
-    noise: option("MODEL", `what stands behind the noise register: ${Object.keys(NOISE_MODELS).join(", ")}`, oneOf(Object.keys(NOISE_MODELS) as NoiseModel[])),
-    set: manyOf("NAME=VALUE", "another value for a constant of firmware/profile.ts, for example requireEncryptThenMac=false", parseSetting),
+    noise: option(
+      "MODEL",
+      `what stands behind the noise register: ${Object.keys(NOISE_MODELS).join(", ")}`,
+      oneOf(Object.keys(NOISE_MODELS) as NoiseModel[]),
+    ),
+    set: manyOf(
+      "NAME=VALUE",
+      "another value for a constant of firmware/profile.ts, for example requireEncryptThenMac=false",
+      parseSetting,
+    ),
     json: flag("for machines: one JSON object a line"),
   },
 };
@@ -45,12 +72,15 @@ await runCommand("start", async (argv) => {
   if (!parsed) return;
   const { options } = parsed;
   if (options.server && !options["key-file"]) {
-    throw new UsageError("--server needs --key-file, a key that the server knows as well; npm run derive makes one.");
+    throw new UsageError(
+      "--server needs --key-file, a key that the server knows as well; npm run derive makes one.",
+    );
   }
   if (options.server && (options.master || options.scheme)) {
     throw new UsageError("--master and --scheme are the gateway's, and --server does without it.");
   }
-  if (options.timeout && !options.once) throw new UsageError("--timeout is for --once; without it the board runs until Ctrl-C.");
+  if (options.timeout && !options.once)
+    throw new UsageError("--timeout is for --once; without it the board runs until Ctrl-C.");
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
   const ownKey = options["key-file"] ? readSecret(options["key-file"]) : undefined;
   const master = options.master ? readSecret(options.master) : randomKey();
@@ -59,7 +89,12 @@ await runCommand("start", async (argv) => {
   const view = new LiveView(options.json ?? false);
   const board = (await readBoard(options.board ?? "esp32-sim")) as unknown as Board;
   const bundle = await build(board, Object.assign({}, ...(options.set ?? [])), view);
-  view.show({ kind: "device", identity: identity.text, checkValue: keyCheckValue(key), key: ownKey ? "key from a file" : "key derived from the master" });
+  view.show({
+    kind: "device",
+    identity: identity.text,
+    checkValue: keyCheckValue(key),
+    key: ownKey ? "key from a file" : "key derived from the master",
+  });
 
   const gateway = options.server ? undefined : await openGateway(master, options.scheme, identity, view);
   if (options.server) view.show({ kind: "server", ...options.server });
@@ -90,7 +125,11 @@ await runCommand("start", async (argv) => {
 });
 
 /** Build the bundle and show its size. */
-async function build(board: Board, defines: Record<string, string | number | boolean>, view: LiveView): Promise<Bundle> {
+async function build(
+  board: Board,
+  defines: Record<string, string | number | boolean>,
+  view: LiveView,
+): Promise<Bundle> {
   const start = Date.now();
   const bundle = await buildBundle({ board: board.name, defines });
   view.show({
@@ -105,7 +144,12 @@ async function build(board: Board, defines: Record<string, string | number | boo
   return bundle;
 }
 
-async function openGateway(master: Buffer, scheme: (typeof SCHEME_NAMES)[number] | undefined, identity: Identity, view: LiveView): Promise<Gateway> {
+async function openGateway(
+  master: Buffer,
+  scheme: (typeof SCHEME_NAMES)[number] | undefined,
+  identity: Identity,
+  view: LiveView,
+): Promise<Gateway> {
   const gateway = await startGateway({
     master,
     scheme,
@@ -123,7 +167,9 @@ function parseSetting(text: string): Record<string, boolean | number> {
   const [name, value] = text.split(/=(.*)/s);
   const standing = (profile as Record<string, unknown>)[name];
   if (value === undefined || standing === undefined) {
-    throw new UsageError(`"${text}" is not NAME=VALUE with a name out of ${Object.keys(profile).join(", ")}.`);
+    throw new UsageError(
+      `"${text}" is not NAME=VALUE with a name out of ${Object.keys(profile).join(", ")}.`,
+    );
   }
   if (typeof standing === "boolean") return { [name]: oneOf(["true", "false"])(value) === "true" };
   return { [name]: integer(0, 0x7fffffff)(value) };

@@ -32,7 +32,11 @@ export class DeviceRun {
   ) {
     if (!gateway) return;
     const prefix = topicPrefix(identity);
-    gateway.broker.subscribe(`${prefix}#`, (packet, done) => (this.onPublished(packet.topic.slice(prefix.length), packet), done()), () => {});
+    gateway.broker.subscribe(
+      `${prefix}#`,
+      (packet, done) => (this.onPublished(packet.topic.slice(prefix.length), packet), done()),
+      () => {},
+    );
     gateway.broker.on("subscribe", (_subscriptions, client) => {
       if (client?.id !== identity.text) return;
       clearInterval(this.timer);
@@ -71,10 +75,13 @@ export class DeviceRun {
     deadline.abort();
     if (outcome === "interrupted") throw new DeviceError("interrupted before the exchange was over.");
     if (outcome === "late") {
-      const reason = this.lastError ? `the last error was E${this.lastError}: ${errorText(this.lastError)}` : "the device reported no error.";
+      const reason = this.lastError
+        ? `the last error was E${this.lastError}: ${errorText(this.lastError)}`
+        : "the device reported no error.";
       throw new DeviceError(`no exchange in ${timeoutMs / 1000} seconds; ${reason}`);
     }
-    if (!this.gateway && !this.dataIn) this.view.show({ kind: "note", text: "the session stands; nothing came back yet" });
+    if (!this.gateway && !this.dataIn)
+      this.view.show({ kind: "note", text: "the session stands; nothing came back yet" });
   }
 
   stop(): void {
@@ -119,13 +126,26 @@ export class DeviceRun {
     const topic = `${topicPrefix(this.identity)}down/valve`;
     const payload = Buffer.from(this.commands++ % 2 ? "close" : "open");
     this.view.show({ kind: "command", topic, payload });
-    this.gateway?.broker.publish({ cmd: "publish", topic, payload, qos: 0, dup: false, retain: false }, () => {});
+    this.gateway?.broker.publish(
+      { cmd: "publish", topic, payload, qos: 0, dup: false, retain: false },
+      () => {},
+    );
   }
 
   private showNoise(noise: NoiseMonitor): void {
     this.noiseShown = true;
     const { words, ones, longestRun, runCutoff, mostAlike, alikeCutoff, healthy, dead } = noise;
-    this.view.show({ kind: "noise", words, ones, longestRun, runCutoff, mostAlike, alikeCutoff, healthy, dead });
+    this.view.show({
+      kind: "noise",
+      words,
+      ones,
+      longestRun,
+      runCutoff,
+      mostAlike,
+      alikeCutoff,
+      healthy,
+      dead,
+    });
   }
 }
 

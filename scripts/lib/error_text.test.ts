@@ -7,24 +7,36 @@ import * as codes from "../../firmware/tls/alert";
 import { alertName, errorCode, errorText } from "./error_text";
 
 const BASES = ["RECEIVED", "SENT", "MQTT_REFUSED"];
-const named = Object.entries(codes).filter(([name, value]) => typeof value === "number" && !BASES.includes(name));
+const named = Object.entries(codes).filter(
+  ([name, value]) => typeof value === "number" && !BASES.includes(name),
+);
 const alerts = named.filter(([name, value]) => alertName(value) === name.toLowerCase());
 const own = named.filter((row) => !alerts.includes(row));
 
 test("every own code of alert.ts has a sentence", () => {
   assert.ok(own.length >= 13);
   for (const [name, code] of own) {
-    assert.ok(code >= 1 && code <= 63, `${name} = ${code} is neither an own code nor an alert by its RFC name`);
+    assert.ok(
+      code >= 1 && code <= 63,
+      `${name} = ${code} is neither an own code nor an alert by its RFC name`,
+    );
     assert.match(errorText(code) ?? `nothing for ${name}`, /^[A-Z].*[.?]$/);
   }
-  for (let returnCode = 1; returnCode <= 5; returnCode++) assert.match(errorText(codes.MQTT_REFUSED + returnCode) ?? "", /^The broker refused/);
+  for (let returnCode = 1; returnCode <= 5; returnCode++)
+    assert.match(errorText(codes.MQTT_REFUSED + returnCode) ?? "", /^The broker refused/);
 });
 
 test("every alert of alert.ts has a sentence of its own for sent and for received", () => {
   assert.ok(alerts.length >= 12);
   for (const [name, alert] of alerts) {
-    assert.match(errorText(codes.RECEIVED + alert) ?? "", new RegExp(`^The server sent alert ${alert} \\(${name.toLowerCase()}\\): .+\\.$`));
-    assert.match(errorText(codes.SENT + alert) ?? "", new RegExp(`^The device ended .* alert ${alert} \\(${name.toLowerCase()}\\): .+\\.$`));
+    assert.match(
+      errorText(codes.RECEIVED + alert) ?? "",
+      new RegExp(`^The server sent alert ${alert} \\(${name.toLowerCase()}\\): .+\\.$`),
+    );
+    assert.match(
+      errorText(codes.SENT + alert) ?? "",
+      new RegExp(`^The device ended .* alert ${alert} \\(${name.toLowerCase()}\\): .+\\.$`),
+    );
     assert.doesNotMatch(errorText(codes.SENT + alert) ?? "", /no business/, name);
   }
 });
@@ -34,7 +46,8 @@ test("all 512 alert codes have a sentence, other numbers have none", () => {
     assert.ok(errorText(256 + alert));
     assert.ok(errorText(512 + alert));
   }
-  for (const code of [0, -1, 63, 64, 255, 768, 1.5, Number.NaN]) assert.equal(errorText(code), undefined, `${code}`);
+  for (const code of [0, -1, 63, 64, 255, 768, 1.5, Number.NaN])
+    assert.equal(errorText(code), undefined, `${code}`);
 });
 
 test("an error line of the console is recognised, other lines are not", () => {

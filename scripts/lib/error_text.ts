@@ -3,26 +3,31 @@
 // alert.ts is missing here. The device prints only the number; people read this.
 import * as codes from "../../firmware/tls/alert";
 
-
 /** The sentences of the device's own codes, by their names in alert.ts. */
 const OWN = {
   NOISE_REPETITION:
     "The noise source gave the same value over and over (repetition count test), so no nonce was made and no handshake begun: is the radio on, is the right source named in the board's file?",
   NOISE_PROPORTION:
     "The noise source leans to one value (adaptive proportion test), so no nonce was made and no handshake begun: is the radio on, is the right source named in the board's file?",
-  NOISE_DEAD: "The noise source gave no sample in time, so no handshake was begun: is its peripheral powered and clocked?",
+  NOISE_DEAD:
+    "The noise source gave no sample in time, so no handshake was begun: is its peripheral powered and clocked?",
   NO_KEY: "There is no key or no identity on the device: provision it.",
-  NO_NETWORK: "The network is not up: check the access point's name and password, or the cable. The device tries again.",
-  NO_SERVER: "The server cannot be reached: unknown host name, nothing listening on that port, or a firewall. The device tries again.",
+  NO_NETWORK:
+    "The network is not up: check the access point's name and password, or the cable. The device tries again.",
+  NO_SERVER:
+    "The server cannot be reached: unknown host name, nothing listening on that port, or a firewall. The device tries again.",
   TIMEOUT:
     "The connection or its handshake was not finished in time: the server is silent, slow, or speaks something else than TLS. The device tries again.",
   TRUNCATED:
     "TCP was closed without close_notify, so what came last may be cut short: the server fell over, a middle box cut the line, or an attacker did. The device tries again.",
   AES_FAILED: "The AES peripheral gave no result, even after several tries: a radio stack may be holding it.",
-  MQTT_PROTOCOL: "The broker sent something that MQTT 3.1.1 does not allow: is it an MQTT broker that listens behind TLS there?",
-  MQTT_SILENT: "The broker did not answer a PINGREQ in time: the connection was dead, and the device makes a new one.",
+  MQTT_PROTOCOL:
+    "The broker sent something that MQTT 3.1.1 does not allow: is it an MQTT broker that listens behind TLS there?",
+  MQTT_SILENT:
+    "The broker did not answer a PINGREQ in time: the connection was dead, and the device makes a new one.",
   OUT_OF_MEMORY: "The interpreter ran out of variables; the device restarts its connection.",
-  SEQUENCE_END: "The record sequence numbers of this connection are used up; the device makes a new connection with new keys.",
+  SEQUENCE_END:
+    "The record sequence numbers of this connection are used up; the device makes a new connection with new keys.",
 } satisfies Partial<Record<keyof typeof codes, string>>;
 
 /** What a broker means by the return code of its CONNACK (MQTT 3.1.1, 3.2.2.3). */
@@ -46,7 +51,11 @@ const KEY_OR_IDENTITY = "the key is wrong or the identity unknown (servers do no
 
 /** TLS alerts by number. */
 const ALERTS: Record<number, Alert> = {
-  0: { name: "close_notify", received: "the server closed the connection in good order", sent: "the device closed the connection in good order" },
+  0: {
+    name: "close_notify",
+    received: "the server closed the connection in good order",
+    sent: "the device closed the connection in good order",
+  },
   10: {
     name: "unexpected_message",
     received: "it did not expect the message that it got",
@@ -72,7 +81,10 @@ const ALERTS: Record<number, Alert> = {
   },
   41: { name: "no_certificate", received: "it wants a certificate (an alert of SSL 3)" },
   42: { name: "bad_certificate", received: "it did not like a certificate, though none is used here" },
-  43: { name: "unsupported_certificate", received: "it did not like a certificate, though none is used here" },
+  43: {
+    name: "unsupported_certificate",
+    received: "it did not like a certificate, though none is used here",
+  },
   44: { name: "certificate_revoked", received: "it did not like a certificate, though none is used here" },
   45: { name: "certificate_expired", received: "it did not like a certificate, though none is used here" },
   46: { name: "certificate_unknown", received: "it did not like a certificate, though none is used here" },
@@ -99,8 +111,15 @@ const ALERTS: Record<number, Alert> = {
     received: "it does not speak TLS 1.2, the device's only version: allow TLS 1.2 on the server",
     sent: "the server chose another version than TLS 1.2, and the device falls back to nothing",
   },
-  71: { name: "insufficient_security", received: "the device's suites are too weak for its policy (OpenSSL's family: @SECLEVEL=0 allows CCM_8)" },
-  80: { name: "internal_error", received: "it failed for reasons of its own", sent: "the device itself failed; please report how it came about" },
+  71: {
+    name: "insufficient_security",
+    received: "the device's suites are too weak for its policy (OpenSSL's family: @SECLEVEL=0 allows CCM_8)",
+  },
+  80: {
+    name: "internal_error",
+    received: "it failed for reasons of its own",
+    sent: "the device itself failed; please report how it came about",
+  },
   86: { name: "inappropriate_fallback", received: "it suspects a downgrade" },
   90: { name: "user_canceled", received: "its user cancelled the handshake" },
   100: {
@@ -110,18 +129,31 @@ const ALERTS: Record<number, Alert> = {
   },
   109: {
     name: "missing_extension",
-    received: "it misses an extension: it wants TLS 1.3 with (EC)DHE; let it take TLS 1.2, or allow PSK without DHE (allow_no_dhe_kex)",
+    received:
+      "it misses an extension: it wants TLS 1.3 with (EC)DHE; let it take TLS 1.2, or allow PSK without DHE (allow_no_dhe_kex)",
   },
   110: {
     name: "unsupported_extension",
     received: "the device sent an extension that it did not ask for",
     sent: "the server answered an extension that the device did not offer",
   },
-  111: { name: "certificate_unobtainable", received: "it did not get a certificate, though none is used here" },
+  111: {
+    name: "certificate_unobtainable",
+    received: "it did not get a certificate, though none is used here",
+  },
   112: { name: "unrecognized_name", received: "it serves no host of that name" },
-  113: { name: "bad_certificate_status_response", received: "it did not like a certificate, though none is used here" },
-  114: { name: "bad_certificate_hash_value", received: "it did not like a certificate, though none is used here" },
-  115: { name: "unknown_psk_identity", received: `${KEY_OR_IDENTITY}: is the identity in the server's psk file, letter by letter?` },
+  113: {
+    name: "bad_certificate_status_response",
+    received: "it did not like a certificate, though none is used here",
+  },
+  114: {
+    name: "bad_certificate_hash_value",
+    received: "it did not like a certificate, though none is used here",
+  },
+  115: {
+    name: "unknown_psk_identity",
+    received: `${KEY_OR_IDENTITY}: is the identity in the server's psk file, letter by letter?`,
+  },
   116: { name: "certificate_required", received: "it wants a certificate, though none is used here" },
   120: { name: "no_application_protocol", received: "it wants ALPN, which the device does not offer" },
 };

@@ -17,7 +17,10 @@ export class DeviceError extends Error {
 }
 
 /** Run a command's main function, print its error as a sentence on stderr, and set the exit code. */
-export async function runCommand(name: string, main: (argv: string[]) => Promise<void> | void): Promise<void> {
+export async function runCommand(
+  name: string,
+  main: (argv: string[]) => Promise<void> | void,
+): Promise<void> {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // The reader of a pipe (`| head`) has seen enough.
     if (error.code === "EPIPE") process.exit(EXIT_DONE);

@@ -25,11 +25,22 @@ describe("the gateway", () => {
   let gateway: Gateway;
   let events: GatewayEvent[] = [];
   before(async () => {
-    gateway = await startGateway({ master, keyVersion: 7, revoked: [REVOKED], onEvent: (event) => events.push(event) });
+    gateway = await startGateway({
+      master,
+      keyVersion: 7,
+      revoked: [REVOKED],
+      onEvent: (event) => events.push(event),
+    });
   });
   after(() => gateway.close());
 
-  const SUITES = ["PSK-AES128-CCM8", "PSK-AES128-CCM", "PSK-AES128-CBC-SHA", "PSK-AES128-CBC-SHA256", "PSK-AES128-GCM-SHA256"];
+  const SUITES = [
+    "PSK-AES128-CCM8",
+    "PSK-AES128-CCM",
+    "PSK-AES128-CBC-SHA",
+    "PSK-AES128-CBC-SHA256",
+    "PSK-AES128-GCM-SHA256",
+  ];
   for (const suite of SUITES) {
     test(`s_client is let in with ${suite}`, async () => {
       const { output } = await sClient(gateway, DEVICE, keyOf(DEVICE), ["-cipher", `${suite}:@SECLEVEL=0`]);
@@ -41,8 +52,16 @@ describe("the gateway", () => {
   test("no session is resumed: every connection is a whole handshake with keys of its own", async () => {
     const folder = mkdtempSync(join(tmpdir(), "gateway-"));
     const suite = ["-cipher", "PSK-AES128-CCM8:@SECLEVEL=0"];
-    const first = await sClient(gateway, DEVICE, keyOf(DEVICE), [...suite, "-sess_out", join(folder, "session")]);
-    const second = await sClient(gateway, DEVICE, keyOf(DEVICE), [...suite, "-sess_in", join(folder, "session")]);
+    const first = await sClient(gateway, DEVICE, keyOf(DEVICE), [
+      ...suite,
+      "-sess_out",
+      join(folder, "session"),
+    ]);
+    const second = await sClient(gateway, DEVICE, keyOf(DEVICE), [
+      ...suite,
+      "-sess_in",
+      join(folder, "session"),
+    ]);
     rmSync(folder, { recursive: true });
     const masterSecrets = [first, second].map(({ output }) => /Master-Key: (\w+)/.exec(output)?.[1]);
     assert.match(second.output, /^New, /m);
@@ -51,7 +70,11 @@ describe("the gateway", () => {
 
   test("R4 nothing but TLS 1.2: 1.3 alone and 1.1 alone meet protocol_version", async () => {
     for (const version of ["-tls1_3", "-tls1_1"]) {
-      const { output } = await sClient(gateway, DEVICE, keyOf(DEVICE), [version, "-cipher", "PSK:@SECLEVEL=0"]);
+      const { output } = await sClient(gateway, DEVICE, keyOf(DEVICE), [
+        version,
+        "-cipher",
+        "PSK:@SECLEVEL=0",
+      ]);
       assert.match(output, /alert number 70/, version);
     }
   });
@@ -68,8 +91,14 @@ describe("the gateway", () => {
   });
 
   test("R3 one device's key opens no other device's door", async () => {
-    assert.equal(await knock(gateway, "v7.meter.SN3", keyOf("v7.meter.SN4")), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
-    assert.equal(await knock(gateway, "v7.valve.SN3", keyOf("v7.meter.SN3")), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
+    assert.equal(
+      await knock(gateway, "v7.meter.SN3", keyOf("v7.meter.SN4")),
+      "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC",
+    );
+    assert.equal(
+      await knock(gateway, "v7.valve.SN3", keyOf("v7.meter.SN3")),
+      "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC",
+    );
   });
 
   test("R11 unknown, revoked and wrong meet the same alert, the same work and the same time", async () => {
@@ -93,7 +122,10 @@ describe("the gateway", () => {
     }
     const medians = Object.values(times).map((list) => list.sort((a, b) => a - b)[list.length >> 1]);
     const spreadMs = Math.max(...medians) - Math.min(...medians);
-    assert.ok(spreadMs < 1 + 0.3 * Math.min(...medians), `medians ${medians.map((ms) => ms.toFixed(2)).join(", ")} ms`);
+    assert.ok(
+      spreadMs < 1 + 0.3 * Math.min(...medians),
+      `medians ${medians.map((ms) => ms.toFixed(2)).join(", ")} ms`,
+    );
   });
 
   test("R11 R12 on the wire: NUL, colon, UTF-8, empty, longest and too long an identity get the same seven bytes", async () => {
@@ -114,7 +146,10 @@ describe("the gateway", () => {
       assert.equal(gateway.counters.derivations - derivations, 2, name);
     }
     // What is not UTF-8 Node refuses by itself, before we are asked: no device's identity is among that.
-    assert.equal((await rawKnock(gateway, Buffer.from([0x76, 0x37, 0xff, 0xfe, 0x80]))).toString("hex"), "15030300020273");
+    assert.equal(
+      (await rawKnock(gateway, Buffer.from([0x76, 0x37, 0xff, 0xfe, 0x80]))).toString("hex"),
+      "15030300020273",
+    );
   });
 
   test("R12 the longest identity, 64 bytes, is let in", async () => {
@@ -150,12 +185,23 @@ describe("the gateway", () => {
     test("a device publishes telemetry and gets commands under its own name", async () => {
       const client = await mqttClient(gateway, DEVICE);
       const telemetry = new Promise<string>((resolve) => {
-        gateway.broker.subscribe("meter/SN1/up/#", ({ payload }, done) => (resolve(payload.toString()), done()), () => {});
+        gateway.broker.subscribe(
+          "meter/SN1/up/#",
+          ({ payload }, done) => (resolve(payload.toString()), done()),
+          () => {},
+        );
       });
       client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "meter/SN1/down/#", qos: 1 }] });
       const suback = await client.next();
       assert.deepEqual(suback.cmd === "suback" && suback.granted, [1]);
-      client.send({ cmd: "publish", topic: "meter/SN1/up/status", payload: "22.5", qos: 0, dup: false, retain: false });
+      client.send({
+        cmd: "publish",
+        topic: "meter/SN1/up/status",
+        payload: "22.5",
+        qos: 0,
+        dup: false,
+        retain: false,
+      });
       assert.equal(await telemetry, "22.5");
       gateway.broker.publish(
         { cmd: "publish", topic: "meter/SN1/down/valve", payload: "open", qos: 0, dup: false, retain: false },
@@ -166,7 +212,16 @@ describe("the gateway", () => {
       client.end();
     });
 
-    for (const filter of ["#", "+/+/up/#", "meter/SN2/down/#", "meter/#", "meter/SN1", "meter/+/down/x", "$SYS/#", "fw/valve/#"]) {
+    for (const filter of [
+      "#",
+      "+/+/up/#",
+      "meter/SN2/down/#",
+      "meter/#",
+      "meter/SN1",
+      "meter/+/down/x",
+      "$SYS/#",
+      "fw/valve/#",
+    ]) {
       test(`subscribing ${filter} is refused, the connection lives`, async () => {
         const client = await mqttClient(gateway, DEVICE);
         client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: filter, qos: 0 }] });
@@ -176,7 +231,14 @@ describe("the gateway", () => {
       });
     }
 
-    for (const topic of ["meter/SN2/up/status", "meter/SN2/down/valve", "meter/SN1/ota", "meter/SN11/up/x", "other", "meter/SN1/"]) {
+    for (const topic of [
+      "meter/SN2/up/status",
+      "meter/SN2/down/valve",
+      "meter/SN1/ota",
+      "meter/SN11/up/x",
+      "other",
+      "meter/SN1/",
+    ]) {
       test(`publishing ${topic} ends the connection`, async () => {
         const client = await mqttClient(gateway, DEVICE);
         client.send({ cmd: "publish", topic, payload: "x", qos: 0, dup: false, retain: false });
@@ -186,7 +248,11 @@ describe("the gateway", () => {
 
     test("a will on another device's topic is not published", async () => {
       let published = false;
-      gateway.broker.subscribe("meter/SN2/state", (_packet, done) => ((published = true), done()), () => {});
+      gateway.broker.subscribe(
+        "meter/SN2/state",
+        (_packet, done) => ((published = true), done()),
+        () => {},
+      );
       const client = await mqttClient(gateway, DEVICE, {
         will: { topic: "meter/SN2/state", payload: Buffer.from("0"), qos: 0, retain: false },
       });
@@ -229,11 +295,25 @@ describe("the gateway", () => {
 
   test("mosquitto_pub speaks to it", { skip: !mosquitto && "mosquitto-clients absent" }, async () => {
     const heard = new Promise<string>((resolve) => {
-      gateway.broker.subscribe("meter/SN30/up/t", ({ payload }, done) => (resolve(payload.toString()), done()), () => {});
+      gateway.broker.subscribe(
+        "meter/SN30/up/t",
+        ({ payload }, done) => (resolve(payload.toString()), done()),
+        () => {},
+      );
     });
     const identity = "v7.meter.SN30";
     const args = ["-h", "127.0.0.1", "-p", `${gateway.port}`, "-i", identity, "--psk-identity", identity];
-    const { code, output } = await run("mosquitto_pub", [...args, "--psk", keyOf(identity).toString("hex"), "-q", "1", "-t", "meter/SN30/up/t", "-m", "hello"]);
+    const { code, output } = await run("mosquitto_pub", [
+      ...args,
+      "--psk",
+      keyOf(identity).toString("hex"),
+      "-q",
+      "1",
+      "-t",
+      "meter/SN30/up/t",
+      "-m",
+      "hello",
+    ]);
     assert.equal(code, 0, output);
     assert.equal(await heard, "hello");
   });
@@ -250,7 +330,10 @@ for (const scheme of SCHEME_NAMES) {
       }
       // A serial that the scheme cannot take is unknown like any other.
       const derivations = gateway.counters.derivations;
-      assert.equal(await knock(gateway, `v1.m.${"S".repeat(40)}`, randomKey()), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
+      assert.equal(
+        await knock(gateway, `v1.m.${"S".repeat(40)}`, randomKey()),
+        "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC",
+      );
       assert.equal(gateway.counters.derivations - derivations, 2);
     } finally {
       await gateway.close();
@@ -259,7 +342,13 @@ for (const scheme of SCHEME_NAMES) {
 }
 
 describe("half-open floods", () => {
-  const limits = { handshakeTimeoutMs: 600, connectTimeoutMs: 300, halfOpen: 40, halfOpenPerAddress: 30, connections: 100 };
+  const limits = {
+    handshakeTimeoutMs: 600,
+    connectTimeoutMs: 300,
+    halfOpen: 40,
+    halfOpenPerAddress: 30,
+    connections: 100,
+  };
   let gateway: Gateway;
   before(async () => {
     gateway = await startGateway({ master, limits });
@@ -268,8 +357,14 @@ describe("half-open floods", () => {
 
   test("a flood of silent connections takes no more than its limit, devices get in, all of it is gone in time", async () => {
     const flood = await Promise.all(Array.from({ length: 300 }, () => open(gateway)));
-    assert.ok(gateway.counters.halfOpen <= limits.halfOpenPerAddress, `${gateway.counters.halfOpen} half open`);
-    assert.equal(await knock(gateway, "v1.meter.SN1", deriveDeviceKey(master, parseIdentity("v1.meter.SN1"))), "in");
+    assert.ok(
+      gateway.counters.halfOpen <= limits.halfOpenPerAddress,
+      `${gateway.counters.halfOpen} half open`,
+    );
+    assert.equal(
+      await knock(gateway, "v1.meter.SN1", deriveDeviceKey(master, parseIdentity("v1.meter.SN1"))),
+      "in",
+    );
     await Promise.all(flood.map(({ closed }) => closed));
     await allGone(gateway);
   });
@@ -301,17 +396,26 @@ describe("half-open floods", () => {
   });
 
   test("another protocol, garbage, a flood of alerts: an end, and the next device gets in", async () => {
-    for (const bytes of [Buffer.from("GET / HTTP/1.1\r\n\r\n"), Buffer.alloc(5000, 0xff), Buffer.alloc(700, Buffer.from("15030300020100", "hex"))]) {
+    for (const bytes of [
+      Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+      Buffer.alloc(5000, 0xff),
+      Buffer.alloc(700, Buffer.from("15030300020100", "hex")),
+    ]) {
       const { socket, closed } = await open(gateway);
       socket.resume();
       socket.write(bytes);
       await closed;
     }
-    assert.equal(await knock(gateway, "v1.meter.SN1", deriveDeviceKey(master, parseIdentity("v1.meter.SN1"))), "in");
+    assert.equal(
+      await knock(gateway, "v1.meter.SN1", deriveDeviceKey(master, parseIdentity("v1.meter.SN1"))),
+      "in",
+    );
   });
 });
 
-test("an operator on this machine sees all devices and commands them, in plain MQTT", { skip: !mosquitto && "mosquitto-clients absent" }, async () => {
+test("an operator on this machine sees all devices and commands them, in plain MQTT", {
+  skip: !mosquitto && "mosquitto-clients absent",
+}, async () => {
   const operatorPort = await freePort();
   const gateway = await startGateway({ master, operatorPort });
   const identity = "v1.meter.SN40";
@@ -323,7 +427,14 @@ test("an operator on this machine sees all devices and commands them, in plain M
   await run("mosquitto_pub", [...local, "-t", "meter/SN40/down/led", "-m", "on"]);
   const command = await device.next();
   assert.equal(command.cmd === "publish" && command.payload.toString(), "on");
-  device.send({ cmd: "publish", topic: "meter/SN40/up/led", payload: "on", qos: 0, dup: false, retain: false });
+  device.send({
+    cmd: "publish",
+    topic: "meter/SN40/up/led",
+    payload: "on",
+    qos: 0,
+    dup: false,
+    retain: false,
+  });
   assert.equal((await listening).output, "on\n");
   await gateway.close();
 });
@@ -425,7 +536,14 @@ async function rawKnock(gateway: Gateway, identity: Buffer): Promise<Buffer> {
     const exchange = Buffer.concat([lengthPrefixed(2, identity)]);
     const message = Buffer.concat([Buffer.from([0x10]), lengthPrefixed(3, exchange)]);
     const finished = Buffer.concat([Buffer.from("1603030020", "hex"), Buffer.alloc(32, 0x55)]);
-    socket.write(Buffer.concat([Buffer.from("160303", "hex"), lengthPrefixed(2, message), Buffer.from("140303000101", "hex"), finished]));
+    socket.write(
+      Buffer.concat([
+        Buffer.from("160303", "hex"),
+        lengthPrefixed(2, message),
+        Buffer.from("140303000101", "hex"),
+        finished,
+      ]),
+    );
   });
   socket.write(CLIENT_HELLO);
   await closed;
@@ -451,13 +569,26 @@ async function mqttClient(gateway: Gateway, identity: string, connect: object = 
   const next = async (): Promise<Packet> => {
     while (packets.length === 0) {
       const more = new Promise<string>((resolve) => (wake = () => resolve("more")));
-      const what = await Promise.race([more, ended.then(() => "ended"), sleep(5000, "silent", { ref: false })]);
-      if (what !== "more") throw new Error(`the gateway ${what === "ended" ? "closed the connection" : "is silent"}`);
+      const what = await Promise.race([
+        more,
+        ended.then(() => "ended"),
+        sleep(5000, "silent", { ref: false }),
+      ]);
+      if (what !== "more")
+        throw new Error(`the gateway ${what === "ended" ? "closed the connection" : "is silent"}`);
     }
     return packets.shift() as Packet;
   };
   const send = (packet: Packet) => void socket.write(mqtt.generate(packet));
-  send({ cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: true, clientId: identity, keepalive: 60, ...connect } as Packet);
+  send({
+    cmd: "connect",
+    protocolId: "MQTT",
+    protocolVersion: 4,
+    clean: true,
+    clientId: identity,
+    keepalive: 60,
+    ...connect,
+  } as Packet);
   const connack = await next();
   if (connack.cmd !== "connack" || connack.returnCode !== 0) {
     socket.destroy();

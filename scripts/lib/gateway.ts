@@ -8,7 +8,14 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { Aedes, type Client } from "aedes";
 import { UsageError } from "./exit";
-import { deriveDeviceKey, type Identity, parseIdentity, randomKey, type SchemeName, topicPrefix } from "./keys";
+import {
+  deriveDeviceKey,
+  type Identity,
+  parseIdentity,
+  randomKey,
+  type SchemeName,
+  topicPrefix,
+} from "./keys";
 
 export interface GatewayOptions {
   /** The psk master, 16 bytes. */
@@ -107,7 +114,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
   });
 
-  const halfOpen = new HalfOpen(limits, counters, (address, reason) => emit({ kind: "refused", address, reason }));
+  const halfOpen = new HalfOpen(limits, counters, (address, reason) =>
+    emit({ kind: "refused", address, reason }),
+  );
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     counters.accepted++;
@@ -129,14 +138,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return;
     }
     counters.secured++;
-    emit({ kind: "secured", identity: identity.text, address: addressOf(socket), suite: socket.getCipher().standardName });
+    emit({
+      kind: "secured",
+      identity: identity.text,
+      address: addressOf(socket),
+      suite: socket.getCipher().standardName,
+    });
     limitPackets(socket, limits.packetLength);
     broker.handle(socket);
   });
   tls.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
     counters.refused++;
     // Without an address it is one that HalfOpen dropped, or that left by itself.
-    if (socket.remoteAddress) emit({ kind: "refused", address: addressOf(socket), reason: error.code ?? error.message });
+    if (socket.remoteAddress)
+      emit({ kind: "refused", address: addressOf(socket), reason: error.code ?? error.message });
     socket.destroy();
   });
 
@@ -185,7 +200,9 @@ function keySource(options: GatewayOptions, revoked: ReadonlySet<string>, counte
   const nobodysMaster = randomKey();
   const nobody = parseIdentity("v1.nobody.0");
   const deriveBoth = (identity: Identity) => {
-    const keys = [options.master, nobodysMaster].map((master) => deriveDeviceKey(master, identity, options.scheme));
+    const keys = [options.master, nobodysMaster].map((master) =>
+      deriveDeviceKey(master, identity, options.scheme),
+    );
     counters.derivations += keys.length;
     return keys;
   };
@@ -201,7 +218,8 @@ function keySource(options: GatewayOptions, revoked: ReadonlySet<string>, counte
   return (text: string): { key: Buffer; identity?: Identity } => {
     const { identity, keys } = parseAndDerive(text);
     const [deviceKey, nobodysKey] = keys;
-    const current = identity !== undefined && (identity.keyVersion === version || identity.keyVersion === version - 1);
+    const current =
+      identity !== undefined && (identity.keyVersion === version || identity.keyVersion === version - 1);
     const known = current && !revoked.has(text);
     return known ? { key: deviceKey, identity } : { key: nobodysKey };
   };
@@ -222,7 +240,10 @@ class HalfOpen {
   add(socket: Socket): void {
     const address = socket.remoteAddress ?? "";
     const peer = addressOf(socket);
-    const timer = setTimeout(() => this.drop(peer, "the handshake was not finished in time"), this.limits.handshakeTimeoutMs);
+    const timer = setTimeout(
+      () => this.drop(peer, "the handshake was not finished in time"),
+      this.limits.handshakeTimeoutMs,
+    );
     this.byPeer.set(peer, { socket, address, timer });
     this.perAddress.set(address, (this.perAddress.get(address) ?? 0) + 1);
     this.counters.halfOpen = this.byPeer.size;
@@ -237,7 +258,8 @@ class HalfOpen {
 
   private dropOldest(address?: string): void {
     for (const [peer, entry] of this.byPeer) {
-      if (address === undefined || entry.address === address) return this.drop(peer, "too many handshakes under way");
+      if (address === undefined || entry.address === address)
+        return this.drop(peer, "too many handshakes under way");
     }
   }
 
@@ -283,7 +305,11 @@ function createBroker(
       if (operators.has(client.conn)) return done(null, true);
       const identity = identityOf(client).text;
       if (client.id === identity) done(null, true);
-      else done(Object.assign(new Error(`${identity} came as the MQTT client ${client.id}`), { returnCode: 2 }), null);
+      else
+        done(
+          Object.assign(new Error(`${identity} came as the MQTT client ${client.id}`), { returnCode: 2 }),
+          null,
+        );
     },
     authorizePublish(client, packet, done) {
       // Wills come this way too.
@@ -291,7 +317,8 @@ function createBroker(
       else done(denied(client as Client, packet.topic, "publish"));
     },
     authorizeSubscribe(client, subscription, done) {
-      if (mayAll(client) || maySubscribe(identityOf(client), subscription.topic)) return done(null, subscription);
+      if (mayAll(client) || maySubscribe(identityOf(client), subscription.topic))
+        return done(null, subscription);
       denied(client, subscription.topic, "subscribe");
       done(null, null); // SUBACK 0x80
     },
@@ -313,7 +340,9 @@ export function mayPublish(identity: Identity, topic: string): boolean {
 
 /** Whether a device may subscribe to a filter: its own topics, and the image pieces of its product (protocol.md 5). */
 export function maySubscribe(identity: Identity, filter: string): boolean {
-  return [topicPrefix(identity), `fw/${identity.product}/`].some((prefix) => filter.startsWith(prefix) && filter.length > prefix.length);
+  return [topicPrefix(identity), `fw/${identity.product}/`].some(
+    (prefix) => filter.startsWith(prefix) && filter.length > prefix.length,
+  );
 }
 
 /**

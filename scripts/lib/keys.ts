@@ -71,7 +71,13 @@ export function topicPrefix(identity: Identity): string {
 export function kbkdf(master: Uint8Array, label: string, context: Uint8Array | string): Buffer {
   const counter = Buffer.from([0, 0, 0, 1]);
   const lengthInBits = Buffer.from([0, 0, 0, KEY_LENGTH * 8]);
-  const input = Buffer.concat([counter, Buffer.from(label), Buffer.alloc(1), Buffer.from(context), lengthInBits]);
+  const input = Buffer.concat([
+    counter,
+    Buffer.from(label),
+    Buffer.alloc(1),
+    Buffer.from(context),
+    lengthInBits,
+  ]);
   return Buffer.from(cmac(input, master));
 }
 
@@ -89,11 +95,13 @@ export interface Scheme {
 /** The derivations that can be selected, by name. */
 export const SCHEMES = {
   kdf: {
-    about: "SP 800-108 KDF with CMAC over the whole identity: bound to version and product, any length; the default",
+    about:
+      "SP 800-108 KDF with CMAC over the whole identity: bound to version and product, any length; the default",
     derive: (master, identity) => kbkdf(master, "psk", identity.text),
   },
   "aes-serial": {
-    about: "the smart-card scheme, AES-128 of the serial under the master; serials of at most 16 bytes, of one fixed length",
+    about:
+      "the smart-card scheme, AES-128 of the serial under the master; serials of at most 16 bytes, of one fixed length",
     derive: (master, identity) => aesOfSerial(master, identity.serial),
   },
   an10922: {
@@ -153,14 +161,21 @@ function double(block: Buffer): Buffer {
   return doubled;
 }
 
-function aesBlocks(mode: "aes-128-ecb" | "aes-128-cbc", key: Uint8Array, blocks: Buffer, iv: Buffer | null): Buffer {
+function aesBlocks(
+  mode: "aes-128-ecb" | "aes-128-cbc",
+  key: Uint8Array,
+  blocks: Buffer,
+  iv: Buffer | null,
+): Buffer {
   const cipher = createCipheriv(mode, key, iv).setAutoPadding(false);
   return Buffer.concat([cipher.update(blocks), cipher.final()]);
 }
 
 /** The key check value: the first 3 bytes of CMAC(key, 16 zero bytes), as 6 hex digits. Safe to print and to compare. */
 export function keyCheckValue(key: Uint8Array): string {
-  return Buffer.from(cmac(new Uint8Array(16), key).subarray(0, 3)).toString("hex").toUpperCase();
+  return Buffer.from(cmac(new Uint8Array(16), key).subarray(0, 3))
+    .toString("hex")
+    .toUpperCase();
 }
 
 // ---------------------------------------------------------------------------------------- weak masters
@@ -196,10 +211,12 @@ const PUBLISHED_KEYS = new Set([
 export function masterFault(master: Uint8Array): string | undefined {
   if (master.length !== KEY_LENGTH) return `is ${master.length} bytes long, not ${KEY_LENGTH}`;
   if (master.every((byte) => byte === 0)) return "is all zero";
-  if (PUBLISHED_KEYS.has(Buffer.from(master).toString("hex"))) return "is a published test key that everyone knows";
+  if (PUBLISHED_KEYS.has(Buffer.from(master).toString("hex")))
+    return "is a published test key that everyone knows";
   if (new Set(master).size <= KEY_LENGTH / 2) return "repeats itself: it holds hardly any different bytes";
   const step = (master[1] - master[0]) & 0xff;
-  if (master.every((byte, i) => i === 0 || ((byte - master[i - 1]) & 0xff) === step)) return "counts: every byte follows from the first";
+  if (master.every((byte, i) => i === 0 || ((byte - master[i - 1]) & 0xff) === step))
+    return "counts: every byte follows from the first";
   if (master.every((byte) => byte >= 0x20 && byte < 0x7f)) return "is text, not 128 random bits";
   return undefined;
 }
@@ -235,9 +252,12 @@ export function readSecret(path: string): Buffer {
   let bytes: Buffer;
   try {
     const status = statSync(path);
-    if (status.isFile() && status.size > 64) throw new UsageError(`${path} is too long for a key of 16 bytes or 32 hex digits.`);
+    if (status.isFile() && status.size > 64)
+      throw new UsageError(`${path} is too long for a key of 16 bytes or 32 hex digits.`);
     if (process.platform !== "win32" && status.isFile() && status.mode & 0o077) {
-      throw new UsageError(`${path} can be read by others than its owner; chmod 600 it, and think of the key as known.`);
+      throw new UsageError(
+        `${path} can be read by others than its owner; chmod 600 it, and think of the key as known.`,
+      );
     }
     bytes = readFileSync(path);
   } catch (error) {
@@ -245,7 +265,8 @@ export function readSecret(path: string): Buffer {
     throw new UsageError(`cannot read ${path}: ${fileFault(error)}.`);
   }
   const text = bytes.toString("latin1").trim();
-  const secret = bytes.length !== KEY_LENGTH && /^[0-9A-Fa-f]*$/.test(text) ? Buffer.from(text, "hex") : bytes;
+  const secret =
+    bytes.length !== KEY_LENGTH && /^[0-9A-Fa-f]*$/.test(text) ? Buffer.from(text, "hex") : bytes;
   return strongKey(secret, `the key in ${path}`);
 }
 

@@ -8,12 +8,30 @@ import { hexLines, quote, type WireMessage } from "./wire_view";
 export const BUNDLE_LIMIT = 16_384; // bytes
 
 export type LiveEvent =
-  | { kind: "bundle"; board: string; bytes: number; sectionBytes: number; sections: number; buildMs: number; variables: number }
+  | {
+      kind: "bundle";
+      board: string;
+      bytes: number;
+      sectionBytes: number;
+      sections: number;
+      buildMs: number;
+      variables: number;
+    }
   | { kind: "device"; identity: string; checkValue: string; key: string }
   | { kind: "gateway"; host: string; port: number }
   | { kind: "server"; host: string; port: number }
   | { kind: "power"; on: boolean }
-  | { kind: "noise"; words: number; ones: number; longestRun: number; runCutoff: number; mostAlike: number; alikeCutoff: number; healthy: boolean; dead: boolean }
+  | {
+      kind: "noise";
+      words: number;
+      ones: number;
+      longestRun: number;
+      runCutoff: number;
+      mostAlike: number;
+      alikeCutoff: number;
+      healthy: boolean;
+      dead: boolean;
+    }
   | { kind: "message"; message: WireMessage }
   | { kind: "secured"; suite: string; extensions: string[]; bytesOut: number; bytesIn: number }
   | { kind: "telemetry" | "command" | "answer" | "state"; topic: string; payload: Buffer }
@@ -41,7 +59,9 @@ export class LiveView {
     const [mark, head, ...details] = lines(event);
     const colour = COLOURS[event.kind];
     const label = mark.padEnd(LABEL_WIDTH);
-    this.write(`${dim(`${(elapsedMs / 1000).toFixed(3).padStart(8)}  `)}${colour ? paint(colour, label) : label}${head}`);
+    this.write(
+      `${dim(`${(elapsedMs / 1000).toFixed(3).padStart(8)}  `)}${colour ? paint(colour, label) : label}${head}`,
+    );
     for (const line of details) this.write(`${" ".repeat(10 + LABEL_WIDTH)}${dim(line)}`);
   }
 }
@@ -74,12 +94,17 @@ function lines(event: LiveEvent): string[] {
         "bundle",
         `${count(event.bytes)} of ${count(BUNDLE_LIMIT)} bytes ${bar(event.bytes / BUNDLE_LIMIT)} for ${event.board}, built in ${event.buildMs} ms`,
         `${count(event.bytes - event.sectionBytes)} bytes stay; ${event.sections} sections with ${count(event.sectionBytes)} bytes are evaluated when needed and dropped after`,
-        event.variables ? `memory of the board: ${count(event.variables)} variables` : "memory of the board: as much as there is",
+        event.variables
+          ? `memory of the board: ${count(event.variables)} variables`
+          : "memory of the board: as much as there is",
       ];
     case "device":
       return ["device", `${event.identity}, key check value ${event.checkValue}, ${event.key}`];
     case "gateway":
-      return ["gateway", `TLS-PSK on ${event.host}:${event.port}, keys derived from identities, an MQTT broker behind it`];
+      return [
+        "gateway",
+        `TLS-PSK on ${event.host}:${event.port}, keys derived from identities, an MQTT broker behind it`,
+      ];
     case "server":
       return ["server", `${event.host}:${event.port}, which is not ours`];
     case "power":
@@ -105,10 +130,16 @@ function lines(event: LiveEvent): string[] {
     case "state":
       return [event.kind, `${event.topic} ${quote(event.payload).slice(1, -1)}`];
     case "memory":
-      return ["memory", `${count(event.variables)} of ${count(event.of)} variables in use ${bar(event.variables / event.of)}`];
+      return [
+        "memory",
+        `${count(event.variables)} of ${count(event.of)} variables in use ${bar(event.variables / event.of)}`,
+      ];
     case "refused": {
       const refusal = event.event;
-      const text = refusal.kind === "refused" ? `the gateway refused ${refusal.address}: ${refusal.reason}` : `no ${refusal.action} on ${quote(Buffer.from(refusal.topic))}`;
+      const text =
+        refusal.kind === "refused"
+          ? `the gateway refused ${refusal.address}: ${refusal.reason}`
+          : `no ${refusal.action} on ${quote(Buffer.from(refusal.topic))}`;
       return ["gateway", text];
     }
     case "error":

@@ -24,7 +24,11 @@ export function option<T = string>(value: string, help: string, parse?: (text: s
 }
 
 /** An option that may be given several times. */
-export function options<T = string>(value: string, help: string, parse?: (text: string) => T): OptionRow<T[]> {
+export function options<T = string>(
+  value: string,
+  help: string,
+  parse?: (text: string) => T,
+): OptionRow<T[]> {
   return { help, value, parse: parse as unknown as (text: string) => T[], multiple: true };
 }
 
@@ -85,7 +89,8 @@ export function parseCommand<Table extends OptionTable>(
         throw error;
       }
     };
-    parsed[name] = typeof given === "boolean" ? given : Array.isArray(given) ? given.map(parse) : parse(given as string);
+    parsed[name] =
+      typeof given === "boolean" ? given : Array.isArray(given) ? given.map(parse) : parse(given as string);
   }
   return { options: parsed as Parsed<Table>, positionals: raw.positionals };
 }

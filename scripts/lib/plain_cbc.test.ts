@@ -4,7 +4,7 @@
 // Then the same things tried on the real thing. The README tells this story; these tests are its proof.
 import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { connect as connectTcp, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer, type Server, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { connect as connectTls, createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 
@@ -41,7 +41,11 @@ describe("plain AES-CBC over TCP", () => {
   test("a block further on is altered at the price of the one before it, which no one checks", () => {
     const message = seal("comment=0123456 valve=close;n=01");
     const change = xor(Buffer.from("valve=close;n=01"), Buffer.from("valve=open ;n=01"));
-    const altered = Buffer.concat([message.subarray(0, 16), xor(message.subarray(16, 32), change), message.subarray(32)]);
+    const altered = Buffer.concat([
+      message.subarray(0, 16),
+      xor(message.subarray(16, 32), change),
+      message.subarray(32),
+    ]);
     assert.ok(open(altered).endsWith("valve=open ;n=01"));
   });
 
@@ -77,7 +81,11 @@ describe("plain AES-CBC over TCP", () => {
         questions++;
         if (!padded(Buffer.concat([forged, block]))) continue;
         // A pad of 1 may be a longer one by chance: change the byte before it and ask once more.
-        if (pad === 1 && !padded(Buffer.concat([Buffer.from(forged.map((byte, i) => (i === 14 ? byte ^ 1 : byte))), block]))) continue;
+        if (
+          pad === 1 &&
+          !padded(Buffer.concat([Buffer.from(forged.map((byte, i) => (i === 14 ? byte ^ 1 : byte))), block]))
+        )
+          continue;
         afterDecryption[place] = guess ^ pad;
         break;
       }
@@ -96,10 +104,13 @@ describe("the same attacks on TLS with the same pre-shared key", () => {
   let tamper: (record: Buffer, dataRecords: number) => Buffer[] = (record) => [record];
 
   before(async () => {
-    device = createTlsServer({ pskCallback: () => KEY, ciphers: "PSK:@SECLEVEL=0", maxVersion: "TLSv1.2" }, (socket) => {
-      socket.on("data", (chunk) => received.push(chunk.toString()));
-      socket.on("error", (error: NodeJS.ErrnoException) => failures.push(error.code ?? error.message));
-    });
+    device = createTlsServer(
+      { pskCallback: () => KEY, ciphers: "PSK:@SECLEVEL=0", maxVersion: "TLSv1.2" },
+      (socket) => {
+        socket.on("data", (chunk) => received.push(chunk.toString()));
+        socket.on("error", (error: NodeJS.ErrnoException) => failures.push(error.code ?? error.message));
+      },
+    );
     await listen(device);
     middle = createServer((client) => relay(client, connectTcp(portOf(device), "127.0.0.1")));
     await listen(middle);
@@ -118,11 +129,15 @@ describe("the same attacks on TLS with the same pre-shared key", () => {
       while (pending.length >= 5 && pending.length >= 5 + pending.readUInt16BE(3)) {
         const record = pending.subarray(0, 5 + pending.readUInt16BE(3));
         pending = pending.subarray(record.length);
-        for (const out of record[0] === 23 ? tamper(Buffer.from(record), ++dataRecords) : [record]) server.write(out);
+        for (const out of record[0] === 23 ? tamper(Buffer.from(record), ++dataRecords) : [record])
+          server.write(out);
       }
     });
     server.on("data", (chunk) => client.write(chunk));
-    for (const [one, other] of [[client, server], [server, client]]) {
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ]) {
       one.on("error", () => {});
       one.on("close", () => other.destroy());
     }

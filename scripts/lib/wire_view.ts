@@ -123,7 +123,9 @@ export class WireView {
     } else if (type === 22) {
       this.handshake(direction, content);
     } else if (type === 21 && content.length === 2) {
-      this.tell(direction, "Alert", content, [`${content[0] === 2 ? "fatal" : "warning"} ${content[1]} ${alertName(content[1])}`]);
+      this.tell(direction, "Alert", content, [
+        `${content[0] === 2 ? "fatal" : "warning"} ${content[1]} ${alertName(content[1])}`,
+      ]);
     } else {
       this.tell(direction, CONTENT_NAMES[type], content, []);
     }
@@ -137,7 +139,12 @@ export class WireView {
       if (stream.fragments.length < end) return;
       const message = stream.fragments.subarray(0, end);
       stream.fragments = stream.fragments.subarray(end);
-      this.tell(direction, HANDSHAKE_NAMES[message[0]] ?? `handshake message ${message[0]}`, message, this.fields(message));
+      this.tell(
+        direction,
+        HANDSHAKE_NAMES[message[0]] ?? `handshake message ${message[0]}`,
+        message,
+        this.fields(message),
+      );
     }
   }
 
@@ -147,7 +154,8 @@ export class WireView {
       if (message[0] === 1) return clientHello(reader);
       if (message[0] === 2) return this.serverHello(reader);
       if (message[0] === 12) return [`identity hint ${quote(reader.vector(2))}, which the device skips`];
-      if (message[0] === 16) return [`identity ${quote(reader.vector(2))}, the only thing a device says in clear`];
+      if (message[0] === 16)
+        return [`identity ${quote(reader.vector(2))}, the only thing a device says in clear`];
       return [];
     } catch (error) {
       if (error instanceof RangeError) return ["malformed"];
@@ -177,7 +185,12 @@ export class WireView {
 
 /** A whole ClientHello as the device sends it: one record, one write. Encrypted bytes look like it once in 2^40. */
 function isClientHello(bytes: Buffer): boolean {
-  return bytes.length > 9 && bytes[0] === 22 && bytes[5] === 1 && bytes.readUIntBE(6, 3) === bytes.readUInt16BE(3) - 4;
+  return (
+    bytes.length > 9 &&
+    bytes[0] === 22 &&
+    bytes[5] === 1 &&
+    bytes.readUIntBE(6, 3) === bytes.readUInt16BE(3) - 4
+  );
 }
 
 /** A cursor that throws a RangeError where a message ends too early. */
@@ -242,8 +255,9 @@ function short(bytes: Buffer): string {
 
 /** Show bytes as ASCII, what is not printable as \xNN: a server must not steer the reader's terminal. */
 export function quote(bytes: Buffer): string {
-  const escape = (byte: number) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`);
-  return `"${Array.from(bytes, escape).join("")}"`;
+  const show = (byte: number) =>
+    byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+  return `"${Array.from(bytes, show).join("")}"`;
 }
 
 /** Lay bytes out in hex, `width` bytes a line; after `limit` bytes only a count. */
