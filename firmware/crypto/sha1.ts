@@ -4,32 +4,48 @@ import type { Bytes } from "../bytes";
 import { hashFinish, hashUpdate } from "./block_hash";
 
 function compress(chain: Int32Array, blocks: Int32Array): void {
+  // one scope, and what the rounds read most stands first: names are looked up one after the other
+  let a!: number;
+  let b!: number;
+  let c!: number;
+  let d!: number;
+  let t!: number;
+  let e!: number;
+  let k!: number;
+  let x!: number;
+  let i!: number;
+  let at = blocks.length;
   const w = new Int32Array(80);
-  for (let at = blocks.length; at; at -= 16) {
-    let i = 0;
-    let t = 0;
-    for (; i < 16; i++) w[i] = blocks[at - 1 - i];
-    for (; i < 80; i++) {
-      t = w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16];
-      w[i] = (t << 1) | (t >>> 31);
-    }
-    let e = chain[0];
-    let d = chain[1];
-    let c = chain[2];
-    let b = chain[3];
-    let a = chain[4];
+  const w2 = w.subarray(2);
+  const w8 = w.subarray(8);
+  const w13 = w.subarray(13);
+  const w16 = w.subarray(16);
+  for (; at; at -= 16) {
+    w.set(blocks.subarray(at - 16, at).reverse());
     i = 0;
-    // 4.1.1 and 4.2.1: Ch, Parity, Maj, Parity
-    for (const k of [0x5a827999, 0x6ed9eba1, -0x70e44324, -0x359d3e2a]) {
-      for (const end = i + 20; i < end; i++) {
-        t = end === 20 ? d ^ (b & (c ^ d)) : end === 60 ? (b & c) ^ (d & (b ^ c)) : b ^ c ^ d;
-        t += ((a << 5) | (a >>> 27)) + e + k + w[i];
+    for (x of w.subarray(0, 64)) {
+      t = x ^ w2[i] ^ w8[i] ^ w13[i];
+      w16[i++] = (t << 1) | (t >>> 31);
+    }
+    e = chain[0];
+    d = chain[1];
+    c = chain[2];
+    b = chain[3];
+    a = chain[4];
+    i = 0;
+    // 4.1.1 and 4.2.1: Ch, Parity, Maj, Parity, 20 rounds each
+    for (k of [0x5a827999, 0x6ed9eba1, -0x70e44324, -0x359d3e2a]) {
+      for (x of w.subarray(i, i + 20)) {
+        if (i & 20) t = b ^ c ^ d;
+        else t = i ? (b & c) ^ (d & (b ^ c)) : d ^ (b & (c ^ d));
+        t += ((a << 5) | (a >>> 27)) + e + k + x;
         e = d;
         d = c;
         c = (b << 30) | (b >>> 2);
         b = a;
-        a = t | 0;
+        a = t;
       }
+      i += 20;
     }
     chain[0] += e;
     chain[1] += d;

@@ -7,36 +7,53 @@ import { hashFinish, hashUpdate } from "./block_hash";
 let constants: Int32Array | undefined;
 
 function compress(chain: Int32Array, blocks: Int32Array): void {
-  const k = constants!;
+  // one scope, and what the rounds read most stands first: names are looked up one after the other
+  let e!: number;
+  let a!: number;
+  let b!: number;
+  let x!: number;
+  let t!: number;
+  let i!: number;
+  let f!: number;
+  let g!: number;
+  let c!: number;
+  let d!: number;
+  let h!: number;
+  let at = blocks.length;
   const w = new Int32Array(64);
-  for (let at = blocks.length; at; at -= 16) {
-    let i = 0;
-    for (; i < 16; i++) w[i] = blocks[at - 1 - i];
-    for (; i < 64; i++) {
-      const x = w[i - 15];
-      const y = w[i - 2];
-      w[i] =
-        w[i - 16] +
-        w[i - 7] +
+  const w9 = w.subarray(9);
+  const w14 = w.subarray(14);
+  const w16 = w.subarray(16);
+  for (; at; at -= 16) {
+    w.set(blocks.subarray(at - 16, at).reverse());
+    a = w[0];
+    i = 0;
+    for (x of w.subarray(1, 49)) {
+      b = w14[i];
+      w16[i] =
+        a +
+        w9[i++] +
         ((x >>> 7) ^ (x << 25) ^ (x >>> 18) ^ (x << 14) ^ (x >>> 3)) +
-        ((y >>> 17) ^ (y << 15) ^ (y >>> 19) ^ (y << 13) ^ (y >>> 10));
+        ((b >>> 17) ^ (b << 15) ^ (b >>> 19) ^ (b << 13) ^ (b >>> 10));
+      a = x;
     }
-    let h = chain[0];
-    let g = chain[1];
-    let f = chain[2];
-    let e = chain[3];
-    let d = chain[4];
-    let c = chain[5];
-    let b = chain[6];
-    let a = chain[7];
+    h = chain[0];
+    g = chain[1];
+    f = chain[2];
+    e = chain[3];
+    d = chain[4];
+    c = chain[5];
+    b = chain[6];
+    a = chain[7];
+    i = 0;
     // no sum is cut to 32 bits: over 64 rounds they stay below 2^47, which doubles hold
-    for (i = 0; i < 64; i++) {
-      let t =
+    for (x of constants!.subarray(0, 64)) {
+      t =
         h +
         ((e >>> 6) ^ (e << 26) ^ (e >>> 11) ^ (e << 21) ^ (e >>> 25) ^ (e << 7)) +
         (g ^ (e & (f ^ g))) +
-        k[i] +
-        w[i];
+        x +
+        w[i++];
       h = g;
       g = f;
       f = e;
@@ -63,10 +80,10 @@ function compress(chain: Int32Array, blocks: Int32Array): void {
 export function sha256Update(state: Bytes, data: Bytes): Bytes {
   if (!constants) {
     constants = new Int32Array(73);
+    const composite = new Uint8Array(312);
     for (let n = 2, i = 0; i < 64; n++) {
-      let factor = 2;
-      for (; factor * factor <= n && n % factor; ) factor++;
-      if (factor * factor > n) {
+      if (!composite[n]) {
+        for (let j = n * n; j < 312; j += n) composite[j] = 1;
         if (i < 8) constants[71 - i] = (Math.sqrt(n) * 4294967296) | 0;
         constants[i++] = (Math.pow(n, 1 / 3) * 4294967296) | 0;
       }
