@@ -22,6 +22,7 @@ import {
   SCHEME_NAMES,
 } from "./lib/keys";
 import { LiveView } from "./lib/live_view";
+import { estimateVariables } from "./lib/memory_estimate";
 import { NoiseMonitor } from "./lib/noise_monitor";
 import { endpoint, flag, integer, options as manyOf, oneOf, option, parseCommand } from "./lib/options";
 
@@ -99,7 +100,10 @@ await runCommand("start", async (argv) => {
   const gateway = options.server ? undefined : await openGateway(master, options.scheme, identity, view);
   if (options.server) view.show({ kind: "server", ...options.server });
   const server = options.server ?? { host: gateway?.host ?? "", port: gateway?.port ?? 0 };
-  const run = new DeviceRun(view, identity, gateway);
+  const run = new DeviceRun(view, identity, gateway, () => ({
+    variables: estimateVariables(machine, bundle.names.variables),
+    of: board.variables,
+  }));
   const noise = new NoiseMonitor(NOISE_MODELS[options.noise ?? "healthy"](), board.entropyPerBit);
   const machine = new Machine({
     board,
@@ -139,7 +143,6 @@ async function build(
     sections: bundle.sections.length,
     sectionBytes: bundle.sections.reduce((sum, { length }) => sum + length, 0),
     buildMs: Date.now() - start,
-    variables: board.variables,
   });
   return bundle;
 }

@@ -29,6 +29,8 @@ export class DeviceRun {
     private readonly view: LiveView,
     private readonly identity: Identity,
     private readonly gateway: Gateway | undefined,
+    /** Variables of the interpreter in use, and how many there are. */
+    private readonly memory: () => { variables: number; of: number },
   ) {
     if (!gateway) return;
     const prefix = topicPrefix(identity);
@@ -113,6 +115,7 @@ export class DeviceRun {
     if (name === "up/status") {
       this.telemetry = true;
       this.view.show({ kind: "telemetry", topic, payload: content });
+      this.view.show({ kind: "memory", ...this.memory() });
     } else if (name.startsWith("up/")) {
       this.answered = true;
       this.view.show({ kind: "answer", topic, payload: content });

@@ -2,7 +2,8 @@
 // out: it derives each device's key from the psk master and keeps no table. Unknown, revoked and wrong identities meet
 // the same work and the same alert (RFC 4279, 2; RFC 7925, 6): whoever is not known gets a key that nobody has.
 // A device may use its own topics only (protocol.md 4). Floods of half-open connections meet a deadline and a limit.
-// Leaves out: TLS 1.3 (a key is never used under both versions, RFC 9257), clustering, a store for retained messages.
+// OpenSSL cuts an identity at a NUL: what follows is never seen, and what is left needs its own key.
+// Leaves out: TLS 1.3 (a key is never used under both versions, RFC 9257), clustering, quotas of retained messages.
 import { constants } from "node:crypto";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";

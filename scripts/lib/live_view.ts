@@ -15,7 +15,6 @@ export type LiveEvent =
       sectionBytes: number;
       sections: number;
       buildMs: number;
-      variables: number;
     }
   | { kind: "device"; identity: string; checkValue: string; key: string }
   | { kind: "gateway"; host: string; port: number }
@@ -94,9 +93,6 @@ function lines(event: LiveEvent): string[] {
         "bundle",
         `${count(event.bytes)} of ${count(BUNDLE_LIMIT)} bytes ${bar(event.bytes / BUNDLE_LIMIT)} for ${event.board}, built in ${event.buildMs} ms`,
         `${count(event.bytes - event.sectionBytes)} bytes stay; ${event.sections} sections with ${count(event.sectionBytes)} bytes are evaluated when needed and dropped after`,
-        event.variables
-          ? `memory of the board: ${count(event.variables)} variables`
-          : "memory of the board: as much as there is",
       ];
     case "device":
       return ["device", `${event.identity}, key check value ${event.checkValue}, ${event.key}`];
@@ -132,7 +128,7 @@ function lines(event: LiveEvent): string[] {
     case "memory":
       return [
         "memory",
-        `${count(event.variables)} of ${count(event.of)} variables in use ${bar(event.variables / event.of)}`,
+        `about ${count(event.variables)} of ${count(event.of)} variables between two events, estimated`,
       ];
     case "refused": {
       const refusal = event.event;
