@@ -11,6 +11,7 @@ import { type BoardData, boardModules } from "./bundle/board_modules";
 import { inlineNumbers } from "./bundle/constants";
 import { type Finding, guardBundle } from "./bundle/guard";
 import { fold, minify, type Names } from "./bundle/minify";
+import { nameNatives } from "./bundle/natives";
 import { type Defines, overrideConstants } from "./bundle/overrides";
 import { cutSections, markSections, placeSections, type Section } from "./bundle/sections";
 import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
@@ -125,6 +126,7 @@ async function inputOptions(
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       { name: "mark-sections", transform: (code) => markSections(code) },
       ...FOLDING,
+      { name: "name-natives", renderChunk: (code) => nameNatives(code) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       {
         name: "minify",

@@ -38,8 +38,6 @@ const OPTIONS: MinifyOptions = {
     sequences: false,
     // a function body put in place of a call may hold what an expression may not
     inline: 1,
-    // `in` inside a for head
-    join_vars: false,
   },
   mangle: { toplevel: true, module: true, reserved: RESERVED_NAMES, properties: { regex: /^_(?!_)/ } },
   format: { ascii_only: true, semicolons: true, max_line_len: 250, comments: false, ecma: 2015 },
