@@ -125,7 +125,7 @@ describe("npm start -- --once", { concurrency: 2 }, () => {
 
   for (const [model, code] of [
     ["stuck", "E1"],
-    ["biased", "E2"],
+    ["biased", "E[12]"],
     ["dead", "E[13]"],
   ]) {
     test(`R13 noise that is ${model}: no handshake, ${code}, exit 1`, async () => {
