@@ -9,6 +9,7 @@ import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions,
 import esbuild from "rollup-plugin-esbuild";
 import { type BoardData, boardModules } from "./bundle/board_modules";
 import { inlineNumbers } from "./bundle/constants";
+import { shortenDeclarations } from "./bundle/declarations";
 import { type Finding, guardBundle } from "./bundle/guard";
 import { fold, minify, type Names } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
@@ -128,6 +129,7 @@ async function inputOptions(
       ...FOLDING,
       { name: "name-natives", renderChunk: (code) => nameNatives(code) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
+      { name: "shorten-declarations", renderChunk: (code) => (debug ? null : shortenDeclarations(code)) },
       {
         name: "minify",
         async renderChunk(code) {

@@ -32,6 +32,7 @@ const OPTIONS: MinifyOptions = {
     toplevel: true,
     passes: 3,
     pure_getters: true,
+    unsafe_arrows: true,
     // "default:" would move before a case
     switches: false,
     // a[b, c] and commas in places that the parser does not expect

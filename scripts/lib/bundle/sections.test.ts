@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { inlineNumbers } from "./constants";
+import { shortenDeclarations } from "./declarations";
 import { findRefused, guardBundle } from "./guard";
 import { fold, minify } from "./minify";
 import { cutSections, markSections, placeSections, type Section } from "./sections";
@@ -21,7 +22,8 @@ async function build(program: string, minified = true): Promise<Built> {
   let folded = program;
   for (let round = 0; round < 3; round++) folded = (await fold(inlineNumbers(folded).code)).code;
   const cut = cutSections(folded).code;
-  const { code, sections } = placeSections(minified ? (await minify(cut)).code : cut, ".bootcde");
+  const finished = minified ? (await minify(shortenDeclarations(cut).code)).code : cut;
+  const { code, sections } = placeSections(finished, ".bootcde");
   assert.deepEqual(guardBundle(code, sections), [], code);
   const main = sections.length > 0 ? code.slice(0, sections[0].offset) : code;
   const text = (name: string): string => {
@@ -151,7 +153,7 @@ test("a section may be a table or another value", async () => {
     function row(n) { return __section__(rows, "rows")[n]; }
     print(row(1), row(2));`,
   );
-  assert.match(built.text("rows"), /^\(function\(\)\{/);
+  assert.match(built.text("rows"), /^\(\(\)=>\[/);
   assert.doesNotMatch(built.main, /no more/);
 });
 

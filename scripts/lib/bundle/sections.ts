@@ -151,6 +151,7 @@ export function cutSections(code: string): Rewritten {
 
   const numbers = new Map<string, number>();
   const freeNames = new Map<string, string[]>();
+  const nested = new Map<string, string[]>();
   for (const root of roots) {
     const rootUnit = unitOf.get(root) as Unit;
     if (main.has(rootUnit)) continue;
@@ -158,13 +159,19 @@ export function cutSections(code: string): Rewritten {
     numbers.set(root, number);
     const moved = units.filter((unit) => ofSection.get(root)?.has(unit) && !main.has(unit));
     freeNames.set(root, namesFromOutside(moved, references, markedIdentifiers));
+    nested.set(
+      root,
+      markers.filter((marker) => isInside(marker.call, moved)).map((marker) => marker.root),
+    );
     const name = markers.find((marker) => marker.root === root)?.name ?? root;
     moveSection(text, `${number}, "${name}"`, root, rootUnit, moved, references);
   }
   for (const { root, call } of markers) {
     const number = numbers.get(root);
-    // a root that the main part uses as well is simply there
-    const names = freeNames.get(root) ?? [];
+    // a root that the main part uses as well is simply there; a section that evaluates others needs their names too
+    const evaluated = new Set([root]);
+    for (const each of evaluated) for (const inner of nested.get(each) ?? []) evaluated.add(inner);
+    const names = new Set([...evaluated].flatMap((each) => freeNames.get(each) ?? []));
     text.overwrite(
       call.start,
       call.end,
