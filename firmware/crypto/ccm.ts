@@ -7,7 +7,7 @@ import type { Bytes } from "../bytes";
 import { difference } from "../bytes";
 
 /** Bytes that go through AES at a time: the natives want their result in one run of free variables, 6 of them. */
-export const PIECE = 32;
+export const PIECE = 64;
 
 /**
  * Seal or open the `length` bytes of `input` at `start`. `tag` is the tag received (8 or 16 bytes) to open, or a

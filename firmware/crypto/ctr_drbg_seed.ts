@@ -2,6 +2,7 @@
 // a section: it runs at boot and again before every connection. Entropy input and nonce are one run of tested noise
 // (8.6.7: a nonce of entropy). Leaves out the personalisation string and the health test on the device (11.3): the
 // published vectors run in the tests, over the same bundle's code.
+import { CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
 import { aes } from "hal:aes128";
 import type { Bytes } from "../bytes";
 import { random } from "./ctr_drbg";
@@ -11,21 +12,22 @@ import { testedNoise } from "./health_tests";
 export function derive(input: Bytes): Bytes {
   const length = input.length;
   // S = length of the input (4 bytes) || length of the output (4 bytes) || input || 0x80 || zeros to whole blocks
-  const block = E.toString(0, 0, length >> 8, length, 0, 0, 0, 32, input, 0x80, {
-    data: 0,
-    count: -(length + 9) & 15,
-  });
-  const key = E.toString(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const zeros = "\0".repeat(32);
-  // BCC (10.3.3) is the last block of a CBC encryption
-  let chain = "";
+  const count = -(length + 9) & 15;
+  const text = E.toString(0, 0, length >> 8, length, 0, 0, 0, 32, input, 0x80, { data: 0, count: count });
+  let key = E.toString(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  let output = "";
   for (let i = 0; i < 2; i++) {
-    chain += E.toString(aes(1, key, E.toString(0, 0, 0, i, zeros.substr(20), block), zeros.substr(16))).slice(
-      -16,
-    );
+    // BCC (10.3.3) is the last block of a CBC encryption, done in pieces that need no long run of free variables
+    let chain = E.toString(aes(CBC_ENCRYPT, key, E.toString(0, 0, 0, i, { data: 0, count: 12 })));
+    for (let at = 0; at < text.length; at += 32) {
+      chain = E.toString(aes(CBC_ENCRYPT, key, text.substr(at, 32), chain)).slice(-16);
+    }
+    output += chain;
   }
-  // each block is the one before it encrypted: CBC over zeros with the first as IV
-  return E.toString(aes(1, chain.substr(0, 16), zeros, chain.substr(16)));
+  // each block is the one before it encrypted
+  key = output.substr(0, 16);
+  const first = E.toString(aes(ECB_ENCRYPT, key, output.substr(16)));
+  return first + E.toString(aes(ECB_ENCRYPT, key, first));
 }
 
 /** Seed the generator, or seed it again, with fresh noise. Throws NOISE_REPETITION, NOISE_PROPORTION, NOISE_DEAD. */

@@ -23,8 +23,23 @@ const LENGTH = H < 192 / 1024 ? 256 : 128;
 
 /** Read and test noise that holds at least 192 bits of entropy. Throws NOISE_REPETITION, NOISE_PROPORTION, NOISE_DEAD. */
 export function testedNoise(): Bytes {
-  const samples = new Uint8Array(new Int32Array(LENGTH / 4).map(noise).buffer);
-  const text = E.toString(samples);
+  let text = "";
+  let first = 0;
+  let alike = 0;
+  for (let i = 0; i < LENGTH; i += 4) {
+    const word = noise();
+    text = E.toString(text, word >> 24, word >> 16, word >> 8, word);
+    if (!(i & 127)) {
+      first = ~(word >> 31);
+      alike = 0;
+    }
+    // count the bits that are like the window's first, pairwise, in fours, in eights, all
+    let bits = word ^ first;
+    bits -= (bits >>> 1) & 0x55555555;
+    bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
+    alike += (((bits + (bits >>> 4)) & 0x0f0f0f0f) % 255);
+    if (alike >= ALIKE) throw NOISE_PROPORTION;
+  }
   // the longest run that needs no closer look leaves whole bytes of it; the space at the end is there because the
   // interpreter's indexOf takes the end of a text for a match of a longer one
   const whole = (RUN - 7) >> 3;
@@ -32,19 +47,12 @@ export function testedNoise(): Bytes {
     let last = 2;
     let run = 0;
     for (let i = 0; i < LENGTH * 8; i++) {
-      const bit = (samples[i >> 3] << (i & 7)) & 128;
+      const bit = (text.charCodeAt(i >> 3) << (i & 7)) & 128;
       run = bit === last ? run + 1 : 1;
       last = bit;
       if (run >= RUN) throw NOISE_REPETITION;
     }
   }
   if (text.indexOf(text.slice(-ONCE)) < LENGTH - ONCE) throw NOISE_REPETITION;
-  const ones = new Uint8Array(256);
-  for (let i = 0; i < LENGTH; i += 128) {
-    // the number of ones in each 4 bits, then what the window's first bit is worth
-    E.mapInPlace(samples.subarray(i), ones, [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4], 4);
-    const alike = E.sum(ones);
-    if ((samples[i] > 127 ? alike : 1024 - alike) >= ALIKE) throw NOISE_PROPORTION;
-  }
   return text;
 }

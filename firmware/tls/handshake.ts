@@ -1,16 +1,15 @@
 // The handshake of TLS 1.2 with a pre-shared key, client side (RFC 5246, 7.4; RFC 4279, 2), as a section: its code and
 // state are dropped when the session stands. States are named by what they expect. Leaves out resumption, client
 // certificates and the identity hint, which RFC 4279, 5.2 lets a client skip.
+import { RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
-import { finish, RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { difference, uint16 } from "../bytes";
 import { random } from "../crypto/ctr_drbg";
-import { prf } from "../crypto/prf";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
-import { CCM, CIPHER_SUITES } from "./cipher_suites";
+import { clientHello } from "./client_hello";
 import {
   CHANGE_CIPHER_SPEC,
   FINISHED,
@@ -20,9 +19,7 @@ import {
   SERVER_HELLO_DONE,
   SERVER_KEY_EXCHANGE,
 } from "./constants";
-import { masterSecret } from "./key_schedule";
-import { clientHello, SEEN_ENCRYPT_THEN_MAC, SEEN_EXTENDED_MASTER_SECRET, serverHello } from "./messages";
-import { protectRead, protectWrite, send, setKeys } from "./record";
+import { send } from "./record";
 
 /** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
 const MESSAGE_LIMIT = 512;
@@ -44,7 +41,7 @@ export default function handshake(transport: Socket): (type: number, fragment: B
   let pending = "";
   /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
   let expected = SERVER_HELLO;
-  /** What serverHello() says was agreed. */
+  /** What server_hello.ts says was agreed. */
   let agreed = 0;
   /** verify_data that the server's Finished must carry. */
   let verifyData = "";
@@ -52,7 +49,6 @@ export default function handshake(transport: Socket): (type: number, fragment: B
   return (type, fragment) => {
     if (type === CHANGE_CIPHER_SPEC) {
       if (expected !== -CHANGE_CIPHER_SPEC || pending || fragment !== "\x01") throw SENT + UNEXPECTED_MESSAGE;
-      protectRead();
       expected = FINISHED;
       return 0;
     }
@@ -83,7 +79,7 @@ export default function handshake(transport: Socket): (type: number, fragment: B
       }
       transcript = RUNNING ? update(32, transcript, body) : E.toString(transcript, body);
       if (message === SERVER_HELLO) {
-        agreed = serverHello(body);
+        agreed = section(import("./server_hello"))(body);
         serverRandom = body.substr(6, 32);
         expected = SERVER_KEY_EXCHANGE;
       } else if (message === SERVER_KEY_EXCHANGE) {
@@ -94,29 +90,15 @@ export default function handshake(transport: Socket): (type: number, fragment: B
         // ServerHelloDone is empty and ends the flight
         if (length > 4) throw SENT + DECODE_ERROR;
         if (pending) throw SENT + UNEXPECTED_MESSAGE;
-        const row = (agreed >> 5) & 31;
-        const macLength = CIPHER_SUITES.charCodeAt(row + 2);
         /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
         const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
         transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
-        const hash = E.toString(finish(32, transcript));
-        const master = masterSecret(
-          flash.read("key") as Bytes,
-          agreed & SEEN_EXTENDED_MASTER_SECRET ? hash : "",
-          clientRandom + serverRandom,
-        );
-        const keyBlock = prf(master, "key expansion" + serverRandom + clientRandom, macLength ? 32 + 2 * macLength : 40);
-        clientRandom = serverRandom = "";
-        setKeys(keyBlock, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
-        const finished = E.toString(FINISHED, 0, 0, 12, prf(master, "client finished" + hash, 12));
         send(transport, HANDSHAKE, exchange);
+        verifyData = section(import("./key_schedule"))(transcript, clientRandom, serverRandom, agreed);
+        clientRandom = serverRandom = transcript = "";
         send(transport, CHANGE_CIPHER_SPEC, "\x01");
-        protectWrite();
-        send(transport, HANDSHAKE, finished);
-        // what the server must answer is known already: then nothing of the handshake's secrets need wait
-        transcript = RUNNING ? update(32, transcript, finished) : E.toString(transcript, finished);
-        verifyData = prf(master, "server finished" + E.toString(finish(32, transcript)), 12);
-        transcript = "";
+        send(transport, HANDSHAKE, verifyData.substr(0, 16));
+        verifyData = verifyData.substr(16);
         expected = -CHANGE_CIPHER_SPEC;
         if (falseStart) return -(agreed >> 10);
       }

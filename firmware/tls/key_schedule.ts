@@ -1,22 +1,45 @@
-// From the pre-shared key to the keys of a connection: premaster secret (RFC 4279, 2), master secret (RFC 7627, 4, or
-// RFC 5246, 8.1), key block (6.3). Bytes in, bytes out.
+// From the pre-shared key to the keys of a connection, a section: premaster secret (RFC 4279, 2), master secret (RFC
+// 7627, 4, or RFC 5246, 8.1), key block (6.3) and both sides' verify_data (7.4.9), so that no secret outlives it.
+import { flash } from "hal:flash";
+import { finish, RUNNING, update } from "hal:digest";
 import type { Bytes } from "../bytes";
 import { hmacKey } from "../crypto/hmac";
 import { prf } from "../crypto/prf";
 import { requireExtendedMasterSecret } from "../profile";
+import { CIPHER_SUITES } from "./cipher_suites";
+import { SEEN_ENCRYPT_THEN_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
+import { setKeys } from "./record";
 
 /**
- * Derive the master secret and return it as `hmacKey` gives it, the form in which every later use takes it. `psk`: 16 bytes;
- * `sessionHash`: 32 bytes, the hash of the handshake up to the ClientKeyExchange, or "" for the master secret of
- * RFC 5246 from `randoms`, the client's and the server's, 32 bytes each.
+ * Derive the connection's keys from the provisioned PSK and give them to the record layer. `transcript`: the digest
+ * state of all handshake messages up to the ClientKeyExchange; `clientRandom` and `serverRandom`: 32 bytes each;
+ * `agreed`: what server_hello.ts returned. Returns our Finished message (16 bytes) and the verify_data that the
+ * server's must carry (12 bytes), joined.
  */
-export function masterSecret(psk: Bytes, sessionHash: Bytes, randoms: Bytes): Bytes {
+export default function keySchedule(
+  transcript: Bytes,
+  clientRandom: Bytes,
+  serverRandom: Bytes,
+  agreed: number,
+): Bytes {
+  const row = (agreed >> 5) & 31;
+  const macLength = CIPHER_SUITES.charCodeAt(row + 2);
+  const hash = E.toString(finish(32, transcript));
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  const premaster = E.toString(0, 16, { data: 0, count: 16 }, 0, 16, psk);
+  let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16)));
   const seed =
-    requireExtendedMasterSecret || sessionHash
-      ? "extended master secret" + sessionHash
-      : "master secret" + randoms;
-  return hmacKey(32, prf(hmacKey(32, premaster), seed, 48));
+    requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
+      ? "extended master secret" + hash
+      : "master secret" + clientRandom + serverRandom;
+  master = hmacKey(32, prf(master, seed, 48));
+  setKeys(
+    prf(master, "key expansion" + serverRandom + clientRandom, macLength ? 32 + 2 * macLength : 40),
+    macLength,
+    CIPHER_SUITES.charCodeAt(row + 3),
+    !!(agreed & SEEN_ENCRYPT_THEN_MAC),
+  );
+  const finished = "\x14\0\0\x0c" + prf(master, "client finished" + hash, 12);
+  const whole = RUNNING ? update(32, transcript, finished) : E.toString(transcript, finished);
+  return E.toString(finished, prf(master, "server finished" + E.toString(finish(32, whole)), 12));
 }

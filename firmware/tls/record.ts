@@ -7,13 +7,14 @@ import { aes } from "hal:aes128";
 import { finish, RUNNING } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { difference, uint16 } from "../bytes";
+import { difference } from "../bytes";
 import { ccm, PIECE } from "../crypto/ccm";
 import { random } from "../crypto/ctr_drbg";
 import { hmac, hmacKey } from "../crypto/hmac";
 import { FRAGMENT_LIMIT, requireEncryptThenMac } from "../profile";
 import { BAD_RECORD_MAC, PROTOCOL_VERSION, RECORD_OVERFLOW, SENT, SEQUENCE_END, UNEXPECTED_MESSAGE } from "./alert";
 import { CBC, CCM } from "./cipher_suites";
+import { CHANGE_CIPHER_SPEC } from "./constants";
 
 /**
  * key_block (RFC 5246, 6.3): client and server MAC key (macLength each), client and server key (16 each), client
@@ -29,11 +30,11 @@ let encryptThenMac = true;
 /** HMAC keys in the form that our own digest keeps. */
 let writeKey: Bytes = "";
 let readKey: Bytes = "";
-/** Number of the next record, each way; negative: that way is in the clear. */
+/** Number of the next record, each way; negative: that way is in the clear, up to its ChangeCipherSpec. */
 let writeSequence = -1;
 let readSequence = -1;
 
-/** Take the keys of a finished key exchange. They are used from `protectWrite` and `protectRead` on. */
+/** Take the keys of a finished key exchange. Each way is protected after its ChangeCipherSpec. */
 export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean): void {
   keys = keyBlock;
   macLength = mac;
@@ -45,20 +46,10 @@ export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean)
   }
 }
 
-/** Protect what is written from here on (our ChangeCipherSpec is sent). */
-export function protectWrite(): void {
-  writeSequence = 0;
-}
-
-/** Expect protected records from here on (the server's ChangeCipherSpec has come). */
-export function protectRead(): void {
-  readSequence = 0;
-}
-
 /** Forget the connection: overwrite the keys where the interpreter's strings let us, and drop them. */
 export function wipe(): void {
-  const bytes = new Int32Array(E.toArrayBuffer(keys));
-  for (let i = keys.length >> 2; i--; ) bytes[i] = 0;
+  const words = new Int32Array(E.toArrayBuffer(keys));
+  for (let i = keys.length >> 2; i--; ) words[i] = 0;
   keys = "";
   if (RUNNING) writeKey = readKey = "";
   writeSequence = readSequence = -1;
@@ -96,6 +87,7 @@ export function send(transport: Socket, type: number, data: Bytes): void {
   // two writes, not one of both: the queue is their only copy
   transport.write(E.toString(type, 3, 3, body.length >> 8, body.length));
   transport.write(body);
+  if (type === CHANGE_CIPHER_SPEC) writeSequence = 0;
 }
 
 /**
@@ -106,7 +98,7 @@ export function send(transport: Socket, type: number, data: Bytes): void {
  */
 export function receiveRecord(input: Bytes): Bytes | undefined {
   const n = readSequence;
-  const length = uint16(input, 3);
+  const length = (input.charCodeAt(3) << 8) | input.charCodeAt(4);
   // the content types are 20 to 23
   if (input.charCodeAt(0) >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
   // before there are keys an alert about the version may come under another minor one
@@ -114,7 +106,11 @@ export function receiveRecord(input: Bytes): Bytes | undefined {
   // CBC adds an IV of 16, the HMAC and, at this length, 16 of padding; CCM an 8-byte nonce and the tag
   if (length > FRAGMENT_LIMIT + (n < 0 ? 0 : macLength ? 32 + macLength : 8 + tagLength)) throw SENT + RECORD_OVERFLOW;
   if (input.length < length + 5) return;
-  if (n < 0) return input.substr(5, length);
+  if (n < 0) {
+    // whether it may come now is the handshake's to judge: if not, the session ends here
+    if (keys && input.charCodeAt(0) === CHANGE_CIPHER_SPEC) readSequence = 0;
+    return input.substr(5, length);
+  }
   if (n === 0x7fffffff) throw SEQUENCE_END;
   let output: Bytes | undefined;
   const key = keys.substr(2 * macLength + 16, 16);

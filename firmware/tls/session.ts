@@ -1,10 +1,9 @@
-// A TLS session over one TCP connection, and the socket that applications see: the face of Espruino's own net socket.
+// A TLS session over one TCP connection, behind the face of Espruino's own net socket (socket.ts has all of it).
 // `receive` is the only way in for bytes and holds the only catch; what fails is one integer (alert.ts). One session
 // at a time. Leaves out renegotiation (RFC 5746: refused with no_renegotiation).
 import { tcpConnect } from "hal:tcp_socket";
 import type { ByteSource, Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { uint16 } from "../bytes";
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
 import {
   CLOSE_NOTIFY,
@@ -21,10 +20,9 @@ import {
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
 import { receiveRecord, send, wipe } from "./record";
 
-/** The face of Espruino's net socket, and of what `connect` gives. */
+/** What `connect` gives; socket.ts makes it whole for applications. */
 export interface TlsSocket {
   write(data: ByteSource): boolean;
-  end(data?: ByteSource): void;
   on(event: string, listener: (value: any) => void): void;
 }
 
@@ -76,7 +74,7 @@ function receive(data: Bytes): void {
       const fragment = receiveRecord(input);
       if (fragment === undefined) break;
       const type = input.charCodeAt(0);
-      input = input.substr(uint16(input, 3) + 5);
+      input = input.substr(((input.charCodeAt(3) << 8) | input.charCodeAt(4)) + 5);
       if (type === ALERT) {
         if (fragment.length !== 2) throw SENT + DECODE_ERROR;
         const alert = fragment.charCodeAt(1);
@@ -110,18 +108,12 @@ function receive(data: Bytes): void {
  * Send application data in records of at most the agreed length. Returns false, as Espruino's sockets do: what is
  * written waits in TCP's queue, and `drain` tells that it is empty. Nothing is sent where no session stands.
  */
-function write(data: ByteSource): boolean {
+export function write(data: ByteSource): boolean {
   const text = E.toString(data);
   for (let i = 0; writeLimit && i < text.length; i += writeLimit) {
     send(transport as Socket, APPLICATION_DATA, text.length > writeLimit ? text.substr(i, writeLimit) : text);
   }
   return false;
-}
-
-/** Send `data`, if any, then close_notify, and close. */
-function end(data?: ByteSource): void {
-  if (data) write(data);
-  shutdown(0);
 }
 
 /** TCP is open: begin the handshake. */
@@ -140,14 +132,13 @@ function lost(): void {
 
 /**
  * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. Returns the
- * socket that `callback` gets when the session stands; it has write and end and emits connect, data, drain, end,
- * error (with a code of alert.ts) and close. A session that is open is closed first.
+ * socket: it has `write` and emits connect, data, end, error (with a code of alert.ts) and close; `shutdown(0)` ends
+ * it. A session that is open is closed first.
  */
-export function connect(options: { host: string; port: number }, callback?: (socket: TlsSocket) => void): TlsSocket {
+export function connect(options: { host: string; port: number }): TlsSocket {
   shutdown(0);
-  const opened: any = { write: write, end: end };
+  const opened: any = { write: write };
   socket = opened;
-  if (callback) opened.on("connect", callback);
   try {
     // fresh noise for every session, tested before a byte of it is used
     section(import("../crypto/ctr_drbg_seed"))();
@@ -157,4 +148,9 @@ export function connect(options: { host: string; port: number }, callback?: (soc
     shutdown(error);
   }
   return opened;
+}
+
+/** The TCP socket under the session. */
+export function transportSocket(): Socket | 0 | undefined {
+  return transport;
 }

@@ -1,0 +1,94 @@
+// What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
+// telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
+// its own payload.
+import { flash } from "hal:flash";
+import { networkUp } from "hal:network";
+import type { Bytes } from "./bytes";
+import { uint16 } from "./bytes";
+import { random } from "./crypto/ctr_drbg";
+import { begin, ping, publish, received } from "./mqtt/client";
+import { QOS_1 } from "./mqtt/packets";
+import { RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS, TELEMETRY_EVERY } from "./profile";
+import { connect, type TlsSocket } from "./tls/session";
+
+/** The last error, of tls/alert.ts; goes with the telemetry. */
+let lastError = 0;
+/** Attempts since the broker last accepted us. */
+let failures = 0;
+/** Half keep-alives since then; below 0: it has not accepted us yet. */
+let ticks = -1;
+
+/** Telemetry: seconds since boot, variables in use, last error; "" where the last one is not acknowledged yet. */
+function status(): Bytes {
+  return publish("up/status", `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}}`, QOS_1);
+}
+
+/** The broker has accepted us (`name` is ""), or sent a command. */
+function message(name: Bytes, payload: Bytes): Bytes {
+  if (name) return publish("up/" + name, payload, 0);
+  failures = ticks = 0;
+  return status();
+}
+
+/** Bring the network up and open a session to the server of the file `conf`; its events go to `onEvent`. */
+function attempt(onEvent: (event: Event) => void): void {
+  const settings = JSON.parse(flash.read("conf") || "{}");
+  networkUp(
+    settings,
+    () => {
+      const socket = connect(settings);
+      socket.on("connect", onEvent);
+      socket.on("data", onEvent);
+      socket.on("close", onEvent);
+    },
+    onEvent,
+  );
+}
+
+/**
+ * The connection is over, or could not be had: tell the error and try again after a delay that is uniform below a
+ * ceiling that doubles (full jitter, EN 303 645, 5.9), so that a fleet comes back one by one.
+ */
+function closed(code: number, onEvent: (event: Event) => void): void {
+  ticks = -1;
+  lastError = code;
+  if (code) print("E" + code);
+  let ceiling = RECONNECT_FIRST_MS << (failures < 16 ? failures++ : 16);
+  if (ceiling > RECONNECT_LONGEST_MS) ceiling = RECONNECT_LONGEST_MS;
+  try {
+    ceiling = (uint16(random(2), 0) * ceiling) >>> 16;
+  } catch (_) {
+    // no random numbers: the noise failed its tests, and there is no session to hurry to
+  }
+  setTimeout(onEvent, ceiling, true);
+}
+
+/** Half a keep-alive has passed: telemetry and a sign of life. */
+function tick(): Bytes {
+  if (ticks < 0) return "";
+  return (++ticks % TELEMETRY_EVERY ? "" : status()) + ping();
+}
+
+/** true: try to connect; the session's socket: it stands; bytes: they came over it; a code: it is over; else: a tick. */
+export type Event = boolean | TlsSocket | Bytes | number | undefined;
+
+/**
+ * Handle one event; `onEvent` takes those to come. Returns what goes out over the session, "" for nothing. Throws the
+ * code that ends the session.
+ */
+export default function application(event: Event, onEvent: (event: Event) => void): Bytes {
+  switch (typeof event) {
+    case "string":
+      return received(event, message);
+    case "object":
+      return begin(JSON.parse(flash.read("conf") as Bytes).id);
+    case "number":
+      closed(event, onEvent);
+      return "";
+    case "boolean":
+      attempt(onEvent);
+      return "";
+    default:
+      return tick();
+  }
+}

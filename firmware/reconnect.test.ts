@@ -1,0 +1,130 @@
+/*
+ * Fleets do not stampede: the delays that the main bundle keeps between its attempts, read from the timers that it
+ * sets on the simulated board while nobody listens: a ceiling that doubles up to a limit, and full jitter below it.
+ */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { freePort } from "../scripts/lib/peers/process";
+import { startPlainServer, startScriptedServer } from "../scripts/lib/scripted_server";
+import { IDENTITY, KEY, TestDevice } from "../scripts/lib/test_device";
+import { HANDSHAKE_TIMEOUT_MS, RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS } from "./profile";
+import { NO_SERVER, SENT, UNEXPECTED_MESSAGE } from "./tls/alert";
+
+const devices: TestDevice[] = [];
+after(() => {
+  for (const device of devices) device.powerOff();
+});
+
+/** Boot the main bundle with timers that are recorded and then run at once; collect `count` reconnect delays. */
+async function delaysOf(
+  port: number,
+  count: number,
+  limits = {},
+): Promise<{ delays: number[]; device: TestDevice }> {
+  const delays: number[] = [];
+  const device = await TestDevice.boot("esp32-sim", {
+    entry: "firmware/main.ts",
+    defines: limits,
+    port,
+    prepare(machine) {
+      const setTimeoutOnBoard = machine.run("setTimeout") as (...args: unknown[]) => unknown;
+      const record = (callback: unknown, delay: number, ...rest: unknown[]) => {
+        const isReconnect = delay !== HANDSHAKE_TIMEOUT_MS && delays.length < count && delay !== undefined;
+        if (isReconnect && isRetry(callback)) {
+          delays.push(delay);
+          return setTimeoutOnBoard(callback, 0, ...rest);
+        }
+        return setTimeoutOnBoard(callback, delay, ...rest);
+      };
+      (machine.run("(function(f){setTimeout=f})") as (f: unknown) => void)(record);
+    },
+  });
+  devices.push(device);
+  await device.until(() => delays.length >= count, 20_000);
+  return { delays, device };
+}
+
+/** The reconnect timer calls the top-level function `attempt`, which has no parameters. */
+function isRetry(callback: unknown): boolean {
+  return typeof callback === "function" && callback.length === 0;
+}
+
+test("R28 the delay before a reconnect is uniform below a ceiling that doubles", async () => {
+  const boots = 12;
+  const rows: number[][] = [];
+  for (let boot = 0; boot < boots; boot++) {
+    const { delays, device } = await delaysOf(await freePort(), 14);
+    assert.equal(delays.length, 14, device.lines.join("\n"));
+    rows.push(delays);
+    device.powerOff();
+  }
+  const ceilings = rows[0].map((_, attempt) =>
+    Math.min(RECONNECT_LONGEST_MS, RECONNECT_FIRST_MS * 2 ** attempt),
+  );
+  const shares: number[] = [];
+  for (const delays of rows)
+    delays.forEach((delay, attempt) => {
+      assert.ok(delay >= 0 && delay <= ceilings[attempt], `attempt ${attempt}: ${delay} ms`);
+      shares.push(delay / ceilings[attempt]);
+    });
+  // full jitter: uniform over all of it, not half; 168 shares, six standard deviations
+  const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  assert.ok(Math.abs(mean - 0.5) < (6 * 0.289) / Math.sqrt(shares.length), `mean share ${mean}`);
+  for (const [from, to] of [
+    [0, 0.2],
+    [0.2, 0.4],
+    [0.4, 0.6],
+    [0.6, 0.8],
+    [0.8, 1.0001],
+  ])
+    assert.ok(
+      shares.some((share) => share >= from && share < to),
+      `no delay between ${from} and ${to} of its ceiling`,
+    );
+  // two devices do not come back together
+  assert.equal(new Set(rows.map((delays) => delays.slice(4).join())).size, boots);
+});
+
+test("R28 the ceiling stays at its limit however often it fails", async () => {
+  const { delays, device } = await delaysOf(await freePort(), 60, {
+    RECONNECT_FIRST_MS: 100,
+    RECONNECT_LONGEST_MS: 1000,
+  });
+  assert.equal(delays.length, 60, device.lines.join("\n"));
+  assert.ok(Math.max(...delays.slice(4)) <= 1000);
+  assert.ok(Math.max(...delays.slice(4)) > 800);
+  assert.ok(device.lines.every((line) => !/^E/.test(line) || line === `E${NO_SERVER}`));
+  device.powerOff();
+});
+
+test("R28 a server that refuses is not met faster than one that is not there", async () => {
+  const server = await startPlainServer(() => Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"));
+  try {
+    const { delays, device } = await delaysOf(server.port, 30, {
+      RECONNECT_FIRST_MS: 100,
+      RECONNECT_LONGEST_MS: 1000,
+    });
+    assert.ok(Math.max(...delays.slice(4)) > 500);
+    assert.ok(device.lines.includes(`E${SENT + UNEXPECTED_MESSAGE}`), device.lines.join("\n"));
+    device.powerOff();
+  } finally {
+    await server.stop();
+  }
+});
+
+test("R28 a server that completes TLS but is no broker does not reset the delay", async () => {
+  const server = await startScriptedServer({
+    key: (identity) => (identity.toString() === IDENTITY ? KEY : undefined),
+    onApplicationData: (session) => session.close(),
+  });
+  try {
+    const { delays } = await delaysOf(server.port, 30, {
+      RECONNECT_FIRST_MS: 100,
+      RECONNECT_LONGEST_MS: 1000,
+    });
+    assert.equal(delays.length, 30);
+    assert.ok(Math.max(...delays.slice(4)) > 500);
+  } finally {
+    await server.stop();
+  }
+});

@@ -1,0 +1,25 @@
+// The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
+// on it unchanged. Adds to session.ts what our own MQTT client does without.
+import type { ByteSource } from "../../hal/hal";
+import { connect as connectSession, shutdown, type TlsSocket, transportSocket } from "./session";
+
+/** A TLS socket with the members of Espruino's net socket. */
+export interface Socket extends TlsSocket {
+  end(data?: ByteSource): void;
+}
+
+/**
+ * Connect to a server over TLS. Returns the socket that `callback` gets when the session stands; it has write and end
+ * and emits connect, data, drain, end, error (with a code of alert.ts) and close.
+ */
+export function connect(options: { host: string; port: number }, callback?: (socket: Socket) => void): Socket {
+  const socket = connectSession(options) as Socket & { emit(event: string): void };
+  socket.end = (data) => {
+    if (data) socket.write(data);
+    shutdown(0);
+  };
+  if (callback) socket.on("connect", callback);
+  const transport = transportSocket();
+  if (transport) transport.on("drain", () => socket.emit("drain"));
+  return socket;
+}
