@@ -13,6 +13,7 @@ check: node_modules ## types of both sides, lint, format
 	npm run -s check
 
 test: node_modules ## unit tests and real servers; T=record for the files with that in their name
+	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
 	$(RUN) --test --test-reporter=spec $(TESTS)
 
 watch: node_modules ## run the tests again at every change; T= as in test

@@ -200,6 +200,10 @@ export function analyse(program: Node): Analysis {
         referAll(node.right, scope);
         referAll(node.body, scope);
         return;
+      case "SwitchStatement":
+        referAll(node.discriminant, outer);
+        for (const each of node.cases) referAll(each, scope);
+        return;
       case "VariableDeclarator":
         referPattern(node.id, scope);
         if (node.init) referAll(node.init, scope);
