@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { freePort } from "../scripts/lib/peers/process";
 import { startPlainServer, startScriptedServer } from "../scripts/lib/scripted_server";
-import { IDENTITY, KEY, TestDevice } from "../scripts/lib/test_device";
+import { IDENTITY, KEY, TestDevice, Watch } from "../scripts/lib/test_device";
 import { HANDSHAKE_TIMEOUT_MS, RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS } from "./profile";
 import { NO_SERVER, SENT, UNEXPECTED_MESSAGE } from "./tls/alert";
 
@@ -22,6 +22,7 @@ async function delaysOf(
   limits = {},
 ): Promise<{ delays: number[]; device: TestDevice }> {
   const delays: number[] = [];
+  const watch = new Watch();
   const device = await TestDevice.boot("esp32-sim", {
     entry: "firmware/main.ts",
     defines: limits,
@@ -32,6 +33,7 @@ async function delaysOf(
         const isReconnect = delay !== HANDSHAKE_TIMEOUT_MS && delays.length < count && delay !== undefined;
         if (isReconnect && isRetry(callback)) {
           delays.push(delay);
+          watch.wake();
           return setTimeoutOnBoard(callback, 0, ...rest);
         }
         return setTimeoutOnBoard(callback, delay, ...rest);
@@ -40,7 +42,7 @@ async function delaysOf(
     },
   });
   devices.push(device);
-  await device.until(() => delays.length >= count, 20_000);
+  await watch.until(() => delays.length >= count, 20_000);
   return { delays, device };
 }
 

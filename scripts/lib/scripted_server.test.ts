@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { runProgram, WorkFolder } from "./peers/process";
 import { hasProgram } from "./peers/install";
+import { runProgram, WorkFolder } from "./peers/process";
 import { startScriptedServer, type WireConduct } from "./scripted_server";
 import {
   extendedMasterSecret,
@@ -49,7 +49,6 @@ function opensslClient(suite: number, extra: string[] = []) {
   const { openssl } = suiteOf(suite);
   return (port: number) => ({
     command: "openssl",
-    // prettier-ignore
     args: [
       "s_client",
       "-connect",
@@ -72,7 +71,6 @@ function gnutlsClient(suite: number, extra = "", more: string[] = []) {
   const { gnutls } = suiteOf(suite);
   return (port: number) => ({
     command: "gnutls-cli",
-    // prettier-ignore
     args: [
       "127.0.0.1",
       "-p",

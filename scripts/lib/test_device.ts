@@ -19,22 +19,32 @@ type Defines = NonNullable<Parameters<typeof buildBundle>[0]["defines"]>;
 export interface DeviceOptions {
   entry?: string;
   defines?: Defines;
+  /** Fields of the board's data with other values: another driver. */
+  board?: Record<string, unknown>;
   identity?: string;
   key?: Buffer;
   host?: string;
   port?: number;
   machine?: Partial<MachineOptions>;
-  /** Do something with the machine before it boots. */
+  /** Do something with the machine when it has power, before it runs anything. */
   prepare?(machine: Machine): void;
 }
 
 const bundles = new Map<string, Promise<Bundle>>();
 
 /** Build a bundle, once for each board, entry and settings. */
-export function bundleOf(board: string, entry: string, defines: Defines = {}): Promise<Bundle> {
-  const name = JSON.stringify([board, entry, defines]);
-  let bundle = bundles.get(name);
-  if (!bundle) bundles.set(name, (bundle = buildBundle({ board, entry, defines })));
+export function bundleOf(
+  name: string,
+  entry: string,
+  defines: Defines = {},
+  fields: Record<string, unknown> = {},
+): Promise<Bundle> {
+  const variant = JSON.stringify([name, entry, defines, fields]);
+  let bundle = bundles.get(variant);
+  if (!bundle) {
+    bundle = readBoard(name).then((data) => buildBundle({ board: { ...data, ...fields }, entry, defines }));
+    bundles.set(variant, bundle);
+  }
   return bundle;
 }
 
@@ -129,10 +139,11 @@ export class TestDevice extends Watch {
       host = "127.0.0.1",
       port = 1,
     } = options;
-    const bundle = await bundleOf(boardName, entry, defines);
+    const bundle = await bundleOf(boardName, entry, defines, options.board);
     let device: TestDevice | undefined;
     const early: string[] = [];
-    const machine = new Machine({
+    let machine: Machine | undefined;
+    machine = new Machine({
       board: await readBoard(boardName),
       bundle: bundle.code,
       files: {
@@ -146,10 +157,13 @@ export class TestDevice extends Watch {
           device.wake();
         }
       },
+      onPowerOn() {
+        // the first power-on is that of the factory, which writes the files
+        if (machine) options.prepare?.(machine);
+      },
       ...options.machine,
-    } as MachineOptions);
+    });
     device = new TestDevice(machine);
-    options.prepare?.(machine);
     machine.boot();
     device.lines.unshift(...early);
     return device;

@@ -9,7 +9,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { suiteOf } from "../tls12/suites";
 import { findProgram } from "./install";
-import { type Peer, type PeerOptions, runProgram, waitUntilReady, WorkFolder } from "./process";
+import { type Peer, type PeerOptions, runProgram, WorkFolder, waitUntilReady } from "./process";
 
 const INNER_PORT = 5556;
 
@@ -61,7 +61,6 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
     suite === undefined ? "+AES-128-CCM-8:+AES-128-CCM:+AES-128-CBC:+SHA1:+SHA256" : suiteOf(suite).gnutls;
   const priority = defaults ? "NORMAL:+PSK" : `NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.2:${ciphers}`;
   const socketPath = join(folder.path, "socket");
-  // prettier-ignore
   const server = [
     findProgram("gnutls-serv") ?? "gnutls-serv",
     "-p",
@@ -76,7 +75,6 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
   ];
   const program = runProgram({
     command: "unshare",
-    // prettier-ignore
     args: [
       ...unshare,
       "sh",

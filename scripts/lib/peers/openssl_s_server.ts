@@ -2,15 +2,15 @@
  * OpenSSL's `s_server` as an echo server: with -quiet its standard output is the application data as it came and
  * its standard input is what it sends, so joining the two makes the echo.
  */
+
+import { suiteOf } from "../tls12/suites";
 import { findProgram } from "./install";
 import { freePort, listens, type Peer, type PeerOptions, runProgram, waitUntilReady } from "./process";
-import { suiteOf } from "../tls12/suites";
 
 /** Start `openssl s_server` for one identity and key. */
 export async function start({ suite, identity, key, defaults }: PeerOptions): Promise<Peer> {
   const port = await freePort();
   const ciphers = `${suite === undefined ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
-  // prettier-ignore
   const program = runProgram({
     command: findProgram("openssl") ?? "openssl",
     args: [

@@ -23,7 +23,6 @@ for (const peer of PEERS)
     const server = await peer.start({ identity: IDENTITY, key: KEY, defaults: peer.defaults });
     try {
       for (const { code, openssl, name } of SUITES) {
-        // prettier-ignore
         const client = runProgram({
           command: "openssl",
           args: [

@@ -3,12 +3,12 @@
  */
 import { random } from "../../../firmware/crypto/ctr_drbg";
 import startRandom from "../../../firmware/crypto/ctr_drbg_seed";
-import { protect, protectWrite, setKeys } from "../../../firmware/tls/record";
+import { protectWrite, send, setKeys } from "../../../firmware/tls/record";
 
-(global as any).records = {
+(global as unknown as { records: unknown }).records = {
   startRandom: startRandom,
   random: random,
   setKeys: setKeys,
   protectWrite: protectWrite,
-  protect: protect,
+  send: send,
 };

@@ -323,7 +323,7 @@ export class ServerSession {
   }
 
   private receiveRecord(type: number, version: number, body: Buffer): void {
-    if (version >> 8 !== 3) throw PROTOCOL_VERSION;
+    if (this.reading ? version !== TLS_1_2 : version >> 8 !== 3) throw PROTOCOL_VERSION;
     let fragment = body;
     if (this.reading) {
       this.seen.nonces.push(body.subarray(0, this.suite.kind === "ccm" ? 8 : 16).toString("hex"));
