@@ -101,7 +101,7 @@ await runCommand("start", async (argv) => {
   if (options.server) view.show({ kind: "server", ...options.server });
   const server = options.server ?? { host: gateway?.host ?? "", port: gateway?.port ?? 0 };
   const run = new DeviceRun(view, identity, gateway, () => ({
-    variables: estimateVariables(machine, bundle.names.variables),
+    variables: estimateVariables(machine, bundle.code, bundle.names.variables),
     of: board.variables,
   }));
   const noise = new NoiseMonitor(NOISE_MODELS[options.noise ?? "healthy"](), board.entropyPerBit);
