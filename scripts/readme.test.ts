@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { PROJECT } from "./lib/build";
+import { skipWithout } from "./lib/peers/install";
 
 const README = readFileSync(join(PROJECT, "README.md"), "utf8");
 const folder = mkdtempSync(join(tmpdir(), "readme-"));
@@ -27,13 +28,6 @@ const START = commandsUnder("Start one of the\nservers below, then in another te
 const namespace = [[], ["-r"]]
   .map((user) => ["unshare", ...user, "-n", "--pid", "--fork", "--kill-child"])
   .find(([command, ...args]) => spawnSync(command, [...args, "ip", "link", "set", "lo", "up"]).status === 0);
-
-const missing = (...programs: string[]) => {
-  const absent = programs.find(
-    (program) => spawnSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${program}`]).status !== 0,
-  );
-  return absent ? `${absent} is not installed` : false;
-};
 
 /** Run a script; whatever it started in the background ends with it. */
 function shell(script: string, isolated = false): Promise<{ code: number | null; output: string }> {
@@ -73,16 +67,16 @@ describe("the servers of the README meet the device", () => {
   // What stunnel decrypts goes to a broker on port 1883, as the README says.
   const broker = "mosquitto -p 1883 & ";
   const servers: [name: string, setup: string, skip: string | false, mqtt: boolean][] = [
-    ["OpenSSL", "", missing("openssl"), false],
+    ["OpenSSL", "", skipWithout("openssl"), false],
     [
       "GnuTLS",
       "",
-      missing("gnutls-serv") || (!namespace && "no network namespace may be opened here"),
+      skipWithout("gnutls-serv") || (!namespace && "no network namespace may be opened here"),
       false,
     ],
-    ["stunnel", broker, missing("stunnel4", "mosquitto"), true],
-    ["Mosquitto", "", missing("mosquitto"), true],
-    ["Node", "", missing("node"), false],
+    ["stunnel", broker, skipWithout("stunnel4", "mosquitto"), true],
+    ["Mosquitto", "", skipWithout("mosquitto"), true],
+    ["Node", "", skipWithout("node"), false],
   ];
   for (const [name, setup, skip, mqtt] of servers) {
     test(name, { skip, timeout: 120_000 }, async () => {

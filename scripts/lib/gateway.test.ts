@@ -1,7 +1,7 @@
 // The gateway against clients that are not ours: `openssl s_client`, mosquitto_pub, Node's tls, and raw bytes where a
 // library would not send what an attacker would. Rows 2, 3, 11, 12 of the requirements, half-open floods.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,13 +13,13 @@ import mqtt, { type Packet } from "mqtt-packet";
 import { UsageError } from "./exit";
 import { type Gateway, type GatewayEvent, mayPublish, maySubscribe, startGateway } from "./gateway";
 import { deriveDeviceKey, parseIdentity, randomKey, SCHEME_NAMES } from "./keys";
+import { skipWithout } from "./peers/install";
+import { freePort } from "./peers/process";
 
 const master = randomKey();
 const DEVICE = "v7.meter.SN1";
 const REVOKED = "v7.meter.SN666";
 const keyOf = (identity: string) => deriveDeviceKey(master, parseIdentity(identity));
-
-const mosquitto = spawnSync("mosquitto_pub", ["--help"]).error === undefined;
 
 describe("the gateway", () => {
   let gateway: Gateway;
@@ -293,7 +293,7 @@ describe("the gateway", () => {
     });
   });
 
-  test("mosquitto_pub speaks to it", { skip: !mosquitto && "mosquitto-clients absent" }, async () => {
+  test("mosquitto_pub speaks to it", { skip: skipWithout("mosquitto_pub", "mosquitto_sub") }, async () => {
     const heard = new Promise<string>((resolve) => {
       gateway.broker.subscribe(
         "meter/SN30/up/t",
@@ -414,7 +414,7 @@ describe("half-open floods", () => {
 });
 
 test("an operator on this machine sees all devices and commands them, in plain MQTT", {
-  skip: !mosquitto && "mosquitto-clients absent",
+  skip: skipWithout("mosquitto_pub", "mosquitto_sub"),
 }, async () => {
   const operatorPort = await freePort();
   const gateway = await startGateway({ master, operatorPort });
@@ -496,13 +496,6 @@ function secure(gateway: Gateway, identity: string): Promise<TLSSocket> {
     socket.once("secureConnect", () => resolve(socket));
     socket.once("error", reject);
   });
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const gateway = await startGateway({ master });
-  await gateway.close();
-  return gateway.port;
 }
 
 /** Wait until no handshake is under way: the gateway's end of a connection closes a moment after the client's. */
