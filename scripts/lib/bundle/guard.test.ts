@@ -119,6 +119,10 @@ const CASES: Readonly<Record<string, { refused: string[]; taken: string[] }>> = 
     refused: ["let of=3;print(of);", "print(function(of){});"],
     taken: ["print({of:1}.of);", "for(const x of [1])print(x);"],
   },
+  "keyword as class member": {
+    refused: ["class A{static of(){}}print(A);", "class A{delete(){}}print(A);", "class A{if=1;}print(A);"],
+    taken: ["class A{get(){}set(){}}print(A,{of(){},delete(){}});"],
+  },
   "new without arguments": { refused: ["print(new Uint8Array);"], taken: ["print(new Uint8Array(0));"] },
   "missing semicolon": {
     refused: ["print(1)\nprint(2);", "let a=1\nprint(a);"],

@@ -66,6 +66,10 @@ const MISSING_METHODS = words(`
 /** Of the above, those that some built-in kind has: strings have lastIndexOf, Object has keys, values and entries. */
 const SOMETIMES_THERE = words("keys values entries lastIndexOf");
 
+const KEYWORDS = words(`
+  break case catch class const continue debugger default delete do else extends false finally for function if in
+  instanceof let new null of return static super switch this throw true try typeof undefined var void while with`);
+
 const LOOPS = /^For(In|Of)?Statement$/;
 
 const RULES: Rule[] = [
@@ -199,6 +203,14 @@ const RULES: Rule[] = [
       node.name === "of" &&
       (analysis.referenceOf.has(node) ||
         [...analysis.scopes.values()].some((scope) => scope.bindings.get("of")?.declarations.includes(node))),
+  ),
+  rule(
+    "keyword as class member",
+    "a class member cannot be named by a keyword, `of` and `static` among them",
+    ({ node }) =>
+      /^(MethodDefinition|PropertyDefinition)$/.test(node.type) &&
+      !node.computed &&
+      KEYWORDS.has(node.key.name),
   ),
   rule(
     "new without arguments",

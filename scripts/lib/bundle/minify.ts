@@ -35,8 +35,6 @@ const OPTIONS: MinifyOptions = {
     unsafe_arrows: true,
     // "default:" would move before a case
     switches: false,
-    // a[b, c] and commas in places that the parser does not expect
-    sequences: false,
     // a function body put in place of a call may hold what an expression may not
     inline: 1,
   },

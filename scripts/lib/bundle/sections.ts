@@ -357,9 +357,9 @@ function isShorthandKey(root: Node, identifier: Node): boolean {
  * the name in Storage under which the bundle will lie. Throws when a text would end the comment.
  */
 export function placeSections(code: string, file: string): Rewritten & { sections: Section[] } {
-  const bodies: { node: Node; statement: Node; isFactory: boolean; name: string }[] = [];
+  const bodies: { node: Node; call: Node; isFactory: boolean; name: string }[] = [];
   const marks: { number: number; storage: string; call: Node }[] = [];
-  walk(parse(code), (node, above) => {
+  walk(parse(code), (node) => {
     if (node.type !== "CallExpression") return;
     if (node.callee.name === MARK) {
       const [number, storage] = node.arguments;
@@ -367,13 +367,13 @@ export function placeSections(code: string, file: string): Rewritten & { section
     }
     if (node.callee.name !== TEXT) return;
     const [number, name, isFactory, body] = node.arguments;
-    const statement = above[above.length - 1];
-    bodies[number.value] = { node: body, statement, isFactory: isFactory.value === 1, name: name.value };
+    bodies[number.value] = { node: body, call: node, isFactory: isFactory.value === 1, name: name.value };
   });
   if (bodies.length === 0) return { ...rewritten(new MagicString(code)), sections: [] };
 
   // What is left of the program is followed by the bodies in the order of their numbers, with a gap before each.
-  const mainEnd = code.slice(0, bodies[0].statement.start).trimEnd().length;
+  // The minifier may have joined the last statement before them to them by a comma.
+  const mainEnd = code.slice(0, bodies[0].call.start).replace(/[\s,;]+$/, "").length;
   const closing = bodies.map(({ isFactory }) => (isFactory ? ")()" : ")"));
   let sections: Section[] = bodies.map(({ name }) => ({ name, offset: 0, length: 0 }));
   for (;;) {

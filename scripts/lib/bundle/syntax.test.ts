@@ -7,7 +7,7 @@ import { analyse, parse } from "./syntax";
 function linesMeant(name: string, text: string): number[] {
   return analyse(parse(text))
     .references.filter((each) => each.identifier.name === name)
-    .map((each) => each.binding?.declarations[0].loc.start.line ?? 0);
+    .map((each) => each.binding?.declarations[0].loc?.start.line ?? 0);
 }
 
 const CASES: readonly [string, string, number[]][] = [
