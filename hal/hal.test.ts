@@ -161,6 +161,14 @@ for (const board of BOARDS) {
       assert.equal(hex(view), text.toString("hex"));
     });
 
+    test("CBC without an iv has one of zeros, whatever was before", () => {
+      aes(CBC_ENCRYPT, KEY, bytes(PLAIN), IV);
+      const zeros = hex(aes(CBC_ENCRYPT, KEY, bytes(PLAIN), "\0".repeat(16)));
+      aes(CBC_ENCRYPT, KEY, bytes(PLAIN), IV);
+      assert.equal(hex(aes(CBC_ENCRYPT, KEY, bytes(PLAIN))), zeros);
+      if (AES_CAN_DECRYPT) assert.equal(hex(aes(CBC_DECRYPT, KEY, bytes(zeros))), PLAIN);
+    });
+
     test("a result is a fresh ArrayBuffer: the next call leaves it alone", () => {
       const first = aes(CBC_ENCRYPT, KEY, bytes(PLAIN), IV);
       aes(ECB_ENCRYPT, IV, bytes(PLAIN));

@@ -26,7 +26,8 @@ export interface Aes128 {
   /** Whether a call costs what its arguments cost, however many blocks they hold. */
   AES_BULK: boolean;
   /**
-   * Encrypt or decrypt `data`, a multiple of 16 bytes, with a `key` of 16; `iv`, 16 bytes, for the CBC modes.
+   * Encrypt or decrypt `data`, a multiple of 16 bytes, with a `key` of 16; `iv` of the CBC modes is
+   * 16 bytes; absent, it is zeros.
    * Returns a fresh buffer of the data's length. Throws AES_FAILED: CBC over a bad length, a mode that the
    * chip has not, no result. ECB over a bad length is the caller's mistake.
    */

@@ -30,7 +30,7 @@ export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): Arr
   const count = bytes.length >> 2;
   if (bytes.length & 15) throw AES_FAILED;
   const words = new Int32Array(bytes.buffer);
-  let chain: ArrayLike<number> = new Int32Array(E.toArrayBuffer(iv || key));
+  let chain: ArrayLike<number> = iv ? new Int32Array(E.toArrayBuffer(iv)) : new Int32Array(4);
   poke32(CLOCK, peek32(CLOCK) | 1);
   poke32(RESET, peek32(RESET) & ~0x19);
   poke32(AES + 0x40, 0x3f);

@@ -31,7 +31,8 @@ export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): Arr
   const cipher = new Uint8Array(ram.buffer, 32, 16);
   const chain = new Int32Array(ram.buffer, 32, 4);
   ram.set(E.toUint8Array(key));
-  if (mode === CBC_ENCRYPT) cipher.set(E.toUint8Array(iv as Bytes));
+  chain.fill(0);
+  if (iv) cipher.set(E.toUint8Array(iv));
   for (let i = 0; i < bytes.length; i += 16) {
     clear.set(new Int32Array(bytes.buffer, i, 4));
     if (mode === CBC_ENCRYPT) for (let j = 0; j < 4; j++) clear[j] ^= chain[j];
