@@ -6,7 +6,7 @@ import { networkUp } from "hal:network";
 import type { Bytes } from "./bytes";
 import { uint16 } from "./bytes";
 import { random } from "./crypto/ctr_drbg";
-import { begin, ping, publish, received } from "./mqtt/client";
+import { begin, keep, ping, publish, received } from "./mqtt/client";
 import { QOS_1 } from "./mqtt/packets";
 import { RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS, TELEMETRY_EVERY } from "./profile";
 import { connect, type TlsSocket } from "./tls/session";
@@ -69,7 +69,10 @@ function tick(): Bytes {
   return (++ticks % TELEMETRY_EVERY ? "" : status()) + ping();
 }
 
-/** true: try to connect; the session's socket: it stands; bytes: they came over it; a code: it is over; else: a tick. */
+/**
+ * true: try to connect; the session's socket: it stands; bytes: they came over it; false: those bytes wait to be looked
+ * at; a code: the session is over; else: a tick.
+ */
 export type Event = boolean | TlsSocket | Bytes | number | undefined;
 
 /**
@@ -79,13 +82,18 @@ export type Event = boolean | TlsSocket | Bytes | number | undefined;
 export default function application(event: Event, onEvent: (event: Event) => void): Bytes {
   switch (typeof event) {
     case "string":
-      return received(event, message);
+      // in a turn of its own, when the record that brought them is off the heap
+      keep(event);
+      setTimeout(onEvent, 0, false);
+      return "";
     case "object":
       return begin(JSON.parse(flash.read("conf") as Bytes).id);
     case "number":
       closed(event, onEvent);
       return "";
     case "boolean":
+      // an arrow, and so gone with the section: a function that is handed on by its name stays
+      if (!event) return received((name, payload) => message(name, payload));
       attempt(onEvent);
       return "";
     default:

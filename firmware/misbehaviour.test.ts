@@ -800,3 +800,66 @@ function describe(outcome: Outcome): string {
   if ("receives" in outcome) return `error ${RECEIVED + outcome.receives}`;
   return `error ${outcome.code}`;
 }
+
+// --- the whole firmware: its line on the console, and its way back ---------------------------------------------------
+
+const CONSOLE_CASES: { name: string; conduct: Partial<WireConduct>; code: number }[] = [
+  {
+    name: "another version",
+    conduct: hello((h) => void (h.version = 0x0302)),
+    code: SENT + PROTOCOL_VERSION,
+  },
+  {
+    name: "a suite not offered",
+    conduct: hello((h) => void (h.suite = 0x00a8)),
+    code: SENT + ILLEGAL_PARAMETER,
+  },
+  {
+    name: "no extended master secret",
+    conduct: { extendedMasterSecret: false },
+    code: SENT + HANDSHAKE_FAILURE,
+  },
+  { name: "an early ChangeCipherSpec", conduct: first("ChangeCipherSpec"), code: SENT + UNEXPECTED_MESSAGE },
+  { name: "a wrong verify_data", conduct: body("Finished", (b) => flipped(b)), code: SENT + DECRYPT_ERROR },
+  { name: "a bad record", conduct: spoiled({ mac: (m) => flipped(m) }), code: SENT + BAD_RECORD_MAC },
+  {
+    name: "a record too long",
+    conduct: afterwards(record(APPLICATION_DATA, Buffer.alloc(600))),
+    code: SENT + RECORD_OVERFLOW,
+  },
+  { name: "an unknown identity", conduct: { key: () => undefined }, code: RECEIVED + 115 },
+  { name: "another key", conduct: { key: () => Buffer.alloc(16, 9) }, code: RECEIVED + BAD_RECORD_MAC },
+  { name: "an end without close_notify", conduct: afterwards((s) => s.end()), code: TRUNCATED },
+];
+
+for (const board of SIMULATED_BOARDS)
+  test(`the console of ${board} tells each failure as its number, and the device comes back each time`, async () => {
+    const server = await startScriptedServer({ key });
+    const device = await TestDevice.boot(board, {
+      entry: "firmware/main.ts",
+      defines: { RECONNECT_FIRST_MS: 20, RECONNECT_LONGEST_MS: 40 },
+      port: server.port,
+    });
+    try {
+      for (const { name, conduct, code } of CONSOLE_CASES) {
+        device.lines = [];
+        server.conduct = { key, ...conduct };
+        // what stands from the case before ends, and what comes next meets this one
+        for (const { session } of server.connections) session.end();
+        const line = `E${code}`;
+        assert.ok(
+          await device.until(() => device.lines.includes(line)),
+          `${name}: no ${line} in ${device.lines}`,
+        );
+      }
+      server.conduct = { key };
+      const met = server.connections.length;
+      const { session } = await server.connection(met);
+      assert.ok(await device.until(() => session.seen.applicationData.length > 0 || !session.ended, 2000));
+      for (let wait = 0; wait < 200 && !session.seen.applicationData.length; wait++) await delay(10);
+      assert.equal(session.seen.applicationData[0], 0x10, "no MQTT CONNECT at last");
+    } finally {
+      device.powerOff();
+      await server.stop();
+    }
+  });

@@ -63,14 +63,18 @@ export function ping(): Bytes {
   return "\xc0\0"; // PINGREQ
 }
 
-/**
- * Take what the session brought: any bytes, in pieces of any size. `onMessage` is called with "" when the broker has
- * accepted us, then with each message's name, its topic after `<base>/down/`; what it returns goes out. Returns the
- * packets to send. Throws MQTT_PROTOCOL, or MQTT_REFUSED plus the broker's code.
- */
-export function received(data: Bytes, onMessage: (name: Bytes, payload: Bytes) => Bytes): Bytes {
-  let output = "";
+/** Keep bytes that the session brought, in pieces of any size, for `received`. */
+export function keep(data: Bytes): void {
   input = input ? E.toString(input, data) : data;
+}
+
+/**
+ * Work through the bytes that were kept. `onMessage` is called with "" when the broker has accepted us, then with each
+ * message's name, its topic after `<base>/down/`; what it returns goes out. Returns the packets to send. Throws
+ * MQTT_PROTOCOL, or MQTT_REFUSED plus the broker's code.
+ */
+export function received(onMessage: (name: Bytes, payload: Bytes) => Bytes): Bytes {
+  let output = "";
   for (;;) {
     if (passOver) {
       const passed = passOver < input.length ? passOver : input.length;

@@ -11,7 +11,7 @@ const OFFERED = "\0\x01\0\x01\x01" + "\0\x1c\0\x02\x02\0" + "\0\x17\0\0" + (CBC 
  * Build the ClientHello (handshake header and body) around `clientRandom` (32 bytes). 45 bytes, 2 for each suite, and
  * 17 or 21 of extensions.
  */
-export function clientHello(clientRandom: Bytes): Bytes {
+export default function clientHello(clientRandom: Bytes): Bytes {
   let suites = "\0\xff"; // TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746, 3.3)
   for (let i = 0; i < CIPHER_SUITES.length; i += 4) suites += CIPHER_SUITES.substr(i, 2);
   /* struct { ProtocolVersion client_version; Random random; SessionID session_id; CipherSuite cipher_suites<2..2^16-2>;

@@ -9,7 +9,6 @@ import { difference, uint16 } from "../bytes";
 import { random } from "../crypto/ctr_drbg";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
-import { clientHello } from "./client_hello";
 import {
   CHANGE_CIPHER_SPEC,
   FINISHED,
@@ -24,85 +23,104 @@ import { send } from "./record";
 /** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
 const MESSAGE_LIMIT = 512;
 
-/**
- * Send the ClientHello to `transport` and return the port that takes every later record of the handshake: content
- * type and plaintext in; out: 0 to go on, else the session stands and the number is the longest plaintext, bytes,
- * that the server takes in a record (negative: under falseStart, that we may write already). Both throw NO_KEY or SENT plus the alert.
- */
-export default function handshake(transport: Socket): (type: number, fragment: Bytes) => number {
-  const identity: Bytes | undefined = JSON.parse(flash.read("conf") || "{}").id;
-  if (!identity || (flash.read("key") || "").length !== 16) throw NO_KEY;
-  let clientRandom = random(32);
-  let serverRandom = "";
-  let transcript = clientHello(clientRandom);
-  transport.write(E.toString(HANDSHAKE, 3, 1, 0, transcript.length, transcript));
-  if (RUNNING) transcript = update(32, "", transcript);
-  /** Bytes of handshake messages that are not whole yet. */
-  let pending = "";
-  /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
-  let expected = SERVER_HELLO;
-  /** What server_hello.ts says was agreed. */
-  let agreed = 0;
-  /** verify_data that the server's Finished must carry. */
-  let verifyData = "";
+/** The client's and the server's random, 32 bytes each. */
+let clientRandom: Bytes = "";
+let serverRandom: Bytes = "";
+/** Digest state of the handshake messages so far. */
+let transcript: Bytes = "";
+/** Bytes of handshake messages that are not whole yet. */
+let pending: Bytes = "";
+/** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
+let expected = 0;
+/** What server_hello.ts says was agreed. */
+let agreed = 0;
+/** verify_data that the server's Finished must carry. */
+let verifyData: Bytes = "";
 
-  return (type, fragment) => {
-    if (type === CHANGE_CIPHER_SPEC) {
-      if (expected !== -CHANGE_CIPHER_SPEC || pending || fragment !== "\x01") throw SENT + UNEXPECTED_MESSAGE;
-      expected = FINISHED;
+/** Steps that are no record's content type. */
+export const BEGIN = 0;
+export const KEY_EXCHANGE = 1;
+/** What a step returns to ask for KEY_EXCHANGE in a turn of its own, when all that led to it is off the heap. */
+export const GO_ON = -1;
+
+/**
+ * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE our second flight; any other `step` is the
+ * content type of a record that came and `fragment` its plaintext. Returns 0, or GO_ON, or when the session stands the
+ * longest plaintext, bytes, that the server takes in a record. Throws NO_KEY, or SENT plus the alert.
+ */
+export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
+  if (step === BEGIN || step === KEY_EXCHANGE) {
+    const identity: Bytes | undefined = JSON.parse(flash.read("conf") || "{}").id;
+    if (!identity || (flash.read("key") || "").length !== 16) throw NO_KEY;
+    if (step === BEGIN) {
+      pending = transcript = "";
+      expected = SERVER_HELLO;
+      clientRandom = random(32);
+      const hello = section(import("./client_hello"))(clientRandom);
+      transport.write(E.toString(HANDSHAKE, 3, 1, 0, hello.length, hello));
+      transcript = RUNNING ? update(32, transcript, hello) : E.toString(transcript, hello);
       return 0;
     }
-    if (type !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
-    pending += fragment;
-    while (pending.length > 3) {
-      const message = pending.charCodeAt(0);
-      const length = 4 + uint16(pending, 2);
-      if (pending.charCodeAt(1) || length > MESSAGE_LIMIT) throw SENT + DECODE_ERROR;
-      if (message !== expected && message !== HELLO_REQUEST) {
-        // the ServerKeyExchange may come or not (RFC 4279, 2)
-        if (expected !== SERVER_KEY_EXCHANGE || message !== SERVER_HELLO_DONE) throw SENT + UNEXPECTED_MESSAGE;
-        expected = SERVER_HELLO_DONE;
-      }
-      if (pending.length < length) break;
-      const body = pending.substr(0, length);
-      pending = pending.substr(length);
-      if (message === HELLO_REQUEST) {
-        // ignored while a handshake is under way, and no part of the transcript (RFC 5246, 7.4.1.1)
-        if (length > 4) throw SENT + DECODE_ERROR;
-        continue;
-      }
-      if (message === FINISHED) {
-        if (length !== 16) throw SENT + DECODE_ERROR;
-        if (difference(body.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
-        if (pending) throw SENT + UNEXPECTED_MESSAGE;
-        return agreed >> 10;
-      }
-      transcript = RUNNING ? update(32, transcript, body) : E.toString(transcript, body);
-      if (message === SERVER_HELLO) {
-        agreed = section(import("./server_hello"))(body);
-        serverRandom = body.substr(6, 32);
-        expected = SERVER_KEY_EXCHANGE;
-      } else if (message === SERVER_KEY_EXCHANGE) {
-        // opaque psk_identity_hint<0..2^16-1>: its length must fit, its bytes are skipped
-        if (length < 6 || uint16(body, 4) !== length - 6) throw SENT + DECODE_ERROR;
-        expected = SERVER_HELLO_DONE;
-      } else {
-        // ServerHelloDone is empty and ends the flight
-        if (length > 4) throw SENT + DECODE_ERROR;
-        if (pending) throw SENT + UNEXPECTED_MESSAGE;
-        /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
-        const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
-        transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
-        send(transport, HANDSHAKE, exchange);
-        verifyData = section(import("./key_schedule"))(transcript, clientRandom, serverRandom, agreed);
-        clientRandom = serverRandom = transcript = "";
-        send(transport, CHANGE_CIPHER_SPEC, "\x01");
-        send(transport, HANDSHAKE, verifyData.substr(0, 16));
-        verifyData = verifyData.substr(16);
-        expected = -CHANGE_CIPHER_SPEC;
-        if (falseStart) return -(agreed >> 10);
-      }
-    }
+    /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
+    let exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
+    transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
+    send(transport, HANDSHAKE, exchange);
+    exchange = "";
+    verifyData = section(import("./key_schedule"))(transcript, clientRandom, serverRandom, agreed);
+    clientRandom = serverRandom = transcript = "";
+    send(transport, CHANGE_CIPHER_SPEC, "\x01");
+    send(transport, HANDSHAKE, verifyData.substr(0, 16));
+    verifyData = verifyData.substr(16);
+    expected = -CHANGE_CIPHER_SPEC;
+    return falseStart ? agreed >> 10 : 0;
+  }
+  if (step === CHANGE_CIPHER_SPEC) {
+    if (expected !== -CHANGE_CIPHER_SPEC || pending || fragment !== "\x01") throw SENT + UNEXPECTED_MESSAGE;
+    expected = FINISHED;
     return 0;
-  };
+  }
+  if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
+  pending += fragment;
+  while (pending.length > 3) {
+    const type = pending.charCodeAt(0);
+    const length = 4 + uint16(pending, 2);
+    if (pending.charCodeAt(1) || length > MESSAGE_LIMIT) throw SENT + DECODE_ERROR;
+    if (type !== expected && type !== HELLO_REQUEST) {
+      // the ServerKeyExchange may come or not (RFC 4279, 2)
+      if (expected !== SERVER_KEY_EXCHANGE || type !== SERVER_HELLO_DONE) throw SENT + UNEXPECTED_MESSAGE;
+      expected = SERVER_HELLO_DONE;
+    }
+    if (pending.length < length) break;
+    const message = pending.substr(0, length);
+    pending = pending.substr(length);
+    // an empty body, or opaque psk_identity_hint<0..2^16-1>: its length must fit, its bytes are skipped
+    if (
+      ((type === HELLO_REQUEST || type === SERVER_HELLO_DONE) && length > 4) ||
+      (type === SERVER_KEY_EXCHANGE && (length < 6 || uint16(message, 4) !== length - 6)) ||
+      (type === FINISHED && length !== 16)
+    ) {
+      throw SENT + DECODE_ERROR;
+    }
+    // ServerHelloDone and Finished end a flight
+    if (pending && (type === SERVER_HELLO_DONE || type === FINISHED)) throw SENT + UNEXPECTED_MESSAGE;
+    // ignored while a handshake is under way, and no part of the transcript (RFC 5246, 7.4.1.1)
+    if (type === HELLO_REQUEST) continue;
+    if (type === FINISHED) {
+      if (difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
+      verifyData = "";
+      return agreed >> 10;
+    }
+    transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);
+    if (type === SERVER_HELLO_DONE) {
+      expected = -1; // nothing may come before our second flight
+      return GO_ON;
+    }
+    expected = SERVER_HELLO_DONE;
+    if (type === SERVER_HELLO) {
+      agreed = section(import("./server_hello"))(message);
+      serverRandom = message.substr(6, 32);
+      expected = SERVER_KEY_EXCHANGE;
+    }
+  }
+  return 0;
 }

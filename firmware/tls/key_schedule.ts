@@ -22,24 +22,22 @@ export default function keySchedule(
   serverRandom: Bytes,
   agreed: number,
 ): Bytes {
-  const row = (agreed >> 5) & 31;
-  const macLength = CIPHER_SUITES.charCodeAt(row + 2);
-  const hash = E.toString(finish(32, transcript));
+  let seed = E.toString(finish(32, transcript));
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16)));
-  const seed =
+  const verifyClient = "client finished" + seed;
+  seed =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
-      ? "extended master secret" + hash
+      ? "extended master secret" + seed
       : "master secret" + clientRandom + serverRandom;
-  master = hmacKey(32, prf(master, seed, 48));
-  setKeys(
-    prf(master, "key expansion" + serverRandom + clientRandom, macLength ? 32 + 2 * macLength : 40),
-    macLength,
-    CIPHER_SUITES.charCodeAt(row + 3),
-    !!(agreed & SEEN_ENCRYPT_THEN_MAC),
-  );
-  const finished = "\x14\0\0\x0c" + prf(master, "client finished" + hash, 12);
-  const whole = RUNNING ? update(32, transcript, finished) : E.toString(transcript, finished);
-  return E.toString(finished, prf(master, "server finished" + E.toString(finish(32, whole)), 12));
+  let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16)));
+  seed = prf(master, seed, 48);
+  master = hmacKey(32, seed);
+  const row = (agreed >> 5) & 31;
+  const macLength = CIPHER_SUITES.charCodeAt(row + 2);
+  seed = prf(master, "key expansion" + serverRandom + clientRandom, macLength ? 32 + 2 * macLength : 40);
+  setKeys(seed, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
+  seed = "\x14\0\0\x0c" + prf(master, verifyClient, 12);
+  const whole = RUNNING ? update(32, transcript, seed) : E.toString(transcript, seed);
+  return E.toString(seed, prf(master, "server finished" + E.toString(finish(32, whole)), 12));
 }

@@ -4,7 +4,7 @@
 // length, and no methods of typed arrays, whose classes cost heap for ever. Leaves out compression.
 import { CBC_DECRYPT, CBC_ENCRYPT } from "../../hal/hal";
 import { aes } from "hal:aes128";
-import { finish, RUNNING } from "hal:digest";
+import { finish, RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { difference } from "../bytes";
@@ -27,9 +27,9 @@ let macLength = 0;
 let tagLength = 0;
 /** Whether a CBC suite runs with encrypt-then-MAC. */
 let encryptThenMac = true;
-/** HMAC keys in the form that our own digest keeps. */
-let writeKey: Bytes = "";
-let readKey: Bytes = "";
+/** Pads of the HMAC keys, kept where our own digest saves compressions by it. */
+let writePads: Bytes = "";
+let readPads: Bytes = "";
 /** Number of the next record, each way; negative: that way is in the clear, up to its ChangeCipherSpec. */
 let writeSequence = -1;
 let readSequence = -1;
@@ -41,8 +41,8 @@ export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean)
   tagLength = tag;
   if (!requireEncryptThenMac) encryptThenMac = etm;
   if (RUNNING && mac) {
-    writeKey = hmacKey(mac, keys.substr(0, mac));
-    readKey = hmacKey(mac, keys.substr(mac, mac));
+    writePads = hmacKey(mac, keys.substr(0, mac));
+    readPads = hmacKey(mac, keys.substr(mac, mac));
   }
 }
 
@@ -51,42 +51,66 @@ export function wipe(): void {
   const words = new Int32Array(E.toArrayBuffer(keys));
   for (let i = keys.length >> 2; i--; ) words[i] = 0;
   keys = "";
-  if (RUNNING) writeKey = readKey = "";
+  if (RUNNING) writePads = readPads = "";
   writeSequence = readSequence = -1;
 }
 
 /**
- * Write the record that carries `data` (at most FRAGMENT_LIMIT bytes) as content `type` to `transport`. Throws
- * SEQUENCE_END after 2^31 - 1 records.
+ * Write the record that carries `data` (at most FRAGMENT_LIMIT bytes) as content `type` to `transport`, in pieces: its
+ * queue is their only copy. Throws SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, data: Bytes): void {
-  let body = data;
-  if (writeSequence >= 0) {
-    const n = writeSequence++;
+  const n = writeSequence;
+  let size = data.length;
+  // what MACs cover before the text: the sequence number of 8 bytes, then type, version and length (RFC 5246, 6.2.3.1)
+  let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3, size >> 8, size);
+  if (n < 0) transport.write(head.substr(8) + data);
+  else {
     if (n === 0x7fffffff) throw SEQUENCE_END;
-    let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3, body.length >> 8, body.length);
+    writeSequence++;
     const key = keys.substr(2 * macLength, 16);
     if (CCM && !macLength) {
-      const nonce = head.substr(0, 8);
-      body = nonce + ccm(key, keys.substr(32, 4) + nonce, head, body, 0, body.length, tagLength);
+      size += 8 + tagLength;
+      const nonce = head.substr(0, 8); // the explicit part: the sequence number
+      transport.write(E.toString(type, 3, 3, size >> 8, size, nonce));
+      ccm(key, keys.substr(32, 4) + nonce, head, data, 0, data.length, tagLength, transport);
     } else if (CBC) {
-      const macKey = RUNNING ? writeKey : keys.substr(0, macLength);
-      if (!requireEncryptThenMac && !encryptThenMac) body += hmac(macLength, macKey, head, body);
-      const padding = 15 - (body.length & 15);
-      const text = E.toString(body, { data: padding, count: padding + 1 });
-      body = random(16);
-      for (let i = 0; i < text.length; i += PIECE) {
-        body += E.toString(aes(CBC_ENCRYPT, key, text.substr(i, PIECE), body.slice(-16)));
+      const pads = RUNNING ? writePads : hmacKey(macLength, keys.substr(0, macLength));
+      let inner = pads.substr(0, pads.length >> 1);
+      let rest = "";
+      if (!requireEncryptThenMac && !encryptThenMac) {
+        inner = RUNNING ? update(macLength, inner, head + data) : E.toString(inner, head, data);
+        rest = hmac(macLength, pads, inner);
       }
+      // the MAC where it is inside, then the padding; the whole is a multiple of 16
+      const padding = 15 - ((size + rest.length) & 15);
+      rest = E.toString(rest, { data: padding, count: padding + 1 });
+      size += rest.length + 16;
       if (encryptThenMac) {
-        head = E.toString(head.substr(0, 11), body.length >> 8, body.length);
-        body += hmac(macLength, macKey, head, body);
+        head = E.toString(head.substr(0, 11), size >> 8, size);
+        inner = RUNNING ? update(macLength, inner, head) : inner + head;
+        size += macLength;
       }
+      transport.write(E.toString(type, 3, 3, size >> 8, size));
+      let piece = random(16);
+      for (let i = 0; ; i += PIECE) {
+        transport.write(piece);
+        if (encryptThenMac) {
+          if (RUNNING) inner = update(macLength, inner, piece);
+          else inner += piece;
+        }
+        const iv = piece.slice(-16);
+        piece = data.substr(i, PIECE);
+        if (piece.length < PIECE) {
+          piece += rest.substr(0, PIECE - piece.length);
+          rest = rest.substr(piece.length);
+        }
+        if (!piece) break;
+        piece = E.toString(aes(CBC_ENCRYPT, key, piece, iv));
+      }
+      if (encryptThenMac) transport.write(hmac(macLength, pads, inner));
     }
   }
-  // two writes, not one of both: the queue is their only copy
-  transport.write(E.toString(type, 3, 3, body.length >> 8, body.length));
-  transport.write(body);
   if (type === CHANGE_CIPHER_SPEC) writeSequence = 0;
 }
 
@@ -123,10 +147,18 @@ export function receiveRecord(input: Bytes): Bytes | undefined {
       output = ccm(key, nonce, head, input, 13, size, input.substr(13 + size, tagLength));
     }
   } else if (CBC) {
-    const macKey = RUNNING ? readKey : keys.substr(macLength, macLength);
+    const pads = RUNNING ? readPads : hmacKey(macLength, keys.substr(macLength, macLength));
+    let inner = pads.substr(0, pads.length >> 1);
     let bad = size < (encryptThenMac ? 32 : 17 + macLength) || size & 15;
     if (!bad && encryptThenMac) {
-      bad = difference(hmac(macLength, macKey, head, input.substr(5, size)), input.substr(5 + size, macLength));
+      inner = RUNNING ? update(macLength, inner, head) : inner + head;
+      for (let i = 5; i < 5 + size; i += PIECE) {
+        const piece = input.substr(i, 5 + size - i < PIECE ? 5 + size - i : PIECE);
+        if (RUNNING) inner = update(macLength, inner, piece);
+        else inner += piece;
+      }
+      bad = difference(hmac(macLength, pads, inner), input.substr(5 + size, macLength));
+      inner = "";
     }
     if (!bad) {
       let text = "";
@@ -148,10 +180,12 @@ export function receiveRecord(input: Bytes): Bytes | undefined {
         for (let i = size < 255 ? size : 255; i > 0; i--) {
           bad |= (text.charCodeAt(size - i) ^ padding) & ~((padding - i) >> 31);
         }
-        head = E.toString(head.substr(0, 11), end >> 8, end);
-        bad |= difference(hmac(macLength, macKey, head, text.substr(0, end)), text.substr(end, macLength));
+        head = E.toString(head.substr(0, 11), end >> 8, end, text.substr(0, end));
+        inner = RUNNING ? update(macLength, inner, head) : inner + head;
+        bad |= difference(hmac(macLength, pads, inner), text.substr(end, macLength));
         // 85: 13 bytes before the content, 9 that SHA adds, 63 to round up; 55: a message of one block
-        finish(macLength, "\0".repeat((((longest + 85) >> 6) - ((end + 85) >> 6)) * 64 + 55));
+        inner = "\0".repeat((((longest + 85) >> 6) - ((end + 85) >> 6)) * 64 + 55);
+        finish(macLength, RUNNING ? update(macLength, "", inner) : inner);
       } else {
         bad = end >> 31;
         for (let i = size; i-- > end && !bad; ) bad = text.charCodeAt(i) ^ padding;

@@ -4,7 +4,7 @@
 import { tcpConnect } from "hal:tcp_socket";
 import type { ByteSource, Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { HANDSHAKE_TIMEOUT_MS } from "../profile";
+import { falseStart, HANDSHAKE_TIMEOUT_MS } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
@@ -18,6 +18,7 @@ import {
   UNEXPECTED_MESSAGE,
 } from "./alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
+import { BEGIN, GO_ON, KEY_EXCHANGE } from "./handshake";
 import { receiveRecord, send, wipe } from "./record";
 
 /** What `connect` gives; socket.ts makes it whole for applications. */
@@ -30,8 +31,8 @@ export interface TlsSocket {
 let transport: Socket | 0 | undefined = 0;
 /** What the application holds; 0: there is no session. */
 let socket: any = 0;
-/** The handshake's port while it runs, dropped when the session stands. */
-let shake: ((type: number, fragment: Bytes) => number) | 0 = 0;
+/** Whether records are the handshake's. */
+let shaking = false;
 /** Bytes received that are no whole record yet. */
 let input: Bytes = "";
 /** Longest plaintext of a record that we write, bytes; 0 until the application may write. */
@@ -39,13 +40,21 @@ let writeLimit = 0;
 let timer: any = 0;
 
 /**
- * End the session and tell why: 0, a code of alert.ts, or what a catch caught. Sends the code's alert, close_notify
+ * End the session and tell why: 0, a code of alert.ts, what a catch caught, or a boolean: TCP is closed, by the server
+ * without close_notify, or it never opened. Sends the code's alert, close_notify
  * where it has none, nothing after an alert received; wipes the keys, closes TCP; emits `error` with the code unless
  * it is 0, and `close` with the code.
  */
 export function shutdown(cause: unknown): void {
   if (!socket) return;
-  const code = typeof cause === "number" ? cause : SENT + INTERNAL_ERROR;
+  const code =
+    typeof cause === "number"
+      ? cause
+      : typeof cause !== "boolean"
+        ? SENT + INTERNAL_ERROR
+        : shaking || writeLimit
+          ? TRUNCATED
+          : NO_SERVER;
   const ended = socket;
   const tcp = transport;
   socket = transport = 0; // first of all: whatever comes in from here on finds no session
@@ -59,7 +68,8 @@ export function shutdown(cause: unknown): void {
     }
   }
   wipe();
-  shake = writeLimit = 0;
+  shaking = false;
+  writeLimit = 0;
   input = "";
   if (timer) timer = clearTimeout(timer);
   if (code) ended.emit("error", code);
@@ -78,21 +88,12 @@ function receive(data: Bytes): void {
       if (type === ALERT) {
         if (fragment.length !== 2) throw SENT + DECODE_ERROR;
         const alert = fragment.charCodeAt(1);
-        if (alert === CLOSE_NOTIFY && !shake) {
+        if (alert === CLOSE_NOTIFY && !shaking) {
           socket.emit("end");
           shutdown(0);
         } else if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
-      } else if (shake) {
-        const limit = shake(type, fragment);
-        if (limit > 0) {
-          shake = 0;
-          timer = clearTimeout(timer);
-        }
-        if (limit && !writeLimit) {
-          writeLimit = limit < 0 ? -limit : limit;
-          socket.emit("connect", socket);
-        }
-      } else if (type === APPLICATION_DATA) {
+      } else if (shaking) advance(type, fragment);
+      else if (type === APPLICATION_DATA) {
         if (fragment) socket.emit("data", fragment);
       } else if (type === HANDSHAKE && fragment === "\0\0\0\0") {
         // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
@@ -116,18 +117,28 @@ export function write(data: ByteSource): boolean {
   return false;
 }
 
-/** TCP is open: begin the handshake. */
-function start(): void {
+/** Take a step of the handshake: TCP is open (`step` is no number), a record came, or the last step asked to go on. */
+function advance(step: unknown, fragment: Bytes): void {
+  if (!transport) return;
   try {
-    shake = section(import("./handshake"))(transport as Socket);
+    const type = typeof step === "number" ? step : BEGIN;
+    shaking = true;
+    const limit = section(import("./handshake"))(transport, type, fragment);
+    if (limit === GO_ON) setTimeout(advance, 0, KEY_EXCHANGE);
+    else if (limit) {
+      // under falseStart the session stands for us with our second flight already
+      if (!falseStart || type !== KEY_EXCHANGE) {
+        shaking = false;
+        timer = clearTimeout(timer);
+      }
+      if (!writeLimit) {
+        writeLimit = limit;
+        socket.emit("connect", socket);
+      }
+    }
   } catch (error) {
     shutdown(error);
   }
-}
-
-/** TCP is closed: by the server without close_notify, or it never opened. */
-function lost(): void {
-  shutdown(shake || writeLimit ? TRUNCATED : NO_SERVER);
 }
 
 /**
@@ -143,7 +154,7 @@ export function connect(options: { host: string; port: number }): TlsSocket {
     // fresh noise for every session, tested before a byte of it is used
     section(import("../crypto/ctr_drbg_seed"))();
     timer = setTimeout(shutdown, HANDSHAKE_TIMEOUT_MS, TIMEOUT);
-    transport = tcpConnect(options.host, options.port, start, receive, lost);
+    transport = tcpConnect(options.host, options.port, advance, receive, shutdown);
   } catch (error) {
     shutdown(error);
   }
