@@ -26,6 +26,8 @@ export interface DeviceOptions {
   host?: string;
   port?: number;
   machine?: Partial<MachineOptions>;
+  /** Gets each line of the console as it is printed. */
+  onLine?(line: string): void;
   /** Do something with the machine when it has power, before it runs anything. */
   prepare?(machine: Machine): void;
 }
@@ -151,6 +153,7 @@ export class TestDevice extends Watch {
         key: key.toString("latin1"),
       },
       onPrint(line: string) {
+        options.onLine?.(line);
         if (!device) early.push(line);
         else {
           device.lines.push(line);
@@ -163,6 +166,7 @@ export class TestDevice extends Watch {
       },
       ...options.machine,
     });
+    machine.names(bundle.names);
     device = new TestDevice(machine);
     machine.boot();
     device.lines.unshift(...early);
