@@ -123,7 +123,8 @@ export function cutSections(code: string): Rewritten {
   }
   for (const binding of top.bindings.values()) if (isMutable(binding)) pin(unitOf.get(binding.name));
 
-  for (const unit of keptFunctions(program, units)) pin(unit);
+  const ofProgram = new Set(references.filter(({ binding }) => binding?.scope === top).map((each) => each.identifier));
+  for (const unit of keptFunctions(program, units, ofProgram)) pin(unit);
 
   const storage = storageName(units) ?? "0";
 
@@ -209,13 +210,13 @@ function listUnits(program: Node, text: MagicString): Unit[] {
  * Functions that are handed on instead of called: listeners outlive the section that attaches them, and as a closure
  * of the section each would hold all of it on the heap.
  */
-function keptFunctions(program: Node, units: Unit[]): Unit[] {
+function keptFunctions(program: Node, units: Unit[], ofProgram: Set<Node>): Unit[] {
   const functions = new Map(
     units.filter((unit) => unit.node.type === "FunctionDeclaration").map((unit) => [unit.names[0], unit]),
   );
   const kept = new Set<Unit>();
   walk(program, (node, above) => {
-    if (node.type !== "Identifier") return;
+    if (!ofProgram.has(node)) return;
     const unit = functions.get(node.name);
     const parent = above[above.length - 1];
     if (!unit || parent === unit.node || parent.callee === node) return;
