@@ -18,7 +18,7 @@ const RELAY_INSIDE = `
 const { spawn } = require("child_process");
 const net = require("net");
 const [socketPath, port, program, ...args] = process.argv.slice(1);
-const server = spawn(program, args, { stdio: ["pipe", "inherit", "inherit"] });
+const server = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], { stdio: ["pipe", "inherit", "inherit"] });
 server.on("exit", (code) => process.exit(code || 0));
 process.on("SIGTERM", () => server.kill("SIGKILL"));
 function relay(left) {
@@ -39,10 +39,14 @@ function probe() {
 probe();
 `;
 
+function ip(): string {
+  return findProgram("ip") ?? "ip";
+}
+
 /** Find how this user may open a network namespace: the arguments of `unshare`, or undefined where it may not. */
 function unshareArguments(): string[] | undefined {
   return [["-n"], ["-r", "-n"]].find(
-    (args) => spawnSync("unshare", [...args, "ip", "link", "set", "lo", "up"]).status === 0,
+    (args) => spawnSync("unshare", [...args, ip(), "link", "set", "lo", "up"]).status === 0,
   );
 }
 
@@ -79,8 +83,8 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
       ...unshare,
       "sh",
       "-c",
-      'ip link set lo up && exec "$@"',
-      "sh",
+      '"$0" link set lo up && exec "$@"',
+      ip(),
       process.execPath,
       "-e",
       RELAY_INSIDE,
