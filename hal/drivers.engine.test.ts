@@ -118,7 +118,8 @@ for (const [name, model] of [
 for (const name of ["native_digest", "own_digest"]) {
   test(`Digest: ${name} on the interpreter gives the answers of FIPS 180-4`, { skip }, async (t) => {
     const { total } = await run(`print("total " + process.memory().total);`);
-    if (name === "own_digest" && Number(total) < 500) return t.skip(`${total} variables; our own digests are for boards of thousands`);
+    if (name === "own_digest" && Number(total) < 500)
+      return t.skip(`${total} variables; our own digests are for boards of thousands`);
     const { sha1, sha256, long } = await run(`${await driver("digest", name, "update finish")}
       print("sha1 " + hex(finish(20, update(20, "", "abc"))));
       print("sha256 " + hex(finish(32, update(32, "", "abc"))));
