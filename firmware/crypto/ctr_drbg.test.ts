@@ -1,20 +1,14 @@
 // CTR_DRBG: NIST's vectors, and a reference of the standard's own steps over node:crypto. The reference takes the length
 // of the counter field: with 128 bits it passes NIST's vectors too, with 8 it is what the firmware must equal where
 // the last byte of V runs over, which the vectors never see.
-import "../../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { test } from "node:test";
+import { board } from "../../boards/linux";
+import { useBoard } from "../../hal/simulator/globals";
 import { fromHex, generated, needs, toHex, vectorJson } from "../../scripts/lib/vectors";
-import { derive } from "./ctr_drbg_seed";
-
-type Random = typeof import("./ctr_drbg").random;
-
-let instances = 0;
-/** A generator that has not been seeded. */
-async function fresh(): Promise<Random> {
-  return (await import(`./ctr_drbg.ts?instance=${instances++}`)).random;
-}
+import { random, state } from "./ctr_drbg";
+import startRandom from "./ctr_drbg_seed";
 
 function encrypt(key: Buffer, block: Buffer): Buffer {
   return createCipheriv("aes-128-ecb", key, null).update(block);
@@ -52,7 +46,16 @@ class Reference {
   private key = Buffer.alloc(16);
   private v = Buffer.alloc(16);
 
-  constructor(private counterBits: bigint) {}
+  constructor(
+    private counterBits: bigint,
+    material: string,
+  ) {
+    this.update(referenceDerive(Buffer.from(material, "hex")));
+  }
+
+  state(): string {
+    return Buffer.concat([this.key, this.v]).toString("hex");
+  }
 
   private next(): Buffer {
     const v = BigInt(`0x${this.v.toString("hex")}`);
@@ -77,12 +80,21 @@ class Reference {
   }
 }
 
-/** Generate with additional input as ctr_drbg.ts says: mixed in before and after. */
-function generate(random: Random, length: number, additional: string): string {
+function xor(a: string, b: string): string {
+  return Buffer.from(Array.from(a, (_, i) => a.charCodeAt(i) ^ b.charCodeAt(i))).toString("latin1");
+}
+
+/**
+ * Generate with additional input, which the firmware leaves out, from what it has: 10.2.1.5.1, steps 2 and 6, are an
+ * XOR onto what random(32) gives and onto the state.
+ */
+function generate(length: number, additional: string): string {
   if (!additional) return random(length);
-  const seed = derive(additional);
-  random(0, seed);
-  return random(length, seed);
+  const seed = referenceDerive(Buffer.from(additional, "latin1")).toString("latin1");
+  random(0, xor(random(32), seed));
+  const output = random(length);
+  random(0, xor(state as string, seed));
+  return output;
 }
 
 interface DrbgFile {
@@ -90,9 +102,8 @@ interface DrbgFile {
 }
 const DRBG_FILE = "nist/ctr_drbg_aes128_df.json";
 
-test("R14 CTR_DRBG: NIST CAVS 14.3, AES-128 with derivation function, the first case", async () => {
-  const random = await fresh();
-  random(0, derive(fromHex("890eb067acf7382eff80b0c73bc872c6" + "aad471ef3ef1d203")));
+test("R14 CTR_DRBG: NIST CAVS 14.3, AES-128 with derivation function, the first case", () => {
+  startRandom(fromHex("890eb067acf7382eff80b0c73bc872c6" + "aad471ef3ef1d203"));
   random(64);
   assert.equal(
     toHex(random(64)),
@@ -101,58 +112,74 @@ test("R14 CTR_DRBG: NIST CAVS 14.3, AES-128 with derivation function, the first 
   );
 });
 
-test(
-  "R14 CTR_DRBG: NIST CAVS 14.3, every case, with and without additional input",
-  needs(DRBG_FILE),
-  async () => {
-    for (const { name, entropy, nonce, additional1, additional2, returned } of vectorJson<DrbgFile>(DRBG_FILE)
-      .cases) {
-      const random = await fresh();
-      random(0, derive(fromHex(entropy + nonce)));
-      generate(random, 64, fromHex(additional1));
-      assert.equal(toHex(generate(random, 64, fromHex(additional2))), returned, name);
-    }
-  },
-);
+test("R14 CTR_DRBG: NIST CAVS 14.3, every case, with and without additional input", needs(DRBG_FILE), () => {
+  for (const { name, entropy, nonce, additional1, additional2, returned } of vectorJson<DrbgFile>(DRBG_FILE)
+    .cases) {
+    startRandom(fromHex(entropy + nonce));
+    generate(64, fromHex(additional1));
+    assert.equal(toHex(generate(64, fromHex(additional2))), returned, name);
+  }
+});
 
 test("R14 CTR_DRBG: the reference of these tests passes NIST's vectors", needs(DRBG_FILE), () => {
   for (const { name, entropy, nonce, additional1, additional2, returned } of vectorJson<DrbgFile>(DRBG_FILE)
     .cases) {
-    const reference = new Reference(128n);
+    const reference = new Reference(128n, entropy + nonce);
     const additional = (text: string) => (text ? referenceDerive(Buffer.from(text, "hex")) : Buffer.alloc(0));
-    reference.update(referenceDerive(Buffer.from(entropy + nonce, "hex")));
     reference.generate(64, additional(additional1));
     assert.equal(reference.generate(64, additional(additional2)).toString("hex"), returned, name);
   }
 });
 
-test("R14 derivation function: like the standard's steps, for 8 to 512 bytes", () => {
+test("R14 derivation function and instantiation: like the standard's steps, for 8 to 512 bytes", () => {
   for (let length = 8; length <= 512; length += 8) {
     const input = generated(length, length);
-    assert.equal(toHex(derive(input)), referenceDerive(Buffer.from(input, "latin1")).toString("hex"));
+    startRandom(input);
+    assert.equal(toHex(state as string), new Reference(8n, toHex(input)).state());
   }
 });
 
-test("R14 CTR_DRBG: like the standard's steps over seeds, reseeds and lengths, the counter field running over", async () => {
-  const random = await fresh();
-  const reference = new Reference(8n);
+test("R14 CTR_DRBG: like the standard's steps over seeds and lengths, the counter field running over", () => {
+  let reference = new Reference(8n, "");
   for (let i = 0; i < 1000; i++) {
     if (i % 50 === 0) {
-      const noise = generated(i, 128);
-      random(0, derive(noise));
-      reference.update(referenceDerive(Buffer.from(noise, "latin1")));
+      startRandom(generated(i, 128));
+      reference = new Reference(8n, toHex(generated(i, 128)));
     }
     const length = i === 999 ? 4032 : (i * 37) % 200;
-    const additional = i % 3 ? "" : generated(i, 16);
-    const expected = reference.generate(
-      length,
-      additional ? referenceDerive(Buffer.from(additional, "latin1")) : Buffer.alloc(0),
-    );
-    assert.equal(toHex(generate(random, length, additional)), expected.toString("hex"));
+    assert.equal(toHex(random(length)), reference.generate(length, Buffer.alloc(0)).toString("hex"));
+    assert.equal(toHex(state as string), reference.state());
   }
+});
+
+test("R13 a seeding from noise carries the state before it on as its personalisation string", () => {
+  startRandom(generated(1, 128));
+  const before = state as string;
+  const noise = Buffer.from(generated(2, 128), "latin1");
+  let at = 0;
+  useBoard(board, { noise: { word: () => noise.readUInt32LE((at += 4) - 4) } });
+  startRandom();
+  assert.equal(toHex(state as string), new Reference(8n, noise.toString("hex") + toHex(before)).state());
 });
 
 test("R13 CTR_DRBG: nothing is given before the first seed", async () => {
-  const random = await fresh();
-  assert.throws(() => random(16), TypeError);
+  const fresh: typeof import("./ctr_drbg") = await import(`./ctr_drbg.ts${"?instance=1"}`);
+  assert.throws(() => fresh.random(16), TypeError);
+});
+
+test("R13 AES that fails in a seeding leaves no state that could be guessed", () => {
+  const before = state;
+  const { encrypt } = require("crypto").AES;
+  let calls = 0;
+  try {
+    for (let good = 0; good < 7; good++) {
+      calls = 0;
+      require("crypto").AES.encrypt = (...args: never[]) => (calls++ < good ? encrypt(...args) : undefined);
+      if (good < 6) assert.throws(() => startRandom(generated(3, 128)));
+      else startRandom(generated(3, 128));
+      if (good < 6) assert.equal(state, before);
+    }
+  } finally {
+    require("crypto").AES.encrypt = encrypt;
+  }
 });
