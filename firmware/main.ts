@@ -2,13 +2,12 @@
 // import. What it does not need between two events is a section.
 import type { Event } from "./application";
 import { KEEP_ALIVE_S } from "./profile";
-import { shutdown, write } from "./tls/session";
+import { shutdown, transmit } from "./tls/session";
 
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */
 function onEvent(event: Event): void {
   try {
-    const output = section(import("./application"))(event, onEvent);
-    if (output) write(output);
+    transmit(section(import("./application"))(event, onEvent));
   } catch (error) {
     shutdown(error);
   }

@@ -18,6 +18,17 @@ function reference(key: string, nonce: string, associated: string, text: string,
   return toHex(sealed.toString("latin1")) + cipher.getAuthTag().toString("hex");
 }
 
+/** Seal `length` bytes of `input` from `start`: ciphertext and tag, joined from the pieces in which they come. */
+function seal(key: string, nonce: string, associated: string, input: string, start: number, length: number, tag: number) {
+  let output = "";
+  ccm(key, nonce, associated, input, start, length, tag, {
+    write(piece) {
+      output += piece;
+    },
+  });
+  return output;
+}
+
 const KEY = generated(1, 16);
 const NONCE = generated(2, 12);
 const ASSOCIATED = generated(3, 13);
@@ -27,7 +38,7 @@ test("R5 CCM: a record that OpenSSL 3.0.19 accepted in a session with TLS_PSK_WI
   const nonce = fromHex("86618404" + "0000000000000001");
   const associated = fromHex("0000000000000001" + "170303" + "000c");
   const sealed = "64e0f04810bae986d6e58824" + "5b72643b437714dd";
-  assert.equal(toHex(ccm(key, nonce, associated, "hello world\n", 0, 12, 8) as string), sealed);
+  assert.equal(toHex(seal(key, nonce, associated, "hello world\n", 0, 12, 8)), sealed);
   assert.equal(
     ccm(key, nonce, associated, fromHex(sealed), 0, 12, fromHex("5b72643b437714dd")),
     "hello world\n",
@@ -42,7 +53,7 @@ for (const tagLength of [8, 16]) {
       const key = generated(size + 1, 16);
       const nonce = generated(size + 2, 12);
       const associated = generated(size + 3, 13);
-      const sealed = ccm(key, nonce, associated, `head${text}tail`, 4, size, tagLength) as string;
+      const sealed = seal(key, nonce, associated, `head${text}tail`, 4, size, tagLength);
       assert.equal(toHex(sealed), reference(key, nonce, associated, text, tagLength));
       const opened = ccm(key, nonce, associated, `12345${sealed}`, 5, size, sealed.substr(size));
       assert.equal(opened, text);
@@ -51,7 +62,7 @@ for (const tagLength of [8, 16]) {
 
   test(`R16 CCM with a tag of ${tagLength}: any bit flipped, nothing is given`, () => {
     const text = generated(4, 45);
-    const sealed = ccm(KEY, NONCE, ASSOCIATED, text, 0, 45, tagLength) as string;
+    const sealed = seal(KEY, NONCE, ASSOCIATED, text, 0, 45, tagLength);
     const flip = (bytes: string, bit: number) => {
       const at = bit >> 3;
       return (

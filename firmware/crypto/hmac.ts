@@ -25,7 +25,7 @@ export function hmacKey(length: number, key: Bytes): Bytes {
  * (the first half of `pads`) to which the message has been added.
  */
 export function hmac(length: number, pads: Bytes, inner: Bytes): Bytes {
-  const outer = pads.substr(pads.length >> 1);
   const digest = E.toString(finish(length, inner));
+  const outer = pads.substr(pads.length >> 1);
   return E.toString(finish(length, RUNNING ? update(length, outer, digest) : E.toString(outer, digest)));
 }

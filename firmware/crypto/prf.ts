@@ -8,12 +8,13 @@ import { hmac } from "./hmac";
  * several times is turned once; `seed` is the label and the seed, joined.
  */
 export function prf(pads: Bytes, seed: Bytes, length: number): Bytes {
-  const inner = pads.substr(0, pads.length >> 1);
-  let a = hmac(32, pads, RUNNING ? update(32, inner, seed) : E.toString(inner, seed));
+  const half = pads.length >> 1;
   let output = "";
+  let a = seed;
   for (;;) {
+    const inner = pads.substr(0, half);
+    a = hmac(32, pads, RUNNING ? update(32, inner, a) : E.toString(inner, a));
     output += hmac(32, pads, RUNNING ? update(32, inner, a + seed) : E.toString(inner, a, seed));
     if (output.length >= length) return E.toString(output.substr(0, length), "");
-    a = hmac(32, pads, RUNNING ? update(32, inner, a) : E.toString(inner, a));
   }
 }

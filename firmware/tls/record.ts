@@ -106,6 +106,7 @@ export function send(transport: Socket, type: number, data: Bytes): void {
           rest = rest.substr(piece.length);
         }
         if (!piece) break;
+        if (!rest) data = ""; // all of it is under way: make room for the MAC
         piece = E.toString(aes(CBC_ENCRYPT, key, piece, iv));
       }
       if (encryptThenMac) transport.write(hmac(macLength, pads, inner));

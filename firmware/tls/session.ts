@@ -2,7 +2,7 @@
 // `receive` is the only way in for bytes and holds the only catch; what fails is one integer (alert.ts). One session
 // at a time. Leaves out renegotiation (RFC 5746: refused with no_renegotiation).
 import { tcpConnect } from "hal:tcp_socket";
-import type { ByteSource, Socket } from "../../hal/hal";
+import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { falseStart, HANDSHAKE_TIMEOUT_MS } from "../profile";
 import {
@@ -23,7 +23,6 @@ import { receiveRecord, send, wipe } from "./record";
 
 /** What `connect` gives; socket.ts makes it whole for applications. */
 export interface TlsSocket {
-  write(data: ByteSource): boolean;
   on(event: string, listener: (value: any) => void): void;
 }
 
@@ -106,15 +105,15 @@ function receive(data: Bytes): void {
 }
 
 /**
- * Send application data in records of at most the agreed length. Returns false, as Espruino's sockets do: what is
- * written waits in TCP's queue, and `drain` tells that it is empty. Nothing is sent where no session stands.
+ * Send application data, in records of at most the agreed length. What is written waits in TCP's queue. Nothing is sent
+ * where no session stands.
  */
-export function write(data: ByteSource): boolean {
-  const text = E.toString(data);
-  for (let i = 0; writeLimit && i < text.length; i += writeLimit) {
-    send(transport as Socket, APPLICATION_DATA, text.length > writeLimit ? text.substr(i, writeLimit) : text);
+export function transmit(data: Bytes): void {
+  while (writeLimit && data) {
+    const fragment = data.length > writeLimit ? data.substr(0, writeLimit) : data;
+    data = data.substr(fragment.length);
+    send(transport as Socket, APPLICATION_DATA, fragment);
   }
-  return false;
 }
 
 /** Take a step of the handshake: TCP is open (`step` is no number), a record came, or the last step asked to go on. */
@@ -143,12 +142,12 @@ function advance(step: unknown, fragment: Bytes): void {
 
 /**
  * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. Returns the
- * socket: it has `write` and emits connect, data, end, error (with a code of alert.ts) and close; `shutdown(0)` ends
- * it. A session that is open is closed first.
+ * socket, which emits connect, data, end, error (with a code of alert.ts) and close; `transmit`
+ * writes to it, `shutdown(0)` ends it. A session that is open is closed first.
  */
 export function connect(options: { host: string; port: number }): TlsSocket {
   shutdown(0);
-  const opened: any = { write: write };
+  const opened: any = {};
   socket = opened;
   try {
     // fresh noise for every session, tested before a byte of it is used
@@ -161,7 +160,7 @@ export function connect(options: { host: string; port: number }): TlsSocket {
   return opened;
 }
 
-/** The TCP socket under the session. */
+/** Tell the TCP socket under the session. */
 export function transportSocket(): Socket | 0 | undefined {
   return transport;
 }

@@ -1,10 +1,13 @@
 // The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
 // on it unchanged. Adds to session.ts what our own MQTT client does without.
 import type { ByteSource } from "../../hal/hal";
-import { connect as connectSession, shutdown, type TlsSocket, transportSocket } from "./session";
+import { connect as connectSession, shutdown, type TlsSocket, transmit, transportSocket } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface Socket extends TlsSocket {
+  /** Send data; returns false, as Espruino's sockets do: `drain` tells when all of it is on its way. */
+  write(data: ByteSource): boolean;
+  /** Send data, if any, then close_notify, and close. */
   end(data?: ByteSource): void;
 }
 
@@ -14,6 +17,10 @@ export interface Socket extends TlsSocket {
  */
 export function connect(options: { host: string; port: number }, callback?: (socket: Socket) => void): Socket {
   const socket = connectSession(options) as Socket & { emit(event: string): void };
+  socket.write = (data) => {
+    transmit(E.toString(data));
+    return false;
+  };
   socket.end = (data) => {
     if (data) socket.write(data);
     shutdown(0);
