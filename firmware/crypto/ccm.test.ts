@@ -19,7 +19,15 @@ function reference(key: string, nonce: string, associated: string, text: string,
 }
 
 /** Seal `length` bytes of `input` from `start`: ciphertext and tag, joined from the pieces in which they come. */
-function seal(key: string, nonce: string, associated: string, input: string, start: number, length: number, tag: number) {
+function seal(
+  key: string,
+  nonce: string,
+  associated: string,
+  input: string,
+  start: number,
+  length: number,
+  tag: number,
+) {
   let output = "";
   ccm(key, nonce, associated, input, start, length, tag, {
     write(piece) {
