@@ -11,12 +11,17 @@ declare function require(name: "ESP8266"): any;
 declare function require(name: "Flash"): any;
 declare function require(name: "TelnetServer"): { setOptions(options: { mode: "on" | "off" }): void };
 
-declare function setTimeout<T extends unknown[]>(
-  callback: (...args: T) => void,
+/** What is given beyond the time is passed to the callback. */
+declare function setTimeout(
+  callback: (...values: any[]) => void,
   milliseconds: number,
-  ...args: T
+  ...values: unknown[]
 ): number;
-declare function setInterval(callback: () => void, milliseconds: number): number;
+declare function setInterval(
+  callback: (...values: any[]) => void,
+  milliseconds: number,
+  ...values: unknown[]
+): number;
 declare function clearTimeout(timer: number | undefined): void;
 declare function clearInterval(timer: number | undefined): void;
 
