@@ -14,12 +14,13 @@ import { testedNoise, WINDOWS } from "./health_tests";
  * NOISE_PROPORTION, NOISE_DEAD or AES_FAILED, and then the generator is as it was before.
  */
 export default function startRandom(input?: Bytes): void {
-  const material = input || (WINDOWS > 1 ? testedNoise() + testedNoise() : testedNoise()) + (state || "");
+  let material = input || (WINDOWS > 1 ? testedNoise() + testedNoise() : testedNoise()) + (state || "");
   const length = material.length;
   const zeros = "\0".repeat(32);
   // S = length of the input (4 bytes) || length of the output (4 bytes) || input || 0x80 || zeros to whole blocks
   const padding = zeros.substr(0, -(length + 9) & 15);
   const text = E.toString(0, 0, length >> 8, length, 0, 0, 0, 32, material, 0x80, padding);
+  material = ""; // off the heap
   const key = E.toString(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   let chain = "";
   for (let i = 0; i < 2; i++) {
@@ -28,10 +29,11 @@ export default function startRandom(input?: Bytes): void {
     chain += E.toString(aes(CBC_ENCRYPT, key, text, E.toString(first))).slice(-16);
   }
   // each block of the output is the one before it encrypted: CBC over zeros
-  const words = new Int32Array(aes(CBC_ENCRYPT, chain.substr(0, 16), zeros, chain.substr(16)));
+  const mixed = aes(CBC_ENCRYPT, chain.substr(0, 16), zeros, chain.substr(16));
+  const words = new Int32Array(mixed);
   // update (10.2.1.2) from a key of zeros and V of zero
   const v = zeros.substr(17);
   const stream = new Int32Array(aes(ECB_ENCRYPT, v + "\0", E.toString(v, 1, v, 2)));
   for (let i = 0; i < 8; i++) words[i] ^= stream[i];
-  random(0, E.toString(words.buffer));
+  random(0, E.toString(mixed));
 }

@@ -26,9 +26,10 @@ export const WINDOWS = H < 192 / 1024 ? 2 : 1;
 
 /** Read and test one window of noise: 128 bytes. Throws NOISE_REPETITION, NOISE_PROPORTION, NOISE_DEAD. */
 export function testedNoise(): Bytes {
-  const words = new Int32Array(32);
+  const buffer = E.toArrayBuffer(E.toString({ data: 0, count: 128 }));
+  const words = new Int32Array(buffer);
   for (let i = 0; i < 32; ) words[i++] = noise();
-  const text = E.toString(words.buffer);
+  const text = E.toString(buffer);
   // the interpreter's indexOf takes the end of a text for a match of a longer one: a space ends it
   const ended = text + " ";
   if (
@@ -38,7 +39,7 @@ export function testedNoise(): Bytes {
     throw NOISE_REPETITION;
   }
   // the number of ones in each 4 bits, as a digit; 48 is "0"
-  const ones = E.toUint8Array("\0".repeat(256));
+  const ones = E.toUint8Array({ data: 0, count: 256 });
   E.mapInPlace(E.toUint8Array(text), ones, E.toUint8Array("0112122312232334"), 4);
   const excess = E.sum(ones) - 256 * 48 - 512;
   if (excess * excess >= EXCESS * EXCESS) throw NOISE_PROPORTION;
