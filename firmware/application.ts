@@ -9,13 +9,14 @@ import { random } from "./crypto/ctr_drbg";
 import { begin, keep, ping, publish, received } from "./mqtt/client";
 import { QOS_1 } from "./mqtt/packets";
 import { RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS, TELEMETRY_EVERY } from "./profile";
+import { TIMEOUT } from "./tls/alert";
 import { connect, type TlsSocket } from "./tls/session";
 
 /** The last error, of tls/alert.ts; goes with the telemetry. */
 let lastError = 0;
 /** Attempts since the broker last accepted us. */
 let failures = 0;
-/** Half keep-alives since then; below 0: it has not accepted us yet. */
+/** Half keep-alives since then; below 0 it has not accepted us yet: the ticks that it may still take, less 1. */
 let ticks = -1;
 
 /** Telemetry: seconds since boot, variables in use, last error; "" where the last one is not acknowledged yet. */
@@ -33,6 +34,7 @@ function message(name: Bytes, payload: Bytes): Bytes {
 /** Bring the network up and open a session to the server of the file `conf`; its events go to `onEvent`. */
 function attempt(onEvent: (event: Event) => void): void {
   const settings = JSON.parse(flash.read("conf") || "{}");
+  ticks = -3;
   networkUp(
     settings,
     () => {
@@ -65,7 +67,10 @@ function closed(code: number, onEvent: (event: Event) => void): void {
 
 /** Half a keep-alive has passed: telemetry and a sign of life. */
 function tick(): Bytes {
-  if (ticks < 0) return "";
+  if (ticks < 0) {
+    if (!(ticks += 1)) throw TIMEOUT;
+    return "";
+  }
   return (++ticks % TELEMETRY_EVERY ? "" : status()) + ping();
 }
 

@@ -22,7 +22,7 @@ export const falseStart = false;
 
 /** Longest plaintext of a record, bytes, both ways: RFC 6066 and RFC 8449 carry it to the server. */
 export const FRAGMENT_LIMIT = 512;
-/** Longest time from connect() to the server's Finished, milliseconds. */
+/** Longest time from an application's connect() to the server's Finished, milliseconds. Our own takes 2 or 3 ticks. */
 export const HANDSHAKE_TIMEOUT_MS = 30000;
 /** First and longest ceiling of the delay before a reconnect, milliseconds; the delay is uniform below it. */
 export const RECONNECT_FIRST_MS = 1000;

@@ -6,8 +6,8 @@ import { aes } from "hal:aes128";
 import type { Bytes } from "../bytes";
 import { difference } from "../bytes";
 
-/** Bytes that go through AES at a time: the natives want their result in one run of free variables, 6 of them. */
-export const PIECE = 64;
+/** Bytes that go through AES at a time: the natives want their result in one run of free variables, 4 for these. */
+export const PIECE = 32;
 
 /**
  * Seal or open the `length` bytes of `input` at `start`. To open, `tag` is the tag received (8 or 16 bytes): returns the

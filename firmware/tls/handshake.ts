@@ -23,9 +23,8 @@ import { send } from "./record";
 /** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
 const MESSAGE_LIMIT = 512;
 
-/** The client's and the server's random, 32 bytes each. */
-let clientRandom: Bytes = "";
-let serverRandom: Bytes = "";
+/** The client's random and then the server's, 32 bytes each; where the transcript is all of it, they are taken there. */
+let randoms: Bytes = "";
 /** Digest state of the handshake messages so far. */
 let transcript: Bytes = "";
 /** Bytes of handshake messages that are not whole yet. */
@@ -55,19 +54,19 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (step === BEGIN) {
       pending = transcript = "";
       expected = SERVER_HELLO;
-      clientRandom = random(32);
-      const hello = section(import("./client_hello"))(clientRandom);
+      const hello = section(import("./client_hello"))(random(32));
+      if (RUNNING) randoms = hello.substr(6, 32);
       transport.write(E.toString(HANDSHAKE, 3, 1, 0, hello.length, hello));
       transcript = RUNNING ? update(32, transcript, hello) : E.toString(transcript, hello);
       return 0;
     }
     /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
-    let exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
+    const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
     transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
+    if (!RUNNING) randoms = transcript.substr(6, 32) + transcript.substr(10 + transcript.charCodeAt(3), 32);
+    verifyData = section(import("./key_schedule"))(transcript, randoms, agreed);
+    randoms = transcript = "";
     send(transport, HANDSHAKE, exchange);
-    exchange = "";
-    verifyData = section(import("./key_schedule"))(transcript, clientRandom, serverRandom, agreed);
-    clientRandom = serverRandom = transcript = "";
     send(transport, CHANGE_CIPHER_SPEC, "\x01");
     send(transport, HANDSHAKE, verifyData.substr(0, 16));
     verifyData = verifyData.substr(16);
@@ -118,7 +117,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     expected = SERVER_HELLO_DONE;
     if (type === SERVER_HELLO) {
       agreed = section(import("./server_hello"))(message);
-      serverRandom = message.substr(6, 32);
+      if (RUNNING) randoms += message.substr(6, 32);
       expected = SERVER_KEY_EXCHANGE;
     }
   }

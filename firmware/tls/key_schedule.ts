@@ -12,14 +12,14 @@ import { setKeys } from "./record";
 
 /**
  * Derive the connection's keys from the provisioned PSK and give them to the record layer. `transcript`: the digest
- * state of all handshake messages up to the ClientKeyExchange; `clientRandom` and `serverRandom`: 32 bytes each;
+ * state of all handshake messages up to the ClientKeyExchange; `randoms`: the
+ * client's and the server's, 32 bytes each;
  * `agreed`: what server_hello.ts returned. Returns our Finished message (16 bytes) and the verify_data that the
  * server's must carry (12 bytes), joined.
  */
 export default function keySchedule(
   transcript: Bytes,
-  clientRandom: Bytes,
-  serverRandom: Bytes,
+  randoms: Bytes,
   agreed: number,
 ): Bytes {
   let seed = E.toString(finish(32, transcript));
@@ -29,13 +29,13 @@ export default function keySchedule(
   seed =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
       ? "extended master secret" + seed
-      : "master secret" + clientRandom + serverRandom;
+      : "master secret" + randoms;
   let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16)));
   seed = prf(master, seed, 48);
   master = hmacKey(32, seed);
   const row = (agreed >> 5) & 31;
   const macLength = CIPHER_SUITES.charCodeAt(row + 2);
-  seed = prf(master, "key expansion" + serverRandom + clientRandom, macLength ? 32 + 2 * macLength : 40);
+  seed = prf(master, "key expansion" + randoms.substr(32) + randoms.substr(0, 32), macLength ? 32 + 2 * macLength : 40);
   setKeys(seed, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
   seed = "\x14\0\0\x0c" + prf(master, verifyClient, 12);
   const whole = RUNNING ? update(32, transcript, seed) : E.toString(transcript, seed);

@@ -55,12 +55,22 @@ export function wipe(): void {
   writeSequence = readSequence = -1;
 }
 
+/** What `send` is to send where it is given no message: so no caller holds it while its ciphertext grows. */
+let outgoing: Bytes = "";
+
+/** Set `outgoing`. */
+export function put(data: Bytes): void {
+  outgoing = data;
+}
+
 /**
- * Write the record that carries `data` (at most FRAGMENT_LIMIT bytes) as content `type` to `transport`, in pieces: its
- * queue is their only copy. Throws SEQUENCE_END after 2^31 - 1 records.
+ * Write the record that carries `message`, or else `outgoing` (at most FRAGMENT_LIMIT bytes), as content `type` to
+ * `transport`, in pieces: its queue is their only copy. Throws SEQUENCE_END after 2^31 - 1 records.
  */
-export function send(transport: Socket, type: number, data: Bytes): void {
+export function send(transport: Socket, type: number, message?: Bytes): void {
   const n = writeSequence;
+  let data = message || outgoing;
+  outgoing = "";
   let size = data.length;
   // what MACs cover before the text: the sequence number of 8 bytes, then type, version and length (RFC 5246, 6.2.3.1)
   let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3, size >> 8, size);
@@ -92,24 +102,28 @@ export function send(transport: Socket, type: number, data: Bytes): void {
         size += macLength;
       }
       transport.write(E.toString(type, 3, 3, size >> 8, size));
+      const start = inner.length;
       let piece = random(16);
-      for (let i = 0; ; i += PIECE) {
-        transport.write(piece);
-        if (encryptThenMac) {
-          if (RUNNING) inner = update(macLength, inner, piece);
-          else inner += piece;
-        }
+      for (let i = 0; piece; i += PIECE) {
+        // a native digest wants all of the message: then that is the only copy of the ciphertext until the MAC is made
+        if (RUNNING && encryptThenMac) inner = update(macLength, inner, piece);
+        if (RUNNING || !encryptThenMac) transport.write(piece);
+        else inner += piece;
         const iv = piece.slice(-16);
         piece = data.substr(i, PIECE);
-        if (piece.length < PIECE) {
-          piece += rest.substr(0, PIECE - piece.length);
-          rest = rest.substr(piece.length);
+        const room = PIECE - piece.length;
+        if (room) {
+          piece += rest.substr(0, room);
+          rest = rest.substr(room);
         }
-        if (!piece) break;
-        if (!rest) data = ""; // all of it is under way: make room for the MAC
-        piece = E.toString(aes(CBC_ENCRYPT, key, piece, iv));
+        if (piece) piece = E.toString(aes(CBC_ENCRYPT, key, piece, iv));
       }
-      if (encryptThenMac) transport.write(hmac(macLength, pads, inner));
+      data = "";
+      if (encryptThenMac) {
+        piece = hmac(macLength, pads, inner);
+        if (!RUNNING) for (let i = start; i < inner.length; i += PIECE) transport.write(inner.substr(i, PIECE));
+        transport.write(piece);
+      }
     }
   }
   if (type === CHANGE_CIPHER_SPEC) writeSequence = 0;

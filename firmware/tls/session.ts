@@ -4,7 +4,7 @@
 import { tcpConnect } from "hal:tcp_socket";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { falseStart, HANDSHAKE_TIMEOUT_MS } from "../profile";
+import { falseStart } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
@@ -19,7 +19,7 @@ import {
 } from "./alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
 import { BEGIN, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { receiveRecord, send, wipe } from "./record";
+import { put, receiveRecord, send, wipe } from "./record";
 
 /** What `connect` gives; socket.ts makes it whole for applications. */
 export interface TlsSocket {
@@ -36,7 +36,6 @@ let shaking = false;
 let input: Bytes = "";
 /** Longest plaintext of a record that we write, bytes; 0 until the application may write. */
 let writeLimit = 0;
-let timer: any = 0;
 
 /**
  * End the session and tell why: 0, a code of alert.ts, what a catch caught, or a boolean: TCP is closed, by the server
@@ -70,7 +69,6 @@ export function shutdown(cause: unknown): void {
   shaking = false;
   writeLimit = 0;
   input = "";
-  if (timer) timer = clearTimeout(timer);
   if (code) ended.emit("error", code);
   ended.emit("close", code);
 }
@@ -110,9 +108,9 @@ function receive(data: Bytes): void {
  */
 export function transmit(data: Bytes): void {
   while (writeLimit && data) {
-    const fragment = data.length > writeLimit ? data.substr(0, writeLimit) : data;
-    data = data.substr(fragment.length);
-    send(transport as Socket, APPLICATION_DATA, fragment);
+    put(data.length > writeLimit ? data.substr(0, writeLimit) : data);
+    data = data.substr(writeLimit);
+    send(transport as Socket, APPLICATION_DATA);
   }
 }
 
@@ -126,10 +124,7 @@ function advance(step: unknown, fragment: Bytes): void {
     if (limit === GO_ON) setTimeout(advance, 0, KEY_EXCHANGE);
     else if (limit) {
       // under falseStart the session stands for us with our second flight already
-      if (!falseStart || type !== KEY_EXCHANGE) {
-        shaking = false;
-        timer = clearTimeout(timer);
-      }
+      if (!falseStart || type !== KEY_EXCHANGE) shaking = false;
       if (!writeLimit) {
         writeLimit = limit;
         socket.emit("connect", socket);
@@ -152,12 +147,17 @@ export function connect(options: { host: string; port: number }): TlsSocket {
   try {
     // fresh noise for every session, tested before a byte of it is used
     section(import("../crypto/ctr_drbg_seed"))();
-    timer = setTimeout(shutdown, HANDSHAKE_TIMEOUT_MS, TIMEOUT);
     transport = tcpConnect(options.host, options.port, advance, receive, shutdown);
   } catch (error) {
-    shutdown(error);
+    // in a turn of its own: an event reaches the listeners that are there when it is emitted
+    setTimeout(shutdown, 0, error);
   }
   return opened;
+}
+
+/** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */
+export function timeOut(): void {
+  if (!writeLimit || shaking) shutdown(TIMEOUT);
 }
 
 /** Tell the TCP socket under the session. */

@@ -1,7 +1,8 @@
 // The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
 // on it unchanged. Adds to session.ts what our own MQTT client does without.
 import type { ByteSource } from "../../hal/hal";
-import { connect as connectSession, shutdown, type TlsSocket, transmit, transportSocket } from "./session";
+import { HANDSHAKE_TIMEOUT_MS } from "../profile";
+import { connect as connectSession, shutdown, timeOut, type TlsSocket, transmit, transportSocket } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface Socket extends TlsSocket {
@@ -26,6 +27,8 @@ export function connect(options: { host: string; port: number }, callback?: (soc
     shutdown(0);
   };
   if (callback) socket.on("connect", callback);
+  const timer = setTimeout(timeOut, HANDSHAKE_TIMEOUT_MS);
+  socket.on("close", () => clearTimeout(timer));
   const transport = transportSocket();
   if (transport) transport.on("drain", () => socket.emit("drain"));
   return socket;

@@ -46,16 +46,17 @@ export class Engine {
     const [command, ...rest] = [...wrapper, binary];
     // standard input stays open: at its end the interpreter reads bytes of 255 for ever
     this.child = spawn(command, rest, { cwd: this.folder, stdio: ["pipe", "pipe", "pipe"] });
-    let partial = "";
-    const take = (chunk: Buffer) => {
-      const pieces = (partial + chunk.toString("latin1")).split(/\r?\n/);
-      partial = pieces.pop() as string;
+    // each stream has its own beginning of a line
+    const partial = ["", ""];
+    const take = (stream: number) => (chunk: Buffer) => {
+      const pieces = (partial[stream] + chunk.toString("latin1")).split(/\r?\n/);
+      partial[stream] = pieces.pop() as string;
       // biome-ignore lint/suspicious/noControlCharactersInRegex: the prompt's cursor movements
       this.lines.push(...pieces.map((line) => line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").replace(/[\x08\r>]/g, "")));
       for (const wake of this.waiting.splice(0)) wake();
     };
-    this.child.stdout?.on("data", take);
-    this.child.stderr?.on("data", take);
+    this.child.stdout?.on("data", take(0));
+    this.child.stderr?.on("data", take(1));
     this.ended = new Promise((done) => {
       this.child.on("exit", (code, signal) => {
         for (const wake of this.waiting.splice(0)) wake();
