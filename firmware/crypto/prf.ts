@@ -12,9 +12,13 @@ export function prf(pads: Bytes, seed: Bytes, length: number): Bytes {
   let output = "";
   let a = seed;
   for (;;) {
-    const inner = pads.substr(0, half);
-    a = hmac(32, pads, RUNNING ? update(32, inner, a) : E.toString(inner, a));
-    output += hmac(32, pads, RUNNING ? update(32, inner, a + seed) : E.toString(inner, a, seed));
+    // no name for what is hashed: it is gone when it is
+    a = hmac(32, pads, RUNNING ? update(32, pads.substr(0, half), a) : E.toString(pads.substr(0, half), a));
+    output += hmac(
+      32,
+      pads,
+      RUNNING ? update(32, pads.substr(0, half), a + seed) : E.toString(pads.substr(0, half), a, seed),
+    );
     if (output.length >= length) return E.toString(output.substr(0, length), "");
   }
 }

@@ -23,7 +23,7 @@ import { send } from "./record";
 /** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
 const MESSAGE_LIMIT = 512;
 
-/** The client's random and then the server's, 32 bytes each; where the transcript is all of it, they are taken there. */
+/** The client's random and then the server's, 32 bytes each; "" where the transcript holds them. */
 let randoms: Bytes = "";
 /** Digest state of the handshake messages so far. */
 let transcript: Bytes = "";
@@ -63,9 +63,9 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
     const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
     transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
-    if (!RUNNING) randoms = transcript.substr(6, 32) + transcript.substr(10 + transcript.charCodeAt(3), 32);
     verifyData = section(import("./key_schedule"))(transcript, randoms, agreed);
-    randoms = transcript = "";
+    if (RUNNING) randoms = "";
+    transcript = "";
     send(transport, HANDSHAKE, exchange);
     send(transport, CHANGE_CIPHER_SPEC, "\x01");
     send(transport, HANDSHAKE, verifyData.substr(0, 16));

@@ -13,7 +13,7 @@ import { setKeys } from "./record";
 /**
  * Derive the connection's keys from the provisioned PSK and give them to the record layer. `transcript`: the digest
  * state of all handshake messages up to the ClientKeyExchange; `randoms`: the
- * client's and the server's, 32 bytes each;
+ * client's and the server's, 32 bytes each, where the state does not hold them;
  * `agreed`: what server_hello.ts returned. Returns our Finished message (16 bytes) and the verify_data that the
  * server's must carry (12 bytes), joined.
  */
@@ -22,22 +22,33 @@ export default function keySchedule(
   randoms: Bytes,
   agreed: number,
 ): Bytes {
-  let seed = E.toString(finish(32, transcript));
+  const hash = E.toString(finish(32, transcript));
+  // where the transcript is all of the messages both randoms stand in it: the ClientHello's after 6 bytes, the
+  // ServerHello's after 6 more of the second message, whose place the length of the first tells
+  const serverRandom = 10 + transcript.charCodeAt(3);
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  const verifyClient = "client finished" + seed;
-  seed =
-    requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
-      ? "extended master secret" + seed
-      : "master secret" + randoms;
   let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16)));
-  seed = prf(master, seed, 48);
-  master = hmacKey(32, seed);
+  let output =
+    requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
+      ? prf(master, "extended master secret" + hash, 48)
+      : prf(
+          master,
+          "master secret" + (RUNNING ? randoms : transcript.substr(6, 32) + transcript.substr(serverRandom, 32)),
+          48,
+        );
+  master = hmacKey(32, output);
   const row = (agreed >> 5) & 31;
   const macLength = CIPHER_SUITES.charCodeAt(row + 2);
-  seed = prf(master, "key expansion" + randoms.substr(32) + randoms.substr(0, 32), macLength ? 32 + 2 * macLength : 40);
-  setKeys(seed, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
-  seed = "\x14\0\0\x0c" + prf(master, verifyClient, 12);
-  const whole = RUNNING ? update(32, transcript, seed) : E.toString(transcript, seed);
-  return E.toString(seed, prf(master, "server finished" + E.toString(finish(32, whole)), 12));
+  output = prf(
+    master,
+    RUNNING
+      ? "key expansion" + randoms.substr(32) + randoms.substr(0, 32)
+      : "key expansion" + transcript.substr(serverRandom, 32) + transcript.substr(6, 32),
+    macLength ? 32 + 2 * macLength : 40,
+  );
+  setKeys(output, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
+  output = "\x14\0\0\x0c" + prf(master, "client finished" + hash, 12);
+  const finished = "server finished" + E.toString(finish(32, RUNNING ? update(32, transcript, output) : E.toString(transcript, output)));
+  return E.toString(output, prf(master, finished, 12));
 }
