@@ -1,6 +1,7 @@
 // What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
 // telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
 // its own payload.
+import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import { networkUp } from "hal:network";
 import type { Bytes } from "./bytes";
@@ -10,7 +11,7 @@ import { begin, keep, ping, publish, received } from "./mqtt/client";
 import { QOS_1 } from "./mqtt/packets";
 import { RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS, TELEMETRY_EVERY } from "./profile";
 import { TIMEOUT } from "./tls/alert";
-import { connect, type TlsSocket } from "./tls/session";
+import { connect, type SessionEvent } from "./tls/session";
 
 /** The last error, of tls/alert.ts; goes with the telemetry. */
 let lastError = 0;
@@ -37,12 +38,7 @@ function attempt(onEvent: (event: Event) => void): void {
   ticks = -3;
   networkUp(
     settings,
-    () => {
-      const socket = connect(settings);
-      socket.on("connect", onEvent);
-      socket.on("data", onEvent);
-      socket.on("close", onEvent);
-    },
+    () => connect(settings, onEvent),
     onEvent,
   );
 }
@@ -57,12 +53,16 @@ function closed(code: number, onEvent: (event: Event) => void): void {
   if (code) print("E" + code);
   let ceiling = RECONNECT_FIRST_MS << (failures < 16 ? failures++ : 16);
   if (ceiling > RECONNECT_LONGEST_MS) ceiling = RECONNECT_LONGEST_MS;
+  let share: Bytes;
   try {
-    ceiling = (uint16(random(2), 0) * ceiling) >>> 16;
+    share = random(2);
   } catch (_) {
-    // no random numbers: the noise failed its tests, and there is no session to hurry to
+    // the generator was never seeded: there was no network yet, or the noise failed its tests. What must differ is one
+    // device from another: the settings hold the serial
+    share = flash.read("conf") + "/" + failures;
+    share = E.toString(finish(32, RUNNING ? update(32, "", share) : share));
   }
-  setTimeout(onEvent, ceiling, true);
+  setTimeout(onEvent, (uint16(share, 0) * ceiling) / 65536, true);
 }
 
 /** Half a keep-alive has passed: telemetry and a sign of life. */
@@ -74,11 +74,8 @@ function tick(): Bytes {
   return (++ticks % TELEMETRY_EVERY ? "" : status()) + ping();
 }
 
-/**
- * true: try to connect; the session's socket: it stands; bytes: they came over it; false: those bytes wait to be looked
- * at; a code: the session is over; else: a tick.
- */
-export type Event = boolean | TlsSocket | Bytes | number | undefined;
+/** What a session tells, or true: try to connect; false: the bytes that it brought wait; undefined: a tick. */
+export type Event = SessionEvent | boolean | undefined;
 
 /**
  * Handle one event; `onEvent` takes those to come. Returns what goes out over the session, "" for nothing. Throws the

@@ -55,6 +55,7 @@ export interface Socket {
   write(data: Bytes): boolean;
   end(data?: Bytes): void;
   on(event: string, listener: (...args: never[]) => void): void;
+  removeAllListeners(): void;
 }
 
 /** `hal:tcp_socket`. */

@@ -15,34 +15,35 @@ import { random } from "./ctr_drbg";
 import startRandom from "./ctr_drbg_seed";
 import { kbkdf } from "./kbkdf";
 
-/** Statements for both sides: `seed`, `random`, `cmac` and `kbkdf` are in scope, `tell(name, bytes)` takes results. */
-const PROGRAM = `
-  var material = "", i;
+/** Statements for both sides, each for a boot of its own: `tell(name, bytes)` takes results. */
+const GENERATOR = `
+  var material = "", text = "", i;
   for (i = 0; i < 128; i++) material += String.fromCharCode(i * 73 & 255);
   seed(material);
   // long enough for the last byte of V to run over many times
-  var text = "";
   for (i = 0; i < 400; i++) text = random(i % 70).substr(-32) + text.substr(0, 32);
   tell("random", text);
   seed(text + material);
   tell("again", random(40));
-  text = "";
-  var mac = cmac(material.substr(0, 16), "");
-  for (i = 1; i < 50; i++) mac = cmac(mac, material.substr(0, i));
+`;
+const MAC = `
+  var text = "0123456789abcdefghijklmnopqrstuvwxyz", mac = cmac(text.substr(0, 16), ""), i;
+  for (i = 1; i < 37; i++) mac = cmac(mac, text.substr(0, i));
   tell("cmac", mac);
   tell("kbkdf", kbkdf(mac, "psk", "v1.sensor.0001"));
 `;
 
-function inNode(): Record<string, string> {
+function inNode(program: string): Record<string, string> {
   const told: Record<string, string> = {};
   const tell = (name: string, bytes: string) => {
     told[name] = toHex(bytes);
   };
-  new Function("seed", "random", "cmac", "kbkdf", "tell", PROGRAM)(startRandom, random, cmac, kbkdf, tell);
+  const names = { seed: startRandom, random, cmac, kbkdf, tell };
+  new Function(...Object.keys(names), program)(...Object.values(names));
   return told;
 }
 
-async function onEngine(): Promise<Record<string, string>> {
+async function onEngine(program: string): Promise<Record<string, string>> {
   const folder = mkdtempSync(join(tmpdir(), "crypto-"));
   const entry = join(folder, "main.ts");
   const source = (name: string) => JSON.stringify(join(PROJECT, "firmware/crypto", `${name}.ts`));
@@ -57,7 +58,7 @@ async function onEngine(): Promise<Record<string, string>> {
       for (let i = 0; i < bytes.length; i++) hex += (256 + bytes.charCodeAt(i)).toString(16).substr(1);
       print(name + " " + hex);
     }
-    function program() { ${PROGRAM} print("end of program"); }
+    function program() { ${program} print("end of program"); }
     // a little later than what the interpreter itself says at its start, which comes through another pipe
     setTimeout(program, 200);`,
   );
@@ -74,10 +75,14 @@ async function onEngine(): Promise<Record<string, string>> {
   }
 }
 
-test("R14 generator, CMAC and KBKDF on the interpreter are those that the vectors have tested", {
-  skip: ENGINE ? false : "ESPRUINO_BIN is not set",
-}, async () => {
-  const expected = inNode();
-  const { random, again, cmac, kbkdf } = await onEngine();
-  assert.deepEqual({ random, again, cmac, kbkdf }, expected);
+const skip = ENGINE ? false : "ESPRUINO_BIN is not set";
+
+test("R14 the generator on the interpreter is the one that the vectors have tested", { skip }, async () => {
+  const { random, again } = await onEngine(GENERATOR);
+  assert.deepEqual({ random, again }, inNode(GENERATOR));
+});
+
+test("R1 CMAC and KBKDF on the interpreter are those that the vectors have tested", { skip }, async () => {
+  const { cmac, kbkdf } = await onEngine(MAC);
+  assert.deepEqual({ cmac, kbkdf }, inNode(MAC));
 });

@@ -1,4 +1,4 @@
-// A TLS session over one TCP connection, behind the face of Espruino's own net socket (socket.ts has all of it).
+// A TLS session over one TCP connection; socket.ts puts the face of Espruino's own net socket on it.
 // `receive` is the only way in for bytes and holds the only catch; what fails is one integer (alert.ts). One session
 // at a time. Leaves out renegotiation (RFC 5746: refused with no_renegotiation).
 import { tcpConnect } from "hal:tcp_socket";
@@ -21,15 +21,18 @@ import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
 import { BEGIN, GO_ON, KEY_EXCHANGE } from "./handshake";
 import { put, receiveRecord, send, wipe } from "./record";
 
-/** What `connect` gives; socket.ts makes it whole for applications. */
-export interface TlsSocket {
-  on(event: string, listener: (value: any) => void): void;
-}
+/**
+ * What a session tells whoever opened it, each in a turn of its own: null when it stands; application data; a code when
+ * it is over, 0 or one of alert.ts. One function and no emitter: listeners are heap (socket.ts has them).
+ */
+export type SessionEvent = null | Bytes | number;
 
 /** The TCP socket under the session. */
 let transport: Socket | 0 | undefined = 0;
-/** What the application holds; 0: there is no session. */
-let socket: any = 0;
+/** Who takes the session's events; 0: there is no session. */
+let port: ((event: any) => void) | 0 = 0;
+/** Timer of the handshake's next step. */
+let next: any = 0;
 /** Whether records are the handshake's. */
 let shaking = false;
 /** Bytes received that are no whole record yet. */
@@ -40,11 +43,11 @@ let writeLimit = 0;
 /**
  * End the session and tell why: 0, a code of alert.ts, what a catch caught, or a boolean: TCP is closed, by the server
  * without close_notify, or it never opened. Sends the code's alert, close_notify
- * where it has none, nothing after an alert received; wipes the keys, closes TCP; emits `error` with the code unless
- * it is 0, and `close` with the code.
+ * where it has none, nothing after an alert received; wipes the keys, closes TCP and tells the code.
  */
 export function shutdown(cause: unknown): void {
-  if (!socket) return;
+  const ended = port;
+  if (!ended) return;
   const code =
     typeof cause === "number"
       ? cause
@@ -53,13 +56,14 @@ export function shutdown(cause: unknown): void {
         : shaking || writeLimit
           ? TRUNCATED
           : NO_SERVER;
-  const ended = socket;
   const tcp = transport;
-  socket = transport = 0; // first of all: whatever comes in from here on finds no session
+  port = transport = 0; // first of all: whatever comes in from here on finds no session
   if (tcp) {
     try {
       // level fatal and the alert, or level warning and close_notify
       if (code < RECEIVED || code > SENT) send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
+      // what TCP still brings is for no session, least of all for the next
+      tcp.removeAllListeners();
       tcp.end();
     } catch (_) {
       // TCP is closed already
@@ -69,15 +73,15 @@ export function shutdown(cause: unknown): void {
   shaking = false;
   writeLimit = 0;
   input = "";
-  if (code) ended.emit("error", code);
-  ended.emit("close", code);
+  if (next) next = clearTimeout(next);
+  setTimeout(ended, 0, code);
 }
 
 /** Take what TCP brought: any bytes, in pieces of any size. */
 function receive(data: Bytes): void {
   try {
     input = input ? E.toString(input, data) : data;
-    while (socket && input.length > 4) {
+    while (port && input.length > 4) {
       const fragment = receiveRecord(input);
       if (fragment === undefined) break;
       const type = input.charCodeAt(0);
@@ -85,13 +89,11 @@ function receive(data: Bytes): void {
       if (type === ALERT) {
         if (fragment.length !== 2) throw SENT + DECODE_ERROR;
         const alert = fragment.charCodeAt(1);
-        if (alert === CLOSE_NOTIFY && !shaking) {
-          socket.emit("end");
-          shutdown(0);
-        } else if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
+        if (alert === CLOSE_NOTIFY && !shaking) shutdown(0);
+        else if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
       } else if (shaking) advance(type, fragment);
       else if (type === APPLICATION_DATA) {
-        if (fragment) socket.emit("data", fragment);
+        if (fragment) setTimeout(port, 0, fragment);
       } else if (type === HANDSHAKE && fragment === "\0\0\0\0") {
         // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
         send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
@@ -121,13 +123,14 @@ function advance(step: unknown, fragment: Bytes): void {
     const type = typeof step === "number" ? step : BEGIN;
     shaking = true;
     const limit = section(import("./handshake"))(transport, type, fragment);
-    if (limit === GO_ON) setTimeout(advance, 0, KEY_EXCHANGE);
+    next = 0;
+    if (limit === GO_ON) next = setTimeout(advance, 0, KEY_EXCHANGE);
     else if (limit) {
       // under falseStart the session stands for us with our second flight already
       if (!falseStart || type !== KEY_EXCHANGE) shaking = false;
       if (!writeLimit) {
         writeLimit = limit;
-        socket.emit("connect", socket);
+        if (port) setTimeout(port, 0, null);
       }
     }
   } catch (error) {
@@ -136,23 +139,19 @@ function advance(step: unknown, fragment: Bytes): void {
 }
 
 /**
- * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. Returns the
- * socket, which emits connect, data, end, error (with a code of alert.ts) and close; `transmit`
- * writes to it, `shutdown(0)` ends it. A session that is open is closed first.
+ * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. `onEvent` takes
+ * what it tells; `transmit` writes to it, `shutdown(0)` ends it. A session that is open is closed first.
  */
-export function connect(options: { host: string; port: number }): TlsSocket {
+export function connect(options: { host: string; port: number }, onEvent: (event: any) => void): void {
   shutdown(0);
-  const opened: any = {};
-  socket = opened;
+  port = onEvent;
   try {
     // fresh noise for every session, tested before a byte of it is used
     section(import("../crypto/ctr_drbg_seed"))();
     transport = tcpConnect(options.host, options.port, advance, receive, shutdown);
   } catch (error) {
-    // in a turn of its own: an event reaches the listeners that are there when it is emitted
-    setTimeout(shutdown, 0, error);
+    shutdown(error);
   }
-  return opened;
 }
 
 /** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */
