@@ -24,28 +24,30 @@ import { send } from "./record";
 const MESSAGE_LIMIT = 512;
 
 /** The client's random and then the server's, 32 bytes each; "" where the transcript holds them. */
-let randoms: Bytes = "";
+export let randoms: Bytes = "";
 /** Digest state of the handshake messages so far. */
-let transcript: Bytes = "";
+export let transcript: Bytes = "";
 /** Bytes of handshake messages that are not whole yet. */
 let pending: Bytes = "";
 /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
 let expected = 0;
 /** What server_hello.ts says was agreed. */
-let agreed = 0;
+export let agreed = 0;
 /** verify_data that the server's Finished must carry. */
 let verifyData: Bytes = "";
 
-/** Steps that are no record's content type. */
+/** Steps that are no record's content type: our ClientHello, our ClientKeyExchange, our Finished. */
 export const BEGIN = 0;
 export const KEY_EXCHANGE = 1;
+export const FINISH = 2;
 /** What a step returns to ask for KEY_EXCHANGE in a turn of its own, when all that led to it is off the heap. */
 export const GO_ON = -1;
 
 /**
- * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE our second flight; any other `step` is the
- * content type of a record that came and `fragment` its plaintext. Returns 0, or GO_ON, or when the session stands the
- * longest plaintext, bytes, that the server takes in a record. Throws NO_KEY, or SENT plus the alert.
+ * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE the ClientKeyExchange; FINISH takes what
+ * key_schedule.ts returned and sends the rest of our flight; any other `step` is the content type of a record that came
+ * and `fragment` its plaintext. Returns 0, or GO_ON, or when the session stands the longest plaintext, bytes, that the
+ * server takes in a record. Throws NO_KEY, or SENT plus the alert.
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN || step === KEY_EXCHANGE) {
@@ -63,13 +65,15 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
     const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
     transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
-    verifyData = section(import("./key_schedule"))(transcript, randoms, agreed);
+    send(transport, HANDSHAKE, exchange);
+    return 0;
+  }
+  if (step === FINISH) {
     if (RUNNING) randoms = "";
     transcript = "";
-    send(transport, HANDSHAKE, exchange);
     send(transport, CHANGE_CIPHER_SPEC, "\x01");
-    send(transport, HANDSHAKE, verifyData.substr(0, 16));
-    verifyData = verifyData.substr(16);
+    send(transport, HANDSHAKE, fragment.substr(0, 16));
+    verifyData = fragment.substr(16);
     expected = -CHANGE_CIPHER_SPEC;
     return falseStart ? agreed >> 10 : 0;
   }

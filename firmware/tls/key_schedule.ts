@@ -8,20 +8,15 @@ import { prf } from "../crypto/prf";
 import { requireExtendedMasterSecret } from "../profile";
 import { CIPHER_SUITES } from "./cipher_suites";
 import { SEEN_ENCRYPT_THEN_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
+import { agreed, randoms, transcript } from "./handshake";
 import { setKeys } from "./record";
 
 /**
- * Derive the connection's keys from the provisioned PSK and give them to the record layer. `transcript`: the digest
- * state of all handshake messages up to the ClientKeyExchange; `randoms`: the
- * client's and the server's, 32 bytes each, where the state does not hold them;
- * `agreed`: what server_hello.ts returned. Returns our Finished message (16 bytes) and the verify_data that the
- * server's must carry (12 bytes), joined.
+ * Derive the connection's keys from the provisioned PSK and the handshake up to the ClientKeyExchange (its state in
+ * handshake.ts), and give them to the record layer. Returns our Finished message (16 bytes) and the verify_data that
+ * the server's must carry (12 bytes), joined.
  */
-export default function keySchedule(
-  transcript: Bytes,
-  randoms: Bytes,
-  agreed: number,
-): Bytes {
+export default function keySchedule(): Bytes {
   const hash = E.toString(finish(32, transcript));
   // where the transcript is all of the messages both randoms stand in it: the ClientHello's after 6 bytes, the
   // ServerHello's after 6 more of the second message, whose place the length of the first tells

@@ -18,7 +18,7 @@ import {
   UNEXPECTED_MESSAGE,
 } from "./alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
-import { BEGIN, GO_ON, KEY_EXCHANGE } from "./handshake";
+import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
 import { put, receiveRecord, send, wipe } from "./record";
 
 /**
@@ -120,14 +120,20 @@ export function transmit(data: Bytes): void {
 function advance(step: unknown, fragment: Bytes): void {
   if (!transport) return;
   try {
-    const type = typeof step === "number" ? step : BEGIN;
+    let type = typeof step === "number" ? step : BEGIN;
     shaking = true;
+    if (type === KEY_EXCHANGE) {
+      section(import("./handshake"))(transport, type, "");
+      // not from within the handshake: its frame and this one's would be on the heap together
+      fragment = section(import("./key_schedule"))();
+      type = FINISH;
+    }
     const limit = section(import("./handshake"))(transport, type, fragment);
     next = 0;
     if (limit === GO_ON) next = setTimeout(advance, 0, KEY_EXCHANGE);
     else if (limit) {
       // under falseStart the session stands for us with our second flight already
-      if (!falseStart || type !== KEY_EXCHANGE) shaking = false;
+      if (!falseStart || type !== FINISH) shaking = false;
       if (!writeLimit) {
         writeLimit = limit;
         if (port) setTimeout(port, 0, null);

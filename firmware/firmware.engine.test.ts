@@ -1,0 +1,118 @@
+// The bundle of board linux on the real interpreter, booted from Storage: the handshake with OpenSSL and Mosquitto, ten
+// records of 512 bytes each way over MQTT, for every suite, and the peak of variables that this takes. Then the TLS
+// socket as applications there have it. Needs ESPRUINO_BIN, any Linux build of Espruino; skipped without. A build of fewer
+// than 500 variables that the run does not fit into is skipped with what the interpreter said.
+import assert from "node:assert/strict";
+import { after, before, type TestContext, test } from "node:test";
+import { BUNDLE_FILE, buildBundle } from "../scripts/lib/build";
+import { ENGINE, Engine } from "../scripts/lib/engine";
+import {
+  findPeak,
+  interpreter,
+  peakLine,
+  RECORDS,
+  run,
+  startMosquitto,
+  startOpenssl,
+} from "../scripts/lib/engine_run";
+import { skipWithout } from "../scripts/lib/peers/install";
+import * as opensslServer from "../scripts/lib/peers/openssl_s_server";
+import { IDENTITY, KEY } from "../scripts/lib/test_device";
+import { SUITES } from "../scripts/lib/tls12/suites";
+
+/** Most variables of a run where one is 12 bytes, and the builds from which on it must fit. */
+const MOST = 500;
+/** Variables with which an application of its own beside the socket must fit. */
+const APPLICATION_MOST = 1000;
+const VARIABLE_BYTES = 12;
+
+const withoutEngine = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
+const withoutOpenssl = withoutEngine || skipWithout("openssl");
+const withoutMosquitto = withoutEngine || skipWithout("mosquitto", "mosquitto_sub", "mosquitto_pub");
+
+let bundle = "";
+let build = { total: 0, variableBytes: 0 };
+let largest = 0;
+
+before(async () => {
+  if (!ENGINE) return;
+  bundle = (await buildBundle({ board: "linux" })).code;
+  build = await interpreter();
+});
+
+after(() => {
+  if (largest) console.log(`peak ${largest} of ${build.total} variables`);
+});
+
+/** Whether a failure is one to skip: the interpreter is too small. Says so. */
+function tooSmall(t: TestContext, failure: string, most = MOST): boolean {
+  if (!failure || build.total >= most) return false;
+  const why = `does not fit in ${build.total} variables: ${failure}`;
+  console.log(why);
+  t.skip(why);
+  return true;
+}
+
+for (const { server, start, skip } of [
+  { server: "OpenSSL", start: startOpenssl, skip: withoutOpenssl },
+  { server: "Mosquitto", start: startMosquitto, skip: withoutMosquitto },
+])
+  for (const suite of SUITES)
+    test(`the interpreter talks MQTT to ${server} with ${suite.name}`, { skip }, async (t) => {
+      const broker = await start(suite);
+      try {
+        const { failure, down, up } = await run(bundle, suite, broker);
+        if (tooSmall(t, failure)) return;
+        assert.equal(failure, "", broker.output());
+        assert.deepEqual({ down, up }, { down: RECORDS, up: RECORDS });
+      } finally {
+        await broker.stop();
+      }
+    });
+
+for (const suite of SUITES)
+  test(`peak of variables with ${suite.name}`, { skip: withoutMosquitto }, async (t) => {
+    const peak = await findPeak(bundle, suite, largest || undefined);
+    if (tooSmall(t, peak.unladen.failure)) return;
+    assert.equal(peak.unladen.failure, "");
+    console.log(peakLine(suite, peak));
+    largest = Math.max(largest, peak.peak);
+    if (build.variableBytes === VARIABLE_BYTES) assert.ok(peak.peak <= MOST, `${peak.peak} variables`);
+  });
+
+for (const suite of SUITES)
+  test(`an application's socket on the interpreter talks to OpenSSL with ${suite.name}`, {
+    skip: withoutOpenssl,
+  }, async (t) => {
+    const server = await opensslServer.start({ suite: suite.code, identity: IDENTITY, key: KEY });
+    const { code } = await buildBundle({ board: "linux", entry: "firmware/tls/socket_app.ts" });
+    // names of the bundle's top level are minified: those of the application are inside a function
+    const application = `(function () {
+      var size = 512, sent = 0, got = "", wrong = 0, drained = 0;
+      function next() { sent++; got = ""; socket.write(String.fromCharCode(64 + sent).repeat(size)); }
+      var socket = tls.connect({ host: "127.0.0.1", port: ${server.port} }, next);
+      socket.on("data", function (data) {
+        got += data;
+        if (got.length < size) return;
+        if (got != String.fromCharCode(64 + sent).repeat(size)) wrong++;
+        if (sent < ${RECORDS}) next(); else socket.end();
+      });
+      socket.on("drain", function () { drained++; });
+      socket.on("error", function (code) { print("error " + code); });
+      socket.on("close", function (code) { print("closed", code, sent, wrong, drained > 0); });
+    })();`;
+    const engine = new Engine({
+      [BUNDLE_FILE]: code + application,
+      conf: JSON.stringify({ id: IDENTITY }),
+      key: KEY.toString("latin1"),
+    });
+    try {
+      const failed = /OUT OF MEMORY|interpreter error: .*\bMEMORY|Not enough memory|Uncaught/;
+      const [line] = await engine.line(new RegExp(`^closed .*|^error .*|${failed.source}.*`));
+      if (tooSmall(t, failed.test(line) ? line : "", APPLICATION_MOST)) return;
+      assert.equal(line, `closed 0 ${RECORDS} 0 true`, engine.lines.join("\n"));
+    } finally {
+      await engine.stop();
+      await server.stop();
+    }
+  });
