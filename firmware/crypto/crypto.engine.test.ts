@@ -23,7 +23,7 @@ const GENERATOR = `
   // long enough for the last byte of V to run over many times
   for (i = 0; i < 400; i++) text = random(i % 70).substr(-32) + text.substr(0, 32);
   tell("random", text);
-  seed(text + material);
+  seed(material + text.substr(0, 32));
   tell("again", random(40));
 `;
 const MAC = `
