@@ -2,12 +2,15 @@
 // import. What it does not need between two events is a section.
 import type { Event } from "./application";
 import { KEEP_ALIVE_S } from "./profile";
-import { shutdown, transmit } from "./tls/session";
+import { put } from "./tls/record";
+import { flush, shutdown } from "./tls/session";
 
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */
 function onEvent(event: Event): void {
   try {
-    transmit(section(import("./application"))(event, onEvent));
+    E.defrag();
+    put(section(import("./application"))(event, onEvent));
+    flush();
   } catch (error) {
     shutdown(error);
   }

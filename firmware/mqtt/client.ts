@@ -101,8 +101,16 @@ export function received(onMessage: (name: Bytes, payload: Bytes) => Bytes): Byt
       const payload = type & QOS_1 ? topicEnd + 2 : topicEnd;
       if (payload > end) throw MQTT_PROTOCOL;
       if (payload !== topicEnd && payload <= input.length) output += "\x40\x02" + input.substr(topicEnd, 2); // PUBACK
-      // the topic is `<base>/down/<name>`, for we subscribe to nothing else
-      if (!long) output += onMessage(input.substring(start + 8 + base.length, topicEnd), input.substring(payload, end));
+      if (!long) {
+        // the topic is `<base>/down/<name>`, for we subscribe to nothing else. Of the packet only these two are kept
+        // while the answer is made
+        const name = input.substring(start + 8 + base.length, topicEnd);
+        const text = input.substring(payload, end);
+        input = input.substr(end);
+        const answer = onMessage(name, text);
+        output = output ? E.toString(output, answer) : answer;
+        continue;
+      }
     } else if (type === CONNACK && length === 2) {
       const refused = input.charCodeAt(start + 1);
       if (refused) throw MQTT_REFUSED + (refused < 5 ? refused : 5);

@@ -42,12 +42,13 @@ export const KEY_EXCHANGE = 1;
 export const FINISH = 2;
 /** What a step returns to ask for KEY_EXCHANGE in a turn of its own, when all that led to it is off the heap. */
 export const GO_ON = -1;
+/** What it returns when the session stands. */
+export const STANDS = 1;
 
 /**
  * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE the ClientKeyExchange; FINISH takes what
  * key_schedule.ts returned and sends the rest of our flight; any other `step` is the content type of a record that came
- * and `fragment` its plaintext. Returns 0, or GO_ON, or when the session stands the longest plaintext, bytes, that the
- * server takes in a record. Throws NO_KEY, or SENT plus the alert.
+ * and `fragment` its plaintext. Returns 0, GO_ON or STANDS. Throws NO_KEY, or SENT plus the alert.
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN || step === KEY_EXCHANGE) {
@@ -75,7 +76,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     send(transport, HANDSHAKE, fragment.substr(0, 16));
     verifyData = fragment.substr(16);
     expected = -CHANGE_CIPHER_SPEC;
-    return falseStart ? agreed >> 10 : 0;
+    return falseStart ? STANDS : 0;
   }
   if (step === CHANGE_CIPHER_SPEC) {
     if (expected !== -CHANGE_CIPHER_SPEC || pending || fragment !== "\x01") throw SENT + UNEXPECTED_MESSAGE;
@@ -111,7 +112,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (type === FINISHED) {
       if (difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
       verifyData = "";
-      return agreed >> 10;
+      return STANDS;
     }
     transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);
     if (type === SERVER_HELLO_DONE) {

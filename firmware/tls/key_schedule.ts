@@ -23,7 +23,7 @@ export default function keySchedule(): Bytes {
   const serverRandom = 10 + transcript.charCodeAt(3);
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16)));
+  let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16) as Bytes));
   let output =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
       ? prf(master, "extended master secret" + hash, 48)
@@ -42,7 +42,7 @@ export default function keySchedule(): Bytes {
       : "key expansion" + transcript.substr(serverRandom, 32) + transcript.substr(6, 32),
     macLength ? 32 + 2 * macLength : 40,
   );
-  setKeys(output, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC));
+  setKeys(output, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC), agreed >> 10);
   output = "\x14\0\0\x0c" + prf(master, "client finished" + hash, 12);
   const finished = "server finished" + E.toString(finish(32, RUNNING ? update(32, transcript, output) : E.toString(transcript, output)));
   return E.toString(output, prf(master, finished, 12));

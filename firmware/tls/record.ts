@@ -30,12 +30,15 @@ let encryptThenMac = true;
 /** Pads of the HMAC keys, kept where our own digest saves compressions by it. */
 let writePads: Bytes = "";
 let readPads: Bytes = "";
+/** Longest plaintext of a record that the server takes, bytes. */
+let writeLimit = 0;
 /** Number of the next record, each way; negative: that way is in the clear, up to its ChangeCipherSpec. */
 let writeSequence = -1;
 let readSequence = -1;
 
 /** Take the keys of a finished key exchange. Each way is protected after its ChangeCipherSpec. */
-export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean): void {
+export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean, limit: number): void {
+  writeLimit = limit;
   keys = keyBlock;
   macLength = mac;
   tagLength = tag;
@@ -50,27 +53,27 @@ export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean)
 export function wipe(): void {
   const words = new Int32Array(E.toArrayBuffer(keys));
   for (let i = keys.length >> 2; i--; ) words[i] = 0;
-  keys = "";
+  keys = outgoing = "";
   if (RUNNING) writePads = readPads = "";
   writeSequence = readSequence = -1;
 }
 
-/** What `send` is to send where it is given no message: so no caller holds it while its ciphertext grows. */
-let outgoing: Bytes = "";
+/** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
+export let outgoing: Bytes = "";
 
-/** Set `outgoing`. */
+/** Add to `outgoing`. */
 export function put(data: Bytes): void {
-  outgoing = data;
+  outgoing = outgoing ? E.toString(outgoing, data) : data;
 }
 
 /**
- * Write the record that carries `message`, or else `outgoing` (at most FRAGMENT_LIMIT bytes), as content `type` to
+ * Write the record that carries `message`, or else what `outgoing` has for one (at most writeLimit bytes), as content `type` to
  * `transport`, in pieces: its queue is their only copy. Throws SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
   const n = writeSequence;
-  let data = message || outgoing;
-  outgoing = "";
+  let data = message || (outgoing.length > writeLimit ? outgoing.substr(0, writeLimit) : outgoing);
+  if (!message) outgoing = outgoing.substr(writeLimit);
   let size = data.length;
   // what MACs cover before the text: the sequence number of 8 bytes, then type, version and length (RFC 5246, 6.2.3.1)
   let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3, size >> 8, size);

@@ -19,7 +19,7 @@ import {
 } from "./alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
 import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { put, receiveRecord, send, wipe } from "./record";
+import { outgoing, receiveRecord, send, wipe } from "./record";
 
 /**
  * What a session tells whoever opened it, each in a turn of its own: null when it stands; application data; a code when
@@ -37,8 +37,8 @@ let next: any = 0;
 let shaking = false;
 /** Bytes received that are no whole record yet. */
 let input: Bytes = "";
-/** Longest plaintext of a record that we write, bytes; 0 until the application may write. */
-let writeLimit = 0;
+/** Whether the application may write. */
+let stands = false;
 
 /**
  * End the session and tell why: 0, a code of alert.ts, what a catch caught, or a boolean: TCP is closed, by the server
@@ -53,7 +53,7 @@ export function shutdown(cause: unknown): void {
       ? cause
       : typeof cause !== "boolean"
         ? SENT + INTERNAL_ERROR
-        : shaking || writeLimit
+        : shaking || stands
           ? TRUNCATED
           : NO_SERVER;
   const tcp = transport;
@@ -71,7 +71,7 @@ export function shutdown(cause: unknown): void {
   }
   wipe();
   shaking = false;
-  writeLimit = 0;
+  stands = false;
   input = "";
   if (next) next = clearTimeout(next);
   setTimeout(ended, 0, code);
@@ -80,6 +80,7 @@ export function shutdown(cause: unknown): void {
 /** Take what TCP brought: any bytes, in pieces of any size. */
 function receive(data: Bytes): void {
   try {
+    E.defrag(); // the natives want their results in one run of free variables
     input = input ? E.toString(input, data) : data;
     while (port && input.length > 4) {
       const fragment = receiveRecord(input);
@@ -104,20 +105,13 @@ function receive(data: Bytes): void {
   }
 }
 
-/**
- * Send application data, in records of at most the agreed length. What is written waits in TCP's queue. Nothing is sent
- * where no session stands.
- */
-export function transmit(data: Bytes): void {
-  while (writeLimit && data) {
-    put(data.length > writeLimit ? data.substr(0, writeLimit) : data);
-    data = data.substr(writeLimit);
-    send(transport as Socket, APPLICATION_DATA);
-  }
+/** Send what `put` has put there, in records, as soon as the session stands. */
+export function flush(): void {
+  while (stands && outgoing) send(transport as Socket, APPLICATION_DATA);
 }
 
 /** Take a step of the handshake: TCP is open (`step` is no number), a record came, or the last step asked to go on. */
-function advance(step: unknown, fragment: Bytes): void {
+function advance(step?: unknown, fragment?: Bytes): void {
   if (!transport) return;
   try {
     let type = typeof step === "number" ? step : BEGIN;
@@ -128,15 +122,16 @@ function advance(step: unknown, fragment: Bytes): void {
       fragment = section(import("./key_schedule"))();
       type = FINISH;
     }
-    const limit = section(import("./handshake"))(transport, type, fragment);
+    const result = section(import("./handshake"))(transport, type, fragment as Bytes);
     next = 0;
-    if (limit === GO_ON) next = setTimeout(advance, 0, KEY_EXCHANGE);
-    else if (limit) {
+    if (result === GO_ON) next = setTimeout(advance, 0, KEY_EXCHANGE);
+    else if (result) {
       // under falseStart the session stands for us with our second flight already
       if (!falseStart || type !== FINISH) shaking = false;
-      if (!writeLimit) {
-        writeLimit = limit;
-        if (port) setTimeout(port, 0, null);
+      if (!stands && port) {
+        stands = true;
+        flush();
+        setTimeout(port, 0, null);
       }
     }
   } catch (error) {
@@ -146,7 +141,7 @@ function advance(step: unknown, fragment: Bytes): void {
 
 /**
  * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. `onEvent` takes
- * what it tells; `transmit` writes to it, `shutdown(0)` ends it. A session that is open is closed first.
+ * what it tells; `put` and `flush` write to it, `shutdown(0)` ends it. A session that is open is closed first.
  */
 export function connect(options: { host: string; port: number }, onEvent: (event: any) => void): void {
   shutdown(0);
@@ -162,7 +157,7 @@ export function connect(options: { host: string; port: number }, onEvent: (event
 
 /** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */
 export function timeOut(): void {
-  if (!writeLimit || shaking) shutdown(TIMEOUT);
+  if (!stands || shaking) shutdown(TIMEOUT);
 }
 
 /** Tell the TCP socket under the session. */

@@ -2,7 +2,8 @@
 // on it unchanged. Our own MQTT client does without: an emitter and its listeners are heap.
 import type { ByteSource } from "../../hal/hal";
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
-import { connect as openSession, type SessionEvent, shutdown, timeOut, transmit, transportSocket } from "./session";
+import { put } from "./record";
+import { flush, connect as openSession, type SessionEvent, shutdown, timeOut, transportSocket } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface TlsSocket {
@@ -19,7 +20,8 @@ export function connect(options: { host: string; port: number }, callback?: (soc
   // every object of Espruino's is an emitter
   const socket: any = {
     write: (data: ByteSource) => {
-      transmit(E.toString(data));
+      put(E.toString(data));
+      flush();
       return false;
     },
     end: (data?: ByteSource) => {
