@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { nameNatives } from "./natives";
 
 test("a native that is used often gets a name", () => {
-  const { code } = nameNatives(`${"print(E.toString(1, 2));\n".repeat(20)}function f(E_toString) {}`);
+  const { code } = nameNatives(`${"print(E.toString(1, 2));\n".repeat(20)}`);
   assert.ok(code.startsWith("const E_toString = E.toString;\nprint(E_toString(1, 2));"));
   assert.doesNotMatch(code.slice(30), /E\.toString/);
 });
@@ -23,4 +23,18 @@ test("a native that is used seldom, needs its object or belongs to our own E doe
 test("the name is none that the program has", () => {
   const { code } = nameNatives(`const E_toString = 1;\n${"print(E.toString(1, E_toString));\n".repeat(20)}`);
   assert.ok(code.startsWith("const E_toString_ = E.toString;\n"));
+});
+
+test("a method of texts that is called often gets a name, outside loops", () => {
+  const { code } = nameNatives(
+    `${"print((a + b) .substr(1), c.substr(2).length);\n".repeat(20)}while (d) d.substr(3);\n`,
+  );
+  assert.ok(
+    code.startsWith(
+      'const text_substr = "substr";\nprint((a + b) [text_substr](1), c[text_substr](2).length);',
+    ),
+  );
+  assert.ok(code.endsWith("while (d) d.substr(3);\n"));
+  const seldom = "print(a.substr(1));\n".repeat(5);
+  assert.equal(nameNatives(seldom).code, seldom);
 });

@@ -123,7 +123,9 @@ export function cutSections(code: string): Rewritten {
   }
   for (const binding of top.bindings.values()) if (isMutable(binding)) pin(unitOf.get(binding.name));
 
-  const ofProgram = new Set(references.filter(({ binding }) => binding?.scope === top).map((each) => each.identifier));
+  const ofProgram = new Set(
+    references.filter(({ binding }) => binding?.scope === top).map((each) => each.identifier),
+  );
   for (const unit of keptFunctions(program, units, ofProgram)) pin(unit);
 
   const storage = storageName(units) ?? "0";
