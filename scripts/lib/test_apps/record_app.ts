@@ -3,12 +3,11 @@
  */
 import { random } from "../../../firmware/crypto/ctr_drbg";
 import startRandom from "../../../firmware/crypto/ctr_drbg_seed";
-import { protectWrite, send, setKeys } from "../../../firmware/tls/record";
+import { send, setKeys } from "../../../firmware/tls/record";
 
 (global as unknown as { records: unknown }).records = {
   startRandom: startRandom,
   random: random,
   setKeys: setKeys,
-  protectWrite: protectWrite,
   send: send,
 };
