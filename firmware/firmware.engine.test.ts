@@ -99,10 +99,10 @@ for (const suite of SUITES)
       });
       socket.on("drain", function () { drained++; });
       socket.on("error", function (code) { print("error " + code); });
-      socket.on("close", function (code) { print("closed", code, sent, wrong, drained > 0); });
+      socket.on("close", function (code) { print("closed", code || 0, sent, wrong, drained > 0); });
     })();`;
     const engine = new Engine({
-      [BUNDLE_FILE]: code + application,
+      [BUNDLE_FILE]: `${code};${application}`,
       conf: JSON.stringify({ id: IDENTITY }),
       key: KEY.toString("latin1"),
     });
