@@ -1,17 +1,13 @@
 // What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
 // telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
 // its own payload.
-import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
-import { networkUp } from "hal:network";
 import type { Bytes } from "./bytes";
-import { uint16 } from "./bytes";
-import { random } from "./crypto/ctr_drbg";
 import { begin, keep, ping, publish, received } from "./mqtt/client";
 import { QOS_1 } from "./mqtt/packets";
-import { RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS, TELEMETRY_EVERY } from "./profile";
+import { TELEMETRY_EVERY } from "./profile";
 import { TIMEOUT } from "./tls/alert";
-import { connect, type SessionEvent } from "./tls/session";
+import type { SessionEvent } from "./tls/session";
 
 /** The last error, of tls/alert.ts; goes with the telemetry. */
 let lastError = 0;
@@ -30,39 +26,6 @@ function message(name: Bytes, payload: Bytes): Bytes {
   if (name) return publish("up/" + name, payload, 0);
   failures = ticks = 0;
   return status();
-}
-
-/** Bring the network up and open a session to the server of the file `conf`; its events go to `onEvent`. */
-function attempt(onEvent: (event: Event) => void): void {
-  const settings = JSON.parse(flash.read("conf") || "{}");
-  ticks = -3;
-  networkUp(
-    settings,
-    () => connect(settings, onEvent),
-    onEvent,
-  );
-}
-
-/**
- * The connection is over, or could not be had: tell the error and try again after a delay that is uniform below a
- * ceiling that doubles (full jitter, EN 303 645, 5.9), so that a fleet comes back one by one.
- */
-function closed(code: number, onEvent: (event: Event) => void): void {
-  ticks = -1;
-  lastError = code;
-  if (code) print("E" + code);
-  let ceiling = RECONNECT_FIRST_MS << (failures < 16 ? failures++ : 16);
-  if (ceiling > RECONNECT_LONGEST_MS) ceiling = RECONNECT_LONGEST_MS;
-  let share: Bytes;
-  try {
-    share = random(2);
-  } catch (_) {
-    // the generator was never seeded: there was no network yet, or the noise failed its tests. What must differ is one
-    // device from another: the settings hold the serial
-    share = flash.read("conf") + "/" + failures;
-    share = E.toString(finish(32, RUNNING ? update(32, "", share) : share));
-  }
-  setTimeout(onEvent, (uint16(share, 0) * ceiling) / 65536, true);
 }
 
 /** Half a keep-alive has passed: telemetry and a sign of life. */
@@ -91,12 +54,18 @@ export default function application(event: Event, onEvent: (event: Event) => voi
     case "object":
       return begin(JSON.parse(flash.read("conf") as Bytes).id);
     case "number":
-      closed(event, onEvent);
+      // the connection is over, or could not be had
+      ticks = -1;
+      lastError = event;
+      if (event) print("E" + event);
+      setTimeout(onEvent, section(import("./reconnect_delay"))(failures), true);
+      if (failures < 16) failures++;
       return "";
     case "boolean":
       // an arrow, and so gone with the section: a function that is handed on by its name stays
       if (!event) return received((name, payload) => message(name, payload));
-      attempt(onEvent);
+      ticks = -3;
+      section(import("./attempt"))(onEvent);
       return "";
     default:
       return tick();

@@ -31,7 +31,7 @@ const KEYS = "keys";
 
 const key: WireConduct["key"] = (identity) => (identity.toString("latin1") === IDENTITY ? KEY : undefined);
 const LENIENT = { requireExtendedMasterSecret: false, requireEncryptThenMac: false };
-const HASTY = { HANDSHAKE_TIMEOUT_MS: 150 };
+const HASTY = { HANDSHAKE_TIMEOUT_MS: 300 };
 
 const devices = new Map<string, Promise<TestDevice>>();
 

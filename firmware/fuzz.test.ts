@@ -12,7 +12,7 @@ import type { MessageName, Step } from "../scripts/lib/tls12/server_session";
 import { SUITES } from "../scripts/lib/tls12/suites";
 import { INTERNAL_ERROR, SENT, TIMEOUT, TRUNCATED, UNEXPECTED_MESSAGE } from "./tls/alert";
 
-const HASTY = { HANDSHAKE_TIMEOUT_MS: 150 };
+const HASTY = { HANDSHAKE_TIMEOUT_MS: 300 };
 const CCM_8 = 0xc0a8;
 const CBC_SHA = 0x008c;
 const DATA = Buffer.from("0123456789abcdef0123");
@@ -79,9 +79,11 @@ async function meet(
   }
 }
 
+/** Complete an honest handshake; this machine may be too busy for the short time that these devices give it. */
 async function assertHonest(device: TestDevice): Promise<void> {
-  const { connected, error } = await meet(device, { key });
-  assert.ok(connected, `no honest handshake afterwards: error ${error}`);
+  let error = TIMEOUT;
+  for (let tries = 0; tries < 5 && error === TIMEOUT; tries++) ({ error } = await meet(device, { key }));
+  assert.equal(error, 0, "no honest handshake");
 }
 
 /** Do `work` for every item, on several devices at once. */
@@ -91,11 +93,17 @@ async function onDevices<T>(
   work: (device: TestDevice, item: T) => Promise<void>,
 ): Promise<void> {
   const left = [...items];
-  const devices = await Promise.all(Array.from({ length: count }, () => boot()));
+  const devices: { device: TestDevice; held: number }[] = [];
+  for (let booting = 0; booting < count; booting++) {
+    const device = await boot();
+    await assertHonest(device);
+    devices.push({ device, held: device.heldCharacters });
+  }
   await Promise.all(
-    devices.map(async (device) => {
+    devices.map(async ({ device, held }) => {
       for (let item = left.shift(); item !== undefined; item = left.shift()) await work(device, item);
       await assertHonest(device);
+      assert.equal(device.heldCharacters, held, "something stays behind");
     }),
   );
 }
