@@ -12,7 +12,10 @@ export const AES_BULK = true;
 export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer {
   const native = require("crypto").AES;
   const options = { iv: iv, mode: mode ? "CBC" : "ECB" };
-  const result = mode < CBC_DECRYPT ? native.encrypt(data, key, options) : native.decrypt(data, key, options);
-  if (!result) throw AES_FAILED;
-  return result;
+  for (let tries = 2; tries--; ) {
+    const result = mode < CBC_DECRYPT ? native.encrypt(data, key, options) : native.decrypt(data, key, options);
+    if (result) return result;
+    E.defrag(); // the result wants one run of free variables
+  }
+  throw AES_FAILED;
 }
