@@ -18,7 +18,11 @@ let ticks = -1;
 
 /** Telemetry: seconds since boot, variables in use, last error; "" where the last one is not acknowledged yet. */
 function status(): Bytes {
-  return publish("up/status", `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}}`, QOS_1);
+  return publish(
+    "up/status",
+    `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}}`,
+    QOS_1,
+  );
 }
 
 /** The broker has accepted us (`name` is ""), or sent a command. */

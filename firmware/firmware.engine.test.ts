@@ -7,6 +7,7 @@ import { after, before, type TestContext, test } from "node:test";
 import { BUNDLE_FILE, buildBundle } from "../scripts/lib/build";
 import { ENGINE, Engine } from "../scripts/lib/engine";
 import {
+  cannotFindPeak,
   findPeak,
   interpreter,
   peakLine,
@@ -28,7 +29,7 @@ const VARIABLE_BYTES = 12;
 
 const withoutEngine = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 const withoutOpenssl = withoutEngine || skipWithout("openssl");
-const withoutMosquitto = withoutEngine || skipWithout("mosquitto", "mosquitto_sub", "mosquitto_pub");
+const withoutMosquitto = cannotFindPeak() ?? false;
 
 let bundle = "";
 let build = { total: 0, variableBytes: 0 };

@@ -1,9 +1,10 @@
 // What the firmware costs: `make measure`. Counters of a handshake and of a 512-byte record beside the least that
-// protocol.md 1 counts, bytes of the bundle by module, instructions of a handshake where valgrind and an
-// interpreter are. Leaves out the peak of variables, which `npm run test:engine` finds on the interpreter.
+// protocol.md 1 counts, bytes of the bundle by module; where an interpreter is, the peak of variables, and with
+// valgrind the instructions of a handshake.
 import { type Bundle, buildBundle } from "./lib/build";
 import { measure, sizeTable } from "./lib/bundle/sizes";
 import { cannotCount, handshakeInstructions, INSTRUCTION_LIMIT } from "./lib/engine_cost";
+import { cannotFindPeak, findPeak, type Peak, peakLine } from "./lib/engine_run";
 import { runCommand } from "./lib/exit";
 import {
   type Cost,
@@ -20,7 +21,7 @@ const COMMAND = {
   usage: "npm run measure --",
   about:
     "Print what a handshake and a 512-byte record cost beside the limits, and the bundle's bytes by module.\n" +
-    "With ESPRUINO_BIN and valgrind also the instructions of a handshake on the interpreter.",
+    "With ESPRUINO_BIN also the peak of variables on the interpreter, with valgrind a handshake's instructions.",
   options: { json: flag("for machines: one JSON object") },
 };
 /** Whose own digest counts compressions as protocol.md does, and whose native one shows calls. */
@@ -43,6 +44,12 @@ await runCommand("measure", async (argv) => {
   const sizes = measure(BUNDLE, bundle.code, bundle.map, bundle.sections);
   const unable = cannotCount();
   const instructions = unable ? undefined : await handshakeInstructions(suites);
+  const noPeaks = cannotFindPeak();
+  const peaks: Peak[] = [];
+  if (!noPeaks) {
+    const { code } = await buildBundle({ board: "linux" });
+    for (const suite of suites) peaks.push(await findPeak(code, suite, peaks[0]?.peak || undefined));
+  }
 
   if (parsed.options.json) {
     const counted = own.map((cost, i) => ({
@@ -51,6 +58,7 @@ await runCommand("measure", async (argv) => {
       limit: handshakeLimit(cost.suite, suites, IDENTITY_LENGTH),
       nativeCalls: native[i].nativeCalls,
       instructions: instructions?.get(cost.suite.code),
+      peak: peaks[i] && { variables: peaks[i].peak, of: peaks[i].total },
     }));
     console.log(JSON.stringify({ handshakes: counted, sizes }));
     return;
@@ -88,6 +96,9 @@ await runCommand("measure", async (argv) => {
     console.log(`  ${suite.name.padEnd(34)}${String(nativeCalls).padStart(5)} calls${figure}`);
   }
   if (unable) console.log(`  no instructions: ${unable}`);
+  console.log("\nVariables over boot, handshake, MQTT and ten records of 512 bytes each way (linux)");
+  for (const [i, peak] of peaks.entries()) console.log(`  ${peakLine(suites[i], peak)}`);
+  if (noPeaks) console.log(`  none: ${noPeaks}`);
   console.log(`\n${sizeTable(sizes)}`);
 });
 

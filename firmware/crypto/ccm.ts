@@ -1,8 +1,9 @@
 // AES-128-CCM (RFC 3610, SP 800-38C) with TLS's parameters: 12-byte nonce, 3-byte length, 13 bytes of associated
 // data, at most 4,080 bytes of text. Works through the text in pieces, which bounds what the AES calls
 // take of the heap. Needs AES encryption only. Leaves out other lengths of nonce and associated data.
-import { CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
+
 import { aes } from "hal:aes128";
+import { CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { difference } from "../bytes";
 
@@ -48,7 +49,9 @@ export function ccm(
     if (output) output.write(piece);
     if (size <= 0) return output || difference(piece, tag as Bytes) ? undefined : text;
     if (!output) {
-      mac = E.toString(aes(CBC_ENCRYPT, key, E.toString(piece, { data: 0, count: -size & 15 }), mac)).slice(-16);
+      mac = E.toString(aes(CBC_ENCRYPT, key, E.toString(piece, { data: 0, count: -size & 15 }), mac)).slice(
+        -16,
+      );
       text += piece;
     }
   }

@@ -6,7 +6,19 @@ import type { Bytes } from "../bytes";
 import { uint16 } from "../bytes";
 import { KEEP_ALIVE_S, PACKET_LIMIT } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT } from "../tls/alert";
-import { CONNACK, CONNECT, DUP, PINGRESP, PUBACK, PUBLISH, packet, QOS_1, RETAIN, SUBACK, SUBSCRIBE } from "./packets";
+import {
+  CONNACK,
+  CONNECT,
+  DUP,
+  PINGRESP,
+  PUBACK,
+  PUBLISH,
+  packet,
+  QOS_1,
+  RETAIN,
+  SUBACK,
+  SUBSCRIBE,
+} from "./packets";
 
 /** First two parts of every topic of the device: `<product>/<serial>`. */
 let base: Bytes = "";
@@ -115,7 +127,9 @@ export function received(onMessage: (name: Bytes, payload: Bytes) => Bytes): Byt
       const refused = input.charCodeAt(start + 1);
       if (refused) throw MQTT_REFUSED + (refused < 5 ? refused : 5);
       // "1" on the retained state; packet identifier 1 and QoS 1 for the subscription
-      output = packet(PUBLISH | RETAIN, topic("/state"), "1") + packet(SUBSCRIBE, "\0\x01" + topic("/down/#"), "\x01");
+      output =
+        packet(PUBLISH | RETAIN, topic("/state"), "1") +
+        packet(SUBSCRIBE, "\0\x01" + topic("/down/#"), "\x01");
       if (unacknowledged) output += packet(PUBLISH | QOS_1 | DUP, unacknowledged, "");
       output += onMessage("", "");
     } else if (type === PUBACK && length === 2) {

@@ -17,6 +17,22 @@ export default function clientHello(clientRandom: Bytes): Bytes {
   /* struct { ProtocolVersion client_version; Random random; SessionID session_id; CipherSuite cipher_suites<2..2^16-2>;
      CompressionMethod compression_methods<1..2^8-1>; Extension extensions<0..2^16-1>; } ClientHello; */
   const length = 41 + suites.length + OFFERED.length;
-  return E.toString(1, 0, 0, length, 3, 3, clientRandom, 0, 0, suites.length, suites, 1, 0, 0, OFFERED.length, OFFERED);
+  return E.toString(
+    1,
+    0,
+    0,
+    length,
+    3,
+    3,
+    clientRandom,
+    0,
+    0,
+    suites.length,
+    suites,
+    1,
+    0,
+    0,
+    OFFERED.length,
+    OFFERED,
+  );
 }
-

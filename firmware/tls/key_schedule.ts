@@ -1,7 +1,8 @@
 // From the pre-shared key to the keys of a connection, a section: premaster secret (RFC 4279, 2), master secret (RFC
 // 7627, 4, or RFC 5246, 8.1), key block (6.3) and both sides' verify_data (7.4.9), so that no secret outlives it.
-import { flash } from "hal:flash";
+
 import { finish, RUNNING, update } from "hal:digest";
+import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
 import { hmacKey } from "../crypto/hmac";
 import { prf } from "../crypto/prf";
@@ -23,13 +24,17 @@ export default function keySchedule(): Bytes {
   const serverRandom = 10 + transcript.charCodeAt(3);
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  let master = hmacKey(32, E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16) as Bytes));
+  let master = hmacKey(
+    32,
+    E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16) as Bytes),
+  );
   let output =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
       ? prf(master, "extended master secret" + hash, 48)
       : prf(
           master,
-          "master secret" + (RUNNING ? randoms : transcript.substr(6, 32) + transcript.substr(serverRandom, 32)),
+          "master secret" +
+            (RUNNING ? randoms : transcript.substr(6, 32) + transcript.substr(serverRandom, 32)),
           48,
         );
   master = hmacKey(32, output);
@@ -42,8 +47,16 @@ export default function keySchedule(): Bytes {
       : "key expansion" + transcript.substr(serverRandom, 32) + transcript.substr(6, 32),
     macLength ? 32 + 2 * macLength : 40,
   );
-  setKeys(output, macLength, CIPHER_SUITES.charCodeAt(row + 3), !!(agreed & SEEN_ENCRYPT_THEN_MAC), agreed >> 10);
+  setKeys(
+    output,
+    macLength,
+    CIPHER_SUITES.charCodeAt(row + 3),
+    !!(agreed & SEEN_ENCRYPT_THEN_MAC),
+    agreed >> 10,
+  );
   output = "\x14\0\0\x0c" + prf(master, "client finished" + hash, 12);
-  const finished = "server finished" + E.toString(finish(32, RUNNING ? update(32, transcript, output) : E.toString(transcript, output)));
+  const finished =
+    "server finished" +
+    E.toString(finish(32, RUNNING ? update(32, transcript, output) : E.toString(transcript, output)));
   return E.toString(output, prf(master, finished, 12));
 }

@@ -2,17 +2,25 @@
 // (RFC 7366), or MAC-then-encrypt where the profile allows it. One connection at a time: its keys are this module's
 // variables, for a variable costs less heap than a member. Few and long functions, for each costs heap whatever its
 // length, and no methods of typed arrays, whose classes cost heap for ever. Leaves out compression.
-import { CBC_DECRYPT, CBC_ENCRYPT } from "../../hal/hal";
+
 import { aes } from "hal:aes128";
 import { finish, RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
+import { CBC_DECRYPT, CBC_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { difference } from "../bytes";
 import { ccm, PIECE } from "../crypto/ccm";
 import { random } from "../crypto/ctr_drbg";
 import { hmac, hmacKey } from "../crypto/hmac";
 import { FRAGMENT_LIMIT, requireEncryptThenMac } from "../profile";
-import { BAD_RECORD_MAC, PROTOCOL_VERSION, RECORD_OVERFLOW, SENT, SEQUENCE_END, UNEXPECTED_MESSAGE } from "./alert";
+import {
+  BAD_RECORD_MAC,
+  PROTOCOL_VERSION,
+  RECORD_OVERFLOW,
+  SENT,
+  SEQUENCE_END,
+  UNEXPECTED_MESSAGE,
+} from "./alert";
 import { CBC, CCM } from "./cipher_suites";
 import { CHANGE_CIPHER_SPEC } from "./constants";
 
@@ -124,7 +132,8 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
       data = "";
       if (encryptThenMac) {
         piece = hmac(macLength, pads, inner);
-        if (!RUNNING) for (let i = start; i < inner.length; i += PIECE) transport.write(inner.substr(i, PIECE));
+        if (!RUNNING)
+          for (let i = start; i < inner.length; i += PIECE) transport.write(inner.substr(i, PIECE));
         transport.write(piece);
       }
     }
@@ -146,7 +155,8 @@ export function receiveRecord(input: Bytes): Bytes | undefined {
   // before there are keys an alert about the version may come under another minor one
   if (input.charCodeAt(1) !== 3 || (n >= 0 && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
   // CBC adds an IV of 16, the HMAC and, at this length, 16 of padding; CCM an 8-byte nonce and the tag
-  if (length > FRAGMENT_LIMIT + (n < 0 ? 0 : macLength ? 32 + macLength : 8 + tagLength)) throw SENT + RECORD_OVERFLOW;
+  if (length > FRAGMENT_LIMIT + (n < 0 ? 0 : macLength ? 32 + macLength : 8 + tagLength))
+    throw SENT + RECORD_OVERFLOW;
   if (input.length < length + 5) return;
   if (n < 0) {
     // whether it may come now is the handshake's to judge: if not, the session ends here

@@ -3,7 +3,14 @@
 import type { ByteSource } from "../../hal/hal";
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
 import { put } from "./record";
-import { flush, connect as openSession, type SessionEvent, shutdown, timeOut, transportSocket } from "./session";
+import {
+  flush,
+  connect as openSession,
+  type SessionEvent,
+  shutdown,
+  timeOut,
+  transportSocket,
+} from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface TlsSocket {
@@ -16,7 +23,10 @@ export interface TlsSocket {
 }
 
 /** Connect to a server over TLS. Returns the socket, which `callback` gets when the session stands. */
-export function connect(options: { host: string; port: number }, callback?: (socket: TlsSocket) => void): TlsSocket {
+export function connect(
+  options: { host: string; port: number },
+  callback?: (socket: TlsSocket) => void,
+): TlsSocket {
   // every object of Espruino's is an emitter
   const socket: any = {
     write: (data: ByteSource) => {

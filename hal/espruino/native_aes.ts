@@ -13,7 +13,8 @@ export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): Arr
   const native = require("crypto").AES;
   const options = { iv: iv, mode: mode ? "CBC" : "ECB" };
   for (let tries = 2; tries--; ) {
-    const result = mode < CBC_DECRYPT ? native.encrypt(data, key, options) : native.decrypt(data, key, options);
+    const result =
+      mode < CBC_DECRYPT ? native.encrypt(data, key, options) : native.decrypt(data, key, options);
     if (result) return result;
     E.defrag(); // the result wants one run of free variables
   }

@@ -51,8 +51,9 @@ export class Engine {
     const take = (stream: number) => (chunk: Buffer) => {
       const pieces = (partial[stream] + chunk.toString("latin1")).split(/\r?\n/);
       partial[stream] = pieces.pop() as string;
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: the prompt's cursor movements
-      this.lines.push(...pieces.map((line) => line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").replace(/[\x08\r>]/g, "")));
+      this.lines.push(
+        ...pieces.map((line) => line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").replace(/[\x08\r>]/g, "")),
+      );
       for (const wake of this.waiting.splice(0)) wake();
     };
     this.child.stdout?.on("data", take(0));

@@ -9,8 +9,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { generate, type Packet, parser } from "mqtt-packet";
 import { BUNDLE_FILE } from "./build";
-import { Engine } from "./engine";
-import { findProgram } from "./peers/install";
+import { ENGINE, Engine } from "./engine";
+import { findProgram, skipWithout } from "./peers/install";
 import * as mosquitto from "./peers/mosquitto";
 import { freePort, listens, runProgram, waitUntilReady } from "./peers/process";
 import { startRelay } from "./relay";
@@ -100,7 +100,7 @@ export async function startOpenssl(suite: Suite): Promise<Broker> {
     published: () => published,
     publish: (topic, payload) =>
       send({ cmd: "publish", topic, payload, qos: 1, messageId: ++messageId, dup: false, retain: false }),
-    output: () => server.output(),
+    output: () => server.output().replace(/[^\x20-\x7e\n]/g, "."),
     stop: () => server.stop(),
   };
 }
@@ -167,6 +167,12 @@ export async function interpreter(): Promise<{ total: number; variableBytes: num
   } finally {
     await engine.stop();
   }
+}
+
+/** Tell why no peak can be found here; undefined where it can. */
+export function cannotFindPeak(): string | undefined {
+  if (!ENGINE) return "ESPRUINO_BIN names no interpreter";
+  return skipWithout("mosquitto", "mosquitto_sub", "mosquitto_pub") || undefined;
 }
 
 /** What the runs of one suite came to. */

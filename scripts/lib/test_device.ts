@@ -128,8 +128,19 @@ export class DeviceSocket extends Watch {
 /** A booted board. */
 export class TestDevice extends Watch {
   lines: string[] = [];
-  private constructor(readonly machine: Machine) {
+  private constructor(
+    readonly machine: Machine,
+    private readonly variables: string[],
+  ) {
     super();
+  }
+
+  /** Characters that the bundle's top-level variables hold: what a session must not leave behind. */
+  get heldCharacters(): number {
+    const values = this.variables.map((name) =>
+      this.machine.run(`typeof ${name}=="string"?${name}.length:0`),
+    );
+    return (values as number[]).reduce((sum, length) => sum + length, 0);
   }
 
   static async boot(boardName: string, options: DeviceOptions = {}): Promise<TestDevice> {
@@ -167,7 +178,7 @@ export class TestDevice extends Watch {
       ...options.machine,
     });
     machine.names(bundle.names);
-    device = new TestDevice(machine);
+    device = new TestDevice(machine, Object.keys(bundle.names.variables));
     machine.boot();
     device.lines.unshift(...early);
     return device;
