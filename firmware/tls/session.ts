@@ -41,8 +41,8 @@ let input: Bytes = "";
 let stands = false;
 
 /**
- * End the session and tell why: 0, a code of alert.ts, what a catch caught, or a boolean: TCP is closed, by the server
- * without close_notify, or it never opened. Sends the code's alert, close_notify
+ * End the session and tell why: 0, a code of alert.ts, or a boolean: TCP is closed, by the server
+ * without close_notify, or it never opened. An Error says the same where there is TCP: a write to a closed one throws. Sends the code's alert, close_notify
  * where it has none, nothing after an alert received; wipes the keys, closes TCP and tells the code.
  */
 export function shutdown(cause: unknown): void {
@@ -51,7 +51,7 @@ export function shutdown(cause: unknown): void {
   const code =
     typeof cause === "number"
       ? cause
-      : typeof cause !== "boolean"
+      : typeof cause !== "boolean" && !transport
         ? SENT + INTERNAL_ERROR
         : shaking || stands
           ? TRUNCATED
@@ -105,8 +105,9 @@ function receive(data: Bytes): void {
   }
 }
 
-/** Send what `put` has put there, in records, as soon as the session stands. */
+/** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
 export function flush(): void {
+  if (!port) wipe();
   while (stands && outgoing) send(transport as Socket, APPLICATION_DATA);
 }
 
