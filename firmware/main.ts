@@ -8,7 +8,6 @@ import { flush, shutdown } from "./tls/session";
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */
 function onEvent(event: Event): void {
   try {
-    E.defrag();
     put(section(import("./application"))(event, onEvent));
     flush();
   } catch (error) {

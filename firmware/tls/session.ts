@@ -80,7 +80,6 @@ export function shutdown(cause: unknown): void {
 /** Take what TCP brought: any bytes, in pieces of any size. */
 function receive(data: Bytes): void {
   try {
-    E.defrag(); // the natives want their results in one run of free variables
     input = input ? E.toString(input, data) : data;
     while (port && input.length > 4) {
       const fragment = receiveRecord(input);
