@@ -41,9 +41,9 @@ let input: Bytes = "";
 let stands = false;
 
 /**
- * End the session and tell why: 0, a code of alert.ts, or a boolean: TCP is closed, by the server
- * without close_notify, or it never opened. An Error says the same where there is TCP: a write to a closed one throws. Sends the code's alert, close_notify
- * where it has none, nothing after an alert received; wipes the keys, closes TCP and tells the code.
+ * End the session and tell why: 0, a code of alert.ts, or a boolean: TCP is closed, by the server without close_notify,
+ * or it never opened. An Error says the same where there is TCP: a write to a closed one throws. Sends the code's alert,
+ * close_notify where it has none, nothing after an alert received; wipes the keys, closes TCP and tells the code.
  */
 export function shutdown(cause: unknown): void {
   const ended = port;
@@ -60,10 +60,10 @@ export function shutdown(cause: unknown): void {
   port = transport = 0; // first of all: whatever comes in from here on finds no session
   if (tcp) {
     try {
-      // level fatal and the alert, or level warning and close_notify
-      if (code < RECEIVED || code > SENT) send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
       // what TCP still brings is for no session, least of all for the next
       tcp.removeAllListeners();
+      // level fatal and the alert, or level warning and close_notify
+      if (code < RECEIVED || code > SENT) send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
       tcp.end();
     } catch (_) {
       // TCP is closed already
