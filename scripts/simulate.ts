@@ -59,8 +59,10 @@ await runCommand("simulate", async (argv) => {
       if (options.wire) console.log(`${direction === "out" ? "->" : "<-"} ${bytes.length} bytes`);
     },
   });
+  // listened for before the first line is printed: whoever reads it may send the signal at once
+  const ended = ending(options.for);
   machine.boot();
-  await ending(options.for);
+  await ended;
   machine.powerOff();
   const { bytesIn, bytesOut, aesBlocks, nativeCalls } = machine.counters;
   const done = `${bytesOut} bytes out, ${bytesIn} in, ${aesBlocks} AES blocks, ${nativeCalls} native crypto calls`;
