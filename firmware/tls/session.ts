@@ -1,5 +1,5 @@
 // A TLS session over one TCP connection; socket.ts puts the face of Espruino's own net socket on it.
-// `receive` is the only way in for bytes and holds the only catch; what fails is one integer (alert.ts). One session
+// `receive` is the only way in for bytes; what any entry catches goes to `shutdown` and is one integer (alert.ts). One session
 // at a time. Leaves out renegotiation (RFC 5746: refused with no_renegotiation).
 import { tcpConnect } from "hal:tcp_socket";
 import type { Socket } from "../../hal/hal";
