@@ -12,6 +12,6 @@ export function uint16(bytes: Bytes, offset: number): number {
 /** Compare two byte strings in a time that does not depend on where they differ: 0 when they are equal. */
 export function difference(a: Bytes, b: Bytes): number {
   let bits = a.length ^ b.length;
-  for (let i = 0; i < a.length; i++) bits |= a.charCodeAt(i) ^ b.charCodeAt(i);
+  for (let i = a.length; i--; ) bits |= a.charCodeAt(i) ^ b.charCodeAt(i);
   return bits;
 }

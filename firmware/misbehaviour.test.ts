@@ -837,7 +837,7 @@ for (const board of SIMULATED_BOARDS)
     const server = await startScriptedServer({ key });
     const device = await TestDevice.boot(board, {
       entry: "firmware/main.ts",
-      defines: { RECONNECT_FIRST_MS: 20, RECONNECT_LONGEST_MS: 40 },
+      defines: { RECONNECT_FIRST_MS: 20, RECONNECT_DOUBLINGS: 1 },
       port: server.port,
     });
     try {

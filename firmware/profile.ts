@@ -24,9 +24,10 @@ export const falseStart = false;
 export const FRAGMENT_LIMIT = 512;
 /** Longest time from an application's connect() to the server's Finished, milliseconds. Our own takes 2 or 3 ticks. */
 export const HANDSHAKE_TIMEOUT_MS = 30000;
-/** First and longest ceiling of the delay before a reconnect, milliseconds; the delay is uniform below it. */
+/** First ceiling of the delay before a reconnect, milliseconds; the delay is uniform below it. */
 export const RECONNECT_FIRST_MS = 1000;
-export const RECONNECT_LONGEST_MS = 300000;
+/** How often it doubles, at most once for each failure: up to 256 seconds. */
+export const RECONNECT_DOUBLINGS = 8;
 /** MQTT keep-alive, seconds; a PINGREQ goes out every half of it, and telemetry with every n-th of these. */
 export const KEEP_ALIVE_S = 120;
 export const TELEMETRY_EVERY = 1;

@@ -4,11 +4,6 @@
 // hal.test.ts holds every driver to the contract. Leaves out what no module asks for yet.
 import type { Bytes } from "../firmware/bytes";
 
-/**
- * Bytes as natives take them: a binary string, an ArrayBuffer, or a view of single bytes (never of words).
- */
-export type ByteSource = Bytes | ArrayBuffer | Uint8Array;
-
 /** Modes of `aes`. */
 export const ECB_ENCRYPT = 0;
 export const CBC_ENCRYPT = 1;
@@ -26,28 +21,31 @@ export interface Aes128 {
   /** Whether a call costs what its arguments cost, however many blocks they hold. */
   AES_BULK: boolean;
   /**
-   * Encrypt or decrypt `data`, a multiple of 16 bytes, with a `key` of 16; `iv` of the CBC modes is
+   * Encrypt or decrypt `data`, joined a multiple of 16 bytes, with a `key` of 16; `iv` of the CBC modes is
    * 16 bytes; absent, it is zeros.
    * Returns a fresh buffer of the data's length. Throws AES_FAILED: CBC over a bad length, a mode that the
    * chip has not, no result. ECB over a bad length is the caller's mistake.
    */
-  aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer;
+  aes(mode: number, key: Bytes, data: Joinable, iv?: Bytes): ArrayBuffer;
 }
 
-/** `hal:digest`: SHA-1 (length 20) and SHA-256 (length 32), FIPS 180-4, with states that are values. */
+/** `hal:digest`: SHA-1 (length 20) and SHA-256 (length 32), FIPS 180-4. */
 export interface Digest {
   /** Whether a state is a chaining value of a fixed size. False: it is all of the message. */
   RUNNING: boolean;
   /** Add `data` to a state; the first state is "". The old state stays good. */
   update(length: number, state: Bytes, data: Bytes): Bytes;
-  /** Compute the digest of all that `state` has seen, `length` bytes. The state stays good. */
-  finish(length: number, state: Bytes): ArrayBuffer;
+  /**
+   * Compute the digest of all that a state has seen, `length` bytes. The state stays good. Where it is all of the message,
+   * the message in parts will do.
+   */
+  finish(length: number, state: Joinable): ArrayBuffer;
 }
 
 /** `hal:random_source`: the board's true noise, raw; health_tests.ts judges it. */
 export interface RandomSource {
-  /** Read 32 bits of raw noise as an int32. Throws NOISE_DEAD where none comes in a bounded wait. */
-  noise(): number;
+  /** Read `length` bytes of raw noise, a multiple of 4. Throws NOISE_DEAD where none come in a bounded wait. */
+  noise(length: number): Bytes;
 }
 
 /** What a TCP socket of Espruino's `net` can do. `write` always returns false, the queue has no limit. */
@@ -61,17 +59,11 @@ export interface Socket {
 /** `hal:tcp_socket`. */
 export interface TcpSocket {
   /**
-   * Open a TCP connection. `onOpen` comes once, then `onData` with 1..536 bytes at a time, `onClose` once in
-   * any case, never before this call returns. Returns the socket, or undefined where the runtime could not
-   * make one: then only `onClose(true)` comes.
+   * Open a TCP connection. `onEvent` is called with what is neither text nor boolean once when it is open, then with
+   * 1..536 bytes at a time, and once in any case with a boolean, whether there was an error: it is closed. Never before
+   * this call returns. Returns the socket, or undefined where the runtime could not make one: then only true comes.
    */
-  tcpConnect(
-    host: string,
-    port: number,
-    onOpen: () => void,
-    onData: (bytes: Bytes) => void,
-    onClose: (hadError: boolean) => void,
-  ): Socket | undefined;
+  tcpConnect(host: string, port: number, onEvent: (event?: unknown) => void): Socket | undefined;
 }
 
 /** The file `conf` in Storage, as far as the network needs it. */
@@ -83,10 +75,10 @@ export interface NetworkSettings {
 /** `hal:network`. */
 export interface Network {
   /**
-   * Bring the network up: `onUp` when it carries, `onDown(NO_NETWORK)` when it does not after a bounded
+   * Bring the network up: `onEvent(settings)` when it carries, `onEvent(NO_NETWORK)` when it does not after a bounded
    * number of tries. One of the two comes, never before this call returns.
    */
-  networkUp(settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void;
+  networkUp(settings: NetworkSettings, onEvent: (event: NetworkSettings | number) => void): void;
 }
 
 /** `hal:flash`: files in Storage. Names of at most 28 characters; a longer one is cut without a word. */
@@ -97,7 +89,9 @@ export interface Flash {
    * Write a file, or into erased bytes of one at `offset`; `size` preallocates. Throws where it does not fit,
    * where bytes are written already, where it would be empty.
    */
-  write(name: string, data: ByteSource, offset?: number, size?: number): boolean;
+  write(name: string, data: Bytes | ArrayBuffer | Uint8Array, offset?: number, size?: number): boolean;
+  /** Read a file that is JSON; undefined where there is none, and, with `noExceptions`, where it is no JSON. */
+  readJSON(name: string, noExceptions?: boolean): any;
   erase(name: string): void;
 }
 

@@ -64,19 +64,11 @@ interface EspruinoAesOptions {
 }
 
 interface EspruinoCrypto {
-  SHA1(data: string | ArrayBuffer | Uint8Array): ArrayBuffer;
-  SHA256(data: string | ArrayBuffer | Uint8Array): ArrayBuffer;
+  SHA1(data: Joinable): ArrayBuffer;
+  SHA256(data: Joinable): ArrayBuffer;
   AES: {
-    encrypt(
-      data: string | ArrayBuffer | Uint8Array,
-      key: string,
-      options?: EspruinoAesOptions,
-    ): ArrayBuffer | undefined;
-    decrypt(
-      data: string | ArrayBuffer | Uint8Array,
-      key: string,
-      options?: EspruinoAesOptions,
-    ): ArrayBuffer | undefined;
+    encrypt(data: Joinable, key: string, options?: EspruinoAesOptions): ArrayBuffer | undefined;
+    decrypt(data: Joinable, key: string, options?: EspruinoAesOptions): ArrayBuffer | undefined;
   };
 }
 

@@ -1,58 +1,42 @@
-// AES-128-CCM (RFC 3610, SP 800-38C) with TLS's parameters: 12-byte nonce, 3-byte length, 13 bytes of associated
-// data, at most 4,080 bytes of text. Works through the text in pieces, which bounds what the AES calls
-// take of the heap. Needs AES encryption only. Leaves out other lengths of nonce and associated data.
-
+// AES-128-CCM (SP 800-38C) as TLS uses it (RFC 6655): a nonce of 12 bytes, 13 bytes of associated data, a tag of 8 or 16.
+// Needs AES encryption alone. Leaves out the order of things and the comparison of tags, which are the record layer's: so
+// no function here holds a second copy of a text.
 import { aes } from "hal:aes128";
 import { CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { difference } from "../bytes";
 
-/** Bytes that go through AES at a time: the natives want their result in one run of free variables, 4 for these. */
-export const PIECE = 32;
+/** Bytes that go through AES at a time. */
+const PIECE = 64;
 
 /**
- * Seal or open the `length` bytes of `input` at `start`. To open, `tag` is the tag received (8 or 16 bytes): returns the
- * plaintext, or undefined where the tag is wrong. To seal, `tag` is the length of the tag to make and `output` takes the
- * ciphertext in pieces as they come, then the tag.
+ * Compute the MAC of `text`, 16 bytes, before it is encrypted. `context` is the key (16 bytes), then B0 and the block of
+ * the associated data (16 each; SP 800-38C, A.2): flags 58 + 4 x tag length, nonce, length of the text in 3 bytes; 0, 13,
+ * the associated data, 0.
  */
-export function ccm(
-  key: Bytes,
-  nonce: Bytes,
-  associated: Bytes,
-  input: Bytes,
-  start: number,
-  length: number,
-  tag: Bytes | number,
-  output?: { write(piece: Bytes): void },
-): Bytes | undefined {
-  const tagLength = typeof tag === "number" ? tag : tag.length;
-  let text = "";
-  // B0, then the block of associated data: its length in 2 bytes, 13 bytes, 1 of padding
-  let mac = E.toString(66 + ((tagLength - 2) << 2), nonce, 0, length >> 8, length, 0, 13, associated, 0);
-  mac = E.toString(aes(CBC_ENCRYPT, key, mac)).slice(-16);
-  for (let offset = 0; ; offset += PIECE) {
-    // past the end comes the turn of the tag: the MAC, under counter block 0
-    const size = length - offset > PIECE ? PIECE : length - offset;
-    let piece = size > 0 ? input.substr(start + offset, size) : mac;
-    const buffer = E.toArrayBuffer(E.toString(piece, { data: 0, count: -piece.length & 15 }));
-    // the MAC is over the plaintext: it takes a piece before the keystream where we seal, after it where we open
-    if (output && size > 0) mac = E.toString(aes(CBC_ENCRYPT, key, E.toString(buffer), mac)).slice(-16);
-    {
-      let counters = "";
-      let block = size > 0 ? offset >> 4 : -1;
-      while (counters.length < piece.length) counters = E.toString(counters, 2, nonce, 0, 0, ++block);
-      const stream = new Int32Array(aes(ECB_ENCRYPT, key, counters));
-      const words = new Int32Array(buffer);
-      for (let i = counters.length >> 2; i--; ) words[i] ^= stream[i];
-    }
-    piece = E.toString(buffer).substr(0, size > 0 ? size : tagLength);
-    if (output) output.write(piece);
-    if (size <= 0) return output || difference(piece, tag as Bytes) ? undefined : text;
-    if (!output) {
-      mac = E.toString(aes(CBC_ENCRYPT, key, E.toString(piece, { data: 0, count: -size & 15 }), mac)).slice(
-        -16,
-      );
-      text += piece;
-    }
+export function ccmMac(context: Bytes, text: Bytes): Bytes {
+  const key = context.substr(0, 16);
+  let piece = context.substr(16);
+  let mac: Bytes | undefined;
+  for (let i = 0; piece; i += PIECE) {
+    const padding = { data: 0, count: -piece.length & 15 };
+    mac = E.toString(aes(CBC_ENCRYPT, key, [piece, padding], mac)).slice(-16);
+    piece = text.substr(i, PIECE);
   }
+  return mac as Bytes;
+}
+
+/**
+ * Encrypt or decrypt `text`, whole blocks, under the counters from 0 (A.3), as far as the interpreter lets us in place.
+ * Its first block is the MAC, for which counter 0 is. `context` as above.
+ */
+export function ccmTurn(context: Bytes, text: Bytes): Bytes {
+  const buffer = E.toArrayBuffer(text);
+  const words = new Int32Array(buffer);
+  for (let i = 0, at = 0; at < words.length; ) {
+    let counters = "";
+    for (let end = i + PIECE / 16; i < end && i << 4 < text.length; i++)
+      counters = E.toString(counters, 2, context.substr(17, 12), 0, i >> 8, i);
+    for (const word of new Int32Array(aes(ECB_ENCRYPT, context.substr(0, 16), counters))) words[at++] ^= word;
+  }
+  return E.toString(buffer);
 }

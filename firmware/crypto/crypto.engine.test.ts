@@ -11,8 +11,7 @@ import { buildBundle, PROJECT } from "../../scripts/lib/build";
 import { ENGINE, Engine } from "../../scripts/lib/engine";
 import { toHex } from "../../scripts/lib/vectors";
 import { cmac } from "./cmac";
-import { random } from "./ctr_drbg";
-import startRandom from "./ctr_drbg_seed";
+import { random, seed as startRandom } from "./ctr_drbg";
 import { kbkdf } from "./kbkdf";
 
 /** Statements for both sides, each for a boot of its own: `tell(name, bytes)` takes results. */
@@ -52,7 +51,7 @@ async function onEngine(program: string): Promise<Record<string, string>> {
     `import { cmac } from ${source("cmac")};
     import { random } from ${source("ctr_drbg")};
     import { kbkdf } from ${source("kbkdf")};
-    function seed(material: string) { section(import(${source("ctr_drbg_seed")}))(material); }
+    function seed(material: string) { section(import(${source("ctr_drbg")})).seed(material); }
     function tell(name: string, bytes: string) {
       let hex = "";
       for (let i = 0; i < bytes.length; i++) hex += (256 + bytes.charCodeAt(i)).toString(16).substr(1);

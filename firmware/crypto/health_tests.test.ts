@@ -187,7 +187,7 @@ test("R13 stuck, biased, repeating or dead source: no seed, no random byte", asy
     repeating: [NOISE_REPETITION],
     dead: [NOISE_DEAD],
   };
-  const { default: startRandom } = await import("./ctr_drbg_seed");
+  const { seed: startRandom } = await import("./ctr_drbg");
   const { random } = await import("./ctr_drbg");
   for (const [model, codes] of Object.entries(expected)) {
     words = NOISE_MODELS[model as NoiseModel]().word;
@@ -200,7 +200,7 @@ test("R13 stuck, biased, repeating or dead source: no seed, no random byte", asy
 });
 
 test("R13 a source that fails later: the next seeding refuses it, at whichever word it fails", async () => {
-  const { default: startRandom } = await import("./ctr_drbg_seed");
+  const { seed: startRandom } = await import("./ctr_drbg");
   for (let good = 0; good < 28; good++) {
     feed(noiseBytes(good, good * 4));
     assert.throws(startRandom, (error) => error === NOISE_DEAD);

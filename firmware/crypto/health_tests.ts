@@ -26,14 +26,8 @@ export const WINDOWS = H < 192 / 1024 ? 2 : 1;
 
 /** Read and test one window of noise: 128 bytes. Throws NOISE_REPETITION, NOISE_PROPORTION, NOISE_DEAD. */
 export function testedNoise(): Bytes {
-  let text: Bytes;
-  {
-    const buffer = E.toArrayBuffer(E.toString({ data: 0, count: 128 }));
-    const words = new Int32Array(buffer);
-    for (let i = 0; i < 32; ) words[i++] = noise();
-    // the interpreter's indexOf takes the end of a text for a match of a longer one: a space ends it
-    text = E.toString(buffer, " ");
-  }
+  // the interpreter's indexOf takes the end of a text for a match of a longer one: a space ends it
+  const text = E.toString(noise(128), " ");
   if (
     text.indexOf("\0".repeat(RUN_BYTES)) + text.indexOf("\xff".repeat(RUN_BYTES)) > -2 ||
     text.indexOf(text.slice(-1 - ONCE, -1)) < 128 - ONCE

@@ -1,6 +1,7 @@
-// Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Bytes in, bytes out.
-// Leaves out QoS 2, user name and password (the TLS identity says who we are) and UNSUBSCRIBE.
+// Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Leaves out QoS 2, user
+// name and password (the TLS identity says who we are) and UNSUBSCRIBE.
 import type { Bytes } from "../bytes";
+import { put } from "../tls/record";
 
 /** First bytes of the fixed headers (2.2): packet type in the high half, flags in the low one. */
 export const CONNECT = 0x10;
@@ -17,10 +18,12 @@ export const RETAIN = 1;
 export const QOS_1 = 2;
 export const DUP = 8;
 
-/** Build a packet: fixed header with the length of what follows, at most 16,383 bytes, then `head` and `payload`. */
-export function packet(header: number, head: Bytes, payload: Bytes): Bytes {
+/**
+ * Put a packet out: fixed header with the length of what follows, at most 16,383 bytes, then `head` and `payload`. The
+ * payload is joined to nothing but what goes out: it may be as long as a record.
+ */
+export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   const length = head.length + payload.length;
-  return length < 128
-    ? E.toString(header, length, head, payload)
-    : E.toString(header, length | 128, length >> 7, head, payload);
+  put(length < 128 ? E.toString(header, length, head) : E.toString(header, length | 128, length >> 7, head));
+  if (payload) put(payload);
 }

@@ -14,9 +14,16 @@ export const CBC = AES_CAN_DECRYPT && (TLS_PSK_WITH_AES_128_CBC_SHA || TLS_PSK_W
 /** Whether a CCM suite can be agreed. */
 export const CCM = TLS_PSK_WITH_AES_128_CCM_8 || TLS_PSK_WITH_AES_128_CCM;
 
-/** Rows of 4 bytes: suite code (2, big-endian), HMAC length, tag length. */
-export const CIPHER_SUITES: string =
-  (TLS_PSK_WITH_AES_128_CCM_8 ? "\xc0\xa8\0\x08" : "") +
-  (TLS_PSK_WITH_AES_128_CCM ? "\xc0\xa4\0\x10" : "") +
-  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA256 ? "\0\xae\x20\0" : "") +
-  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA ? "\0\x8c\x14\0" : "");
+/** Codes of the suites, 2 bytes each, big-endian, in the order in which the client offers them. */
+export const SUITE_CODES: string =
+  (TLS_PSK_WITH_AES_128_CCM_8 ? "\xc0\xa8" : "") +
+  (TLS_PSK_WITH_AES_128_CCM ? "\xc0\xa4" : "") +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA256 ? "\0\xae" : "") +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA ? "\0\x8c" : "");
+
+/** In the same order and at the same place: length of the HMAC (1 byte; 0: CCM) and of the CCM tag (1 byte). */
+export const SUITE_LENGTHS: string =
+  (TLS_PSK_WITH_AES_128_CCM_8 ? "\0\x08" : "") +
+  (TLS_PSK_WITH_AES_128_CCM ? "\0\x10" : "") +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA256 ? "\x20\0" : "") +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA ? "\x14\0" : "");

@@ -5,8 +5,6 @@ import { RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { difference, uint16 } from "../bytes";
-import { random } from "../crypto/ctr_drbg";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
 import {
@@ -18,7 +16,6 @@ import {
   SERVER_HELLO_DONE,
   SERVER_KEY_EXCHANGE,
 } from "./constants";
-import { send } from "./record";
 
 /** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
 const MESSAGE_LIMIT = 512;
@@ -52,12 +49,12 @@ export const STANDS = 1;
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN || step === KEY_EXCHANGE) {
-    const identity: Bytes | undefined = JSON.parse(flash.read("conf") || "{}").id;
+    const identity: Bytes | undefined = (flash.readJSON("conf", true) || {}).id;
     if (!identity || (flash.read("key") || "").length !== 16) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";
       expected = SERVER_HELLO;
-      const hello = section(import("./client_hello"))(random(32));
+      const hello = section(import("./client_hello"))(section(import("../crypto/ctr_drbg")).random(32));
       if (RUNNING) randoms = hello.substr(6, 32);
       transport.write(E.toString(HANDSHAKE, 3, 1, 0, hello.length, hello));
       transcript = RUNNING ? update(32, transcript, hello) : E.toString(transcript, hello);
@@ -66,14 +63,14 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
     const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
     transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);
-    send(transport, HANDSHAKE, exchange);
+    section(import("./record")).send(transport, HANDSHAKE, exchange);
     return 0;
   }
   if (step === FINISH) {
     if (RUNNING) randoms = "";
     transcript = "";
-    send(transport, CHANGE_CIPHER_SPEC, "\x01");
-    send(transport, HANDSHAKE, fragment.substr(0, 16));
+    section(import("./record")).send(transport, CHANGE_CIPHER_SPEC, "\x01");
+    section(import("./record")).send(transport, HANDSHAKE, fragment.substr(0, 16));
     verifyData = fragment.substr(16);
     expected = -CHANGE_CIPHER_SPEC;
     return falseStart ? STANDS : 0;
@@ -85,6 +82,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
   pending += fragment;
+  const uint16 = section(import("../bytes")).uint16;
   while (pending.length > 3) {
     const type = pending.charCodeAt(0);
     const length = 4 + uint16(pending, 2);
@@ -110,7 +108,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     // ignored while a handshake is under way, and no part of the transcript (RFC 5246, 7.4.1.1)
     if (type === HELLO_REQUEST) continue;
     if (type === FINISHED) {
-      if (difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
+      if (section(import("../bytes")).difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
       verifyData = "";
       return STANDS;
     }

@@ -4,10 +4,9 @@
 import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
-import { hmacKey } from "../crypto/hmac";
 import { prf } from "../crypto/prf";
 import { requireExtendedMasterSecret } from "../profile";
-import { CIPHER_SUITES } from "./cipher_suites";
+import { SUITE_LENGTHS } from "./cipher_suites";
 import { SEEN_ENCRYPT_THEN_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
 import { agreed, randoms, transcript } from "./handshake";
 import { setKeys } from "./record";
@@ -18,6 +17,8 @@ import { setKeys } from "./record";
  * the server's must carry (12 bytes), joined.
  */
 export default function keySchedule(): Bytes {
+  const hmac = section(import("../crypto/hmac")).hmac;
+  const hmacKey = section(import("../crypto/hmac")).hmacKey;
   const hash = E.toString(finish(32, transcript));
   // where the transcript is all of the messages both randoms stand in it: the ClientHello's after 6 bytes, the
   // ServerHello's after 6 more of the second message, whose place the length of the first tells
@@ -30,8 +31,9 @@ export default function keySchedule(): Bytes {
   );
   let output =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
-      ? prf(master, "extended master secret" + hash, 48)
+      ? prf(hmac, master, "extended master secret" + hash, 48)
       : prf(
+          hmac,
           master,
           "master secret" +
             (RUNNING ? randoms : transcript.substr(6, 32) + transcript.substr(serverRandom, 32)),
@@ -39,8 +41,9 @@ export default function keySchedule(): Bytes {
         );
   master = hmacKey(32, output);
   const row = (agreed >> 5) & 31;
-  const macLength = CIPHER_SUITES.charCodeAt(row + 2);
+  const macLength = SUITE_LENGTHS.charCodeAt(row);
   output = prf(
+    hmac,
     master,
     RUNNING
       ? "key expansion" + randoms.substr(32) + randoms.substr(0, 32)
@@ -50,13 +53,13 @@ export default function keySchedule(): Bytes {
   setKeys(
     output,
     macLength,
-    CIPHER_SUITES.charCodeAt(row + 3),
+    SUITE_LENGTHS.charCodeAt(row + 1),
     !!(agreed & SEEN_ENCRYPT_THEN_MAC),
     agreed >> 10,
   );
-  output = "\x14\0\0\x0c" + prf(master, "client finished" + hash, 12);
+  output = "\x14\0\0\x0c" + prf(hmac, master, "client finished" + hash, 12);
   const finished =
     "server finished" +
     E.toString(finish(32, RUNNING ? update(32, transcript, output) : E.toString(transcript, output)));
-  return E.toString(output, prf(master, finished, 12));
+  return E.toString(output, prf(hmac, master, finished, 12));
 }

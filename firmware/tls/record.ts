@@ -1,17 +1,12 @@
 // The record layer of TLS 1.2 (RFC 5246, 6.2) under AES-128-CCM (RFC 6655) and AES-128-CBC with encrypt-then-MAC
-// (RFC 7366), or MAC-then-encrypt where the profile allows it. One connection at a time: its keys are this module's
-// variables, for a variable costs less heap than a member. Few and long functions, for each costs heap whatever its
-// length, and no methods of typed arrays, whose classes cost heap for ever. Leaves out compression.
+// (RFC 7366), or MAC-then-encrypt where the profile allows it. One connection at a time: its keys and its receive buffer
+// are this module's variables, for a variable costs less heap than a member. Sending and receiving are sections; what
+// they do is ordered so that a record is on the heap once, or twice while natives turn it. Leaves out compression.
 
-import { aes } from "hal:aes128";
 import { finish, RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import { CBC_DECRYPT, CBC_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { difference } from "../bytes";
-import { ccm, PIECE } from "../crypto/ccm";
-import { random } from "../crypto/ctr_drbg";
-import { hmac, hmacKey } from "../crypto/hmac";
 import { FRAGMENT_LIMIT, requireEncryptThenMac } from "../profile";
 import {
   BAD_RECORD_MAC,
@@ -43,6 +38,12 @@ let writeLimit = 0;
 /** Number of the next record, each way; negative: that way is in the clear, up to its ChangeCipherSpec. */
 let writeSequence = -1;
 let readSequence = -1;
+/** Bytes received that are no whole record yet. */
+let input: Bytes = "";
+/** ContentType of the record that `receiveRecord` has returned. */
+export let contentType = 0;
+/** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
+export let outgoing: Bytes = "";
 
 /** Take the keys of a finished key exchange. Each way is protected after its ChangeCipherSpec. */
 export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean, limit: number): void {
@@ -52,6 +53,7 @@ export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean,
   tagLength = tag;
   if (!requireEncryptThenMac) encryptThenMac = etm;
   if (RUNNING && mac) {
+    const hmacKey = section(import("../crypto/hmac")).hmacKey;
     writePads = hmacKey(mac, keys.substr(0, mac));
     readPads = hmacKey(mac, keys.substr(mac, mac));
   }
@@ -61,13 +63,10 @@ export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean,
 export function wipe(): void {
   const words = new Int32Array(E.toArrayBuffer(keys));
   for (let i = keys.length >> 2; i--; ) words[i] = 0;
-  keys = outgoing = "";
+  keys = outgoing = input = "";
   if (RUNNING) writePads = readPads = "";
   writeSequence = readSequence = -1;
 }
-
-/** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
-export let outgoing: Bytes = "";
 
 /** Add to `outgoing`. */
 export function put(data: Bytes): void {
@@ -75,154 +74,190 @@ export function put(data: Bytes): void {
 }
 
 /**
- * Write the record that carries `message`, or else what `outgoing` has for one (at most writeLimit bytes), as content `type` to
- * `transport`, in pieces: its queue is their only copy. Throws SEQUENCE_END after 2^31 - 1 records.
+ * Write the record that carries `message`, or else what `outgoing` has for one (at most writeLimit bytes), as content
+ * `type` to `transport`. Throws SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
   const n = writeSequence;
-  let data = message || (outgoing.length > writeLimit ? outgoing.substr(0, writeLimit) : outgoing);
+  let text = message || outgoing.substr(0, writeLimit);
   if (!message) outgoing = outgoing.substr(writeLimit);
-  let size = data.length;
-  // what MACs cover before the text: the sequence number of 8 bytes, then type, version and length (RFC 5246, 6.2.3.1)
-  let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3, size >> 8, size);
-  if (n < 0) transport.write(head.substr(8) + data);
-  else {
+  let size = text.length;
+  // what a MAC covers first: the number of 8 bytes, type and version (RFC 5246, 6.2.3.1); then comes the length
+  const head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3);
+  const key = keys.substr(2 * macLength, 16);
+  // what stands before the text and after it
+  let front = "";
+  let tag = "";
+  if (n >= 0) {
     if (n === 0x7fffffff) throw SEQUENCE_END;
     writeSequence++;
-    const key = keys.substr(2 * macLength, 16);
     if (CCM && !macLength) {
-      size += 8 + tagLength;
-      const nonce = head.substr(0, 8); // the explicit part: the sequence number
-      transport.write(E.toString(type, 3, 3, size >> 8, size, nonce));
-      ccm(key, keys.substr(32, 4) + nonce, head, data, 0, data.length, tagLength, transport);
+      front = head.substr(0, 8); // the explicit part of the nonce is the number
+      tag = E.toString(size >> 8, size);
+      // key, B0 and associated data, as crypto/ccm.ts takes them
+      tag = E.toString(key, 58 + 4 * tagLength, keys.substr(32, 4), front, 0, tag, 0, 13, head, tag, 0);
+      text = E.toString(section(import("../crypto/ccm")).ccmMac(tag, text), text, {
+        data: 0,
+        count: -size & 15,
+      });
+      text = section(import("../crypto/ccm")).ccmTurn(tag, text);
+      tag = text.substr(0, tagLength);
+      text = text.substr(16, size);
     } else if (CBC) {
-      const pads = RUNNING ? writePads : hmacKey(macLength, keys.substr(0, macLength));
-      let inner = pads.substr(0, pads.length >> 1);
-      let rest = "";
-      if (!requireEncryptThenMac && !encryptThenMac) {
-        inner = RUNNING ? update(macLength, inner, head + data) : E.toString(inner, head, data);
-        rest = hmac(macLength, pads, inner);
-      }
+      const hmac = section(import("../crypto/hmac")).hmac;
+      const pads = RUNNING
+        ? writePads
+        : section(import("../crypto/hmac")).hmacKey(macLength, keys.substr(0, macLength));
+      if (!requireEncryptThenMac && !encryptThenMac)
+        tag = hmac(macLength, pads, [head, size >> 8, size, text]);
       // the MAC where it is inside, then the padding; the whole is a multiple of 16
-      const padding = 15 - ((size + rest.length) & 15);
-      rest = E.toString(rest, { data: padding, count: padding + 1 });
-      size += rest.length + 16;
-      if (encryptThenMac) {
-        head = E.toString(head.substr(0, 11), size >> 8, size);
-        inner = RUNNING ? update(macLength, inner, head) : inner + head;
-        size += macLength;
-      }
-      transport.write(E.toString(type, 3, 3, size >> 8, size));
-      const start = inner.length;
-      let piece = random(16);
-      for (let i = 0; piece; i += PIECE) {
-        // a native digest wants all of the message: then that is the only copy of the ciphertext until the MAC is made
-        if (RUNNING && encryptThenMac) inner = update(macLength, inner, piece);
-        if (RUNNING || !encryptThenMac) transport.write(piece);
-        else inner += piece;
-        const iv = piece.slice(-16);
-        piece = data.substr(i, PIECE);
-        const room = PIECE - piece.length;
-        if (room) {
-          piece += rest.substr(0, room);
-          rest = rest.substr(room);
-        }
-        if (piece) piece = E.toString(aes(CBC_ENCRYPT, key, piece, iv));
-      }
-      data = "";
-      if (encryptThenMac) {
-        piece = hmac(macLength, pads, inner);
-        if (!RUNNING)
-          for (let i = start; i < inner.length; i += PIECE) transport.write(inner.substr(i, PIECE));
-        transport.write(piece);
-      }
+      const padding = 15 - ((size + tag.length) & 15);
+      text = E.toString(section(import("../crypto/ctr_drbg")).random(16), text, tag, {
+        data: padding,
+        count: padding + 1,
+      });
+      text = section(import("../crypto/cbc")).cbcTurn(CBC_ENCRYPT, key, text);
+      size = text.length;
+      tag = encryptThenMac ? hmac(macLength, pads, [head, size >> 8, size, text]) : "";
     }
+    size = front.length + text.length + tag.length;
   }
+  transport.write(E.toString(head.substr(8), size >> 8, size, front));
+  transport.write(text);
+  transport.write(tag);
   if (type === CHANGE_CIPHER_SPEC) writeSequence = 0;
 }
 
+/** Keep bytes that TCP brought for `receiveRecord`, in one piece. */
+export function keep(data: Bytes): void {
+  input = E.toString(input, data);
+}
+
 /**
- * Return the plaintext of the record at the front of `input` (RFC 5246, 6.2.1; at least its 5-byte header), or
- * undefined while the record is not whole. The header is checked first: unexpected_message, protocol_version, and
- * record_overflow for more than FRAGMENT_LIMIT and what protection adds to it. Every fault of MAC, tag, padding or
- * length is the one alert bad_record_mac (6.2.3.2), and the sequence number then stays.
+ * Return the plaintext of the next record that was kept, its type in `contentType`; undefined while none is whole (RFC
+ * 5246, 6.2.1). The header is checked before a body is waited for: unexpected_message,
+ * protocol_version, and record_overflow for more than FRAGMENT_LIMIT and what protection adds to it. Every fault of MAC,
+ * tag, padding or length is the one alert bad_record_mac (6.2.3.2), and the sequence number then stays.
  */
-export function receiveRecord(input: Bytes): Bytes | undefined {
+export function receiveRecord(): Bytes | undefined {
+  if (input.length < 5) return;
   const n = readSequence;
   const length = (input.charCodeAt(3) << 8) | input.charCodeAt(4);
+  contentType = input.charCodeAt(0);
   // the content types are 20 to 23
-  if (input.charCodeAt(0) >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
+  if (contentType >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
   // before there are keys an alert about the version may come under another minor one
   if (input.charCodeAt(1) !== 3 || (n >= 0 && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
   // CBC adds an IV of 16, the HMAC and, at this length, 16 of padding; CCM an 8-byte nonce and the tag
   if (length > FRAGMENT_LIMIT + (n < 0 ? 0 : macLength ? 32 + macLength : 8 + tagLength))
     throw SENT + RECORD_OVERFLOW;
   if (input.length < length + 5) return;
+  // the text, in what way ever: with CCM the ciphertext behind the nonce, with CBC that from the IV on; and its tag or MAC
+  const after = n < 0 ? 0 : macLength ? (encryptThenMac ? macLength : 0) : tagLength;
+  const start = n < 0 || macLength ? 5 : 13;
+  let size = length + 5 - start - after;
+  let text = input.substr(start, size);
+  let tag = input.substr(start + size, after);
+  const explicit = input.substr(5, 8);
+  input = input.substr(5 + length);
   if (n < 0) {
     // whether it may come now is the handshake's to judge: if not, the session ends here
-    if (keys && input.charCodeAt(0) === CHANGE_CIPHER_SPEC) readSequence = 0;
-    return input.substr(5, length);
+    if (keys && contentType === CHANGE_CIPHER_SPEC) readSequence = 0;
+    return text;
   }
   if (n === 0x7fffffff) throw SEQUENCE_END;
-  let output: Bytes | undefined;
+  const head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, contentType, 3, 3);
   const key = keys.substr(2 * macLength + 16, 16);
-  // what the MAC covers after its 13 bytes: with CCM the plaintext, with CBC the ciphertext or, below, the plaintext
-  let size = macLength ? (encryptThenMac ? length - macLength : length) : length - 8 - tagLength;
-  let head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, input.substr(0, 3), size >> 8, size);
+  const length16 = E.toString(size >> 8, size);
+  let bad: unknown = size < 0;
   if (CCM && !macLength) {
-    if (size >= 0) {
-      const nonce = keys.substr(36, 4) + input.substr(5, 8);
-      output = ccm(key, nonce, head, input, 13, size, input.substr(13 + size, tagLength));
+    if (!bad) {
+      // key, B0 and associated data, as crypto/ccm.ts takes them
+      const context = E.toString(
+        key,
+        58 + 4 * tagLength,
+        keys.substr(36, 4),
+        explicit,
+        0,
+        length16,
+        0,
+        13,
+        head,
+        length16,
+        0,
+      );
+      text = E.toString(tag, { data: 0, count: 16 - tagLength }, text, { data: 0, count: -size & 15 });
+      text = section(import("../crypto/ccm")).ccmTurn(context, text);
+      tag = text.substr(0, tagLength);
+      text = text.substr(16, size);
+      bad = section(import("../bytes")).difference(
+        section(import("../crypto/ccm")).ccmMac(context, text).substr(0, tagLength),
+        tag,
+      );
     }
   } else if (CBC) {
-    const pads = RUNNING ? readPads : hmacKey(macLength, keys.substr(macLength, macLength));
-    let inner = pads.substr(0, pads.length >> 1);
-    let bad = size < (encryptThenMac ? 32 : 17 + macLength) || size & 15;
-    if (!bad && encryptThenMac) {
-      inner = RUNNING ? update(macLength, inner, head) : inner + head;
-      for (let i = 5; i < 5 + size; i += PIECE) {
-        const piece = input.substr(i, 5 + size - i < PIECE ? 5 + size - i : PIECE);
-        if (RUNNING) inner = update(macLength, inner, piece);
-        else inner += piece;
-      }
-      bad = difference(hmac(macLength, pads, inner), input.substr(5 + size, macLength));
-      inner = "";
-    }
+    bad = size < (encryptThenMac ? 32 : 17 + macLength) || size & 15;
+    if (!bad && encryptThenMac)
+      bad = section(import("../bytes")).difference(
+        section(import("../crypto/hmac")).hmac(
+          macLength,
+          RUNNING
+            ? readPads
+            : section(import("../crypto/hmac")).hmacKey(macLength, keys.substr(macLength, macLength)),
+          [head, length16, text],
+        ),
+        tag,
+      );
     if (!bad) {
-      let text = "";
-      // the IV of each piece is the block of ciphertext before it, and the record's IV comes first
-      for (let i = 21; i < 5 + size; i += PIECE) {
-        const piece = input.substr(i, 5 + size - i < PIECE ? 5 + size - i : PIECE);
-        text += E.toString(aes(CBC_DECRYPT, key, piece, input.substr(i - 16, 16)));
-      }
-      size -= 17;
-      const padding = text.charCodeAt(size);
-      let end = size - padding;
+      text = section(import("../crypto/cbc")).cbcTurn(CBC_DECRYPT, key, text);
       if (!requireEncryptThenMac && !encryptThenMac) {
-        // Lucky 13 and its forerunners: the same loops and as many compressions whatever the padding says. A padding
-        // longer than the record counts as none, and the blocks that a longer padding spares are hashed for nothing.
-        const longest = size - macLength;
-        end -= macLength;
-        bad = end >> 31;
-        if (bad) end = longest;
-        for (let i = size < 255 ? size : 255; i > 0; i--) {
-          bad |= (text.charCodeAt(size - i) ^ padding) & ~((padding - i) >> 31);
-        }
-        head = E.toString(head.substr(0, 11), end >> 8, end, text.substr(0, end));
-        inner = RUNNING ? update(macLength, inner, head) : inner + head;
-        bad |= difference(hmac(macLength, pads, inner), text.substr(end, macLength));
-        // 85: 13 bytes before the content, 9 that SHA adds, 63 to round up; 55: a message of one block
-        inner = "\0".repeat((((longest + 85) >> 6) - ((end + 85) >> 6)) * 64 + 55);
-        finish(macLength, RUNNING ? update(macLength, "", inner) : inner);
+        text = section(import("./record")).openMacThenEncrypt(head, text) as Bytes;
+        bad = text === undefined;
       } else {
-        bad = end >> 31;
+        const padding = text.charCodeAt(--size);
+        const end = size - padding;
+        bad = end < 16;
         for (let i = size; i-- > end && !bad; ) bad = text.charCodeAt(i) ^ padding;
+        text = text.substr(16, end - 16);
       }
-      if (!bad) output = text.substr(0, end);
     }
   }
-  if (output === undefined) throw SENT + BAD_RECORD_MAC;
-  if (output.length > FRAGMENT_LIMIT) throw SENT + RECORD_OVERFLOW;
+  if (bad) throw SENT + BAD_RECORD_MAC;
+  if (text.length > FRAGMENT_LIMIT) throw SENT + RECORD_OVERFLOW;
   readSequence++;
-  return output;
+  return text;
+}
+
+/**
+ * Take the content out of `text` (IV, content, HMAC and padding, decrypted) under MAC-then-encrypt; `head` is what the MAC
+ * covers before the length. Undefined where padding or MAC is wrong. Lucky 13 and its forerunners: the same loops and as
+ * many compressions whatever the padding says. A padding longer than the record counts as none, and the blocks that a
+ * longer padding spares are hashed for nothing.
+ */
+export function openMacThenEncrypt(head: Bytes, text: Bytes): Bytes | undefined {
+  text = text.substr(16);
+  const size = text.length - 1;
+  const padding = text.charCodeAt(size);
+  const longest = size - macLength;
+  let end = longest - padding;
+  let bad = end >> 31;
+  if (bad) end = longest;
+  for (let i = size < 255 ? size : 255; i > 0; i--)
+    bad |= (text.charCodeAt(size - i) ^ padding) & ~((padding - i) >> 31);
+  const mac = text.substr(end, macLength);
+  text = text.substr(0, end);
+  bad |= section(import("../bytes")).difference(
+    section(import("../crypto/hmac")).hmac(
+      macLength,
+      RUNNING
+        ? readPads
+        : section(import("../crypto/hmac")).hmacKey(macLength, keys.substr(macLength, macLength)),
+      [head, end >> 8, end, text],
+    ),
+    mac,
+  );
+  // 85: 13 bytes before the content, 9 that SHA adds, 63 to round up; 55: a message of one block
+  const rest = "\0".repeat((((longest + 85) >> 6) - ((end + 85) >> 6)) * 64 + 55);
+  finish(macLength, RUNNING ? update(macLength, "", rest) : rest);
+  return bad ? undefined : text;
 }

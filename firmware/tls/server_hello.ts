@@ -1,7 +1,6 @@
 // The ServerHello of TLS 1.2 (RFC 5246, 7.4.1.3), held to what we offered and to the profile's policy; a section: it is
 // read once. The extensions are those of client_hello.ts.
 import type { Bytes } from "../bytes";
-import { uint16 } from "../bytes";
 import { FRAGMENT_LIMIT, requireEncryptThenMac, requireExtendedMasterSecret } from "../profile";
 import {
   DECODE_ERROR,
@@ -11,7 +10,7 @@ import {
   SENT,
   UNSUPPORTED_EXTENSION,
 } from "./alert";
-import { CBC, CIPHER_SUITES } from "./cipher_suites";
+import { CBC, SUITE_CODES, SUITE_LENGTHS } from "./cipher_suites";
 import {
   ENCRYPT_THEN_MAC,
   EXTENDED_MASTER_SECRET,
@@ -26,25 +25,22 @@ import {
 
 /**
  * Read a ServerHello (handshake header and body) and hold it to what was offered and to the profile's policy. Returns
- * the extensions' bits, plus 32 x the offset of the suite's row in CIPHER_SUITES, plus 1,024 x the longest plaintext
+ * the extensions' bits, plus 32 x the offset of the suite's code in SUITE_CODES, plus 1,024 x the longest plaintext
  * that the server takes in a record, bytes. Throws decode_error, protocol_version, illegal_parameter,
  * unsupported_extension or handshake_failure.
  */
 export default function serverHello(message: Bytes): number {
   /* struct { ProtocolVersion server_version; Random random; SessionID session_id; CipherSuite cipher_suite;
      CompressionMethod compression_method; Extension extensions<0..2^16-1>; } ServerHello; */
+  const uint16 = section(import("../bytes")).uint16;
   const length = message.length;
   const sessionIdLength = message.charCodeAt(38);
   let at = 39 + sessionIdLength;
   if (length < 42 || sessionIdLength > 32 || length < at + 3) throw SENT + DECODE_ERROR;
   if (uint16(message, 4) !== 0x303) throw SENT + PROTOCOL_VERSION;
-  const code = message.substr(at, 2);
-  let row = 0;
-  while (CIPHER_SUITES.substr(row, 2) !== code) {
-    row += 4;
-    if (row === CIPHER_SUITES.length) throw SENT + ILLEGAL_PARAMETER;
-  }
-  if (message.charCodeAt(at + 2)) throw SENT + ILLEGAL_PARAMETER; // a compression method
+  const row = SUITE_CODES.indexOf(message.substr(at, 2));
+  // none of ours, which -1 tells too; or a compression method
+  if (row & 1 || message.charCodeAt(at + 2)) throw SENT + ILLEGAL_PARAMETER;
   at += 3;
   if (at < length) {
     if (length < at + 2 || uint16(message, at) !== length - at - 2) throw SENT + DECODE_ERROR;
@@ -84,7 +80,7 @@ export default function serverHello(message: Bytes): number {
   }
   // RFC 8449, 5: not both; RFC 7366, 3: not with a suite that is not CBC
   const both = SEEN_MAX_FRAGMENT_LENGTH | SEEN_RECORD_SIZE_LIMIT;
-  const mac = CIPHER_SUITES.charCodeAt(row + 2);
+  const mac = SUITE_LENGTHS.charCodeAt(row);
   if ((seen & both) === both || (!mac && seen & SEEN_ENCRYPT_THEN_MAC)) throw SENT + ILLEGAL_PARAMETER;
   if (
     (requireExtendedMasterSecret && !(seen & SEEN_EXTENDED_MASTER_SECRET)) ||

@@ -1,6 +1,7 @@
 // A TLS session over one TCP connection; socket.ts puts the face of Espruino's own net socket on it.
-// `receive` is the only way in for bytes; what any entry catches goes to `shutdown` and is one integer (alert.ts). One session
-// at a time. Leaves out renegotiation (RFC 5746: refused with no_renegotiation).
+// `onTransport` is the only way in, for bytes and all else that TCP and timers bring; what it catches goes to `shutdown`
+// and is one integer (alert.ts). One session at a time. All but that one function are sections. Leaves out renegotiation
+// (RFC 5746: refused with no_renegotiation).
 import { tcpConnect } from "hal:tcp_socket";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
@@ -19,7 +20,7 @@ import {
 } from "./alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
 import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { outgoing, receiveRecord, send, wipe } from "./record";
+import { contentType, outgoing } from "./record";
 
 /**
  * What a session tells whoever opened it, each in a turn of its own: null when it stands; application data; a code when
@@ -27,18 +28,45 @@ import { outgoing, receiveRecord, send, wipe } from "./record";
  */
 export type SessionEvent = null | Bytes | number;
 
+/** Where a server is. */
+export interface Server {
+  host: string;
+  port: number;
+}
+
 /** The TCP socket under the session. */
 let transport: Socket | 0 | undefined = 0;
 /** Who takes the session's events; 0: there is no session. */
 let port: ((event: any) => void) | 0 = 0;
 /** Timer of the handshake's next step. */
 let next: any = 0;
+/** Whether a turn for what TCP brought is set. */
+let queued = false;
 /** Whether records are the handshake's. */
 let shaking = false;
-/** Bytes received that are no whole record yet. */
-let input: Bytes = "";
 /** Whether the application may write. */
 let stands = false;
+
+/**
+ * Take what TCP and the timers bring: bytes, in pieces of any size, which are worked through in a turn of their own, when
+ * the event that brought them is off the heap; null: that turn; that it is closed, a boolean; else the handshake goes on.
+ */
+function onTransport(event?: unknown): void {
+  try {
+    if (typeof event === "string") {
+      section(import("./record")).keep(event);
+      if (!queued) setTimeout(onTransport, 0, null);
+      queued = true;
+    } else if (event === null) section(import("./session")).receive();
+    else if (typeof event === "boolean") {
+      // what came before the end counts
+      section(import("./session")).receive();
+      throw event;
+    } else section(import("./session")).advance(event);
+  } catch (error) {
+    section(import("./session")).shutdown(error);
+  }
+}
 
 /**
  * End the session and tell why: 0, a code of alert.ts, or a boolean: TCP is closed, by the server without close_notify,
@@ -63,101 +91,87 @@ export function shutdown(cause: unknown): void {
       // what TCP still brings is for no session, least of all for the next
       tcp.removeAllListeners();
       // level fatal and the alert, or level warning and close_notify
-      if (code < RECEIVED || code > SENT) send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
+      if (code < RECEIVED || code > SENT)
+        section(import("./record")).send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
       tcp.end();
     } catch (_) {
       // TCP is closed already
     }
   }
-  wipe();
-  shaking = false;
-  stands = false;
-  input = "";
+  section(import("./record")).wipe();
+  shaking = stands = false;
   if (next) next = clearTimeout(next);
   setTimeout(ended, 0, code);
 }
 
-/** Take what TCP brought: any bytes, in pieces of any size. */
-function receive(data: Bytes): void {
-  try {
-    input = input ? E.toString(input, data) : data;
-    while (port && input.length > 4) {
-      const fragment = receiveRecord(input);
-      if (fragment === undefined) break;
-      const type = input.charCodeAt(0);
-      input = input.substr(((input.charCodeAt(3) << 8) | input.charCodeAt(4)) + 5);
-      if (type === ALERT) {
-        if (fragment.length !== 2) throw SENT + DECODE_ERROR;
-        const alert = fragment.charCodeAt(1);
-        if (alert === CLOSE_NOTIFY && !shaking) shutdown(0);
-        else if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
-      } else if (shaking) advance(type, fragment);
-      else if (type === APPLICATION_DATA) {
-        if (fragment) setTimeout(port, 0, fragment);
-      } else if (type === HANDSHAKE && fragment === "\0\0\0\0") {
-        // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
-        send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
-      } else throw SENT + UNEXPECTED_MESSAGE;
-    }
-  } catch (error) {
-    shutdown(error);
+/** Work through what TCP brought. */
+export function receive(): void {
+  queued = false;
+  const nextRecord = section(import("./record")).receiveRecord;
+  let fragment: Bytes | undefined;
+  while (port && (fragment = nextRecord()) !== undefined) {
+    if (contentType === ALERT) {
+      if (fragment.length !== 2) throw SENT + DECODE_ERROR;
+      const alert = fragment.charCodeAt(1);
+      if (alert === CLOSE_NOTIFY && !shaking) throw 0;
+      if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
+    } else if (shaking) section(import("./session")).advance(contentType, fragment);
+    else if (contentType === APPLICATION_DATA) {
+      if (fragment) setTimeout(port, 0, fragment);
+    } else if (contentType === HANDSHAKE && fragment === "\0\0\0\0") {
+      // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
+      section(import("./record")).send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
+    } else throw SENT + UNEXPECTED_MESSAGE;
   }
 }
 
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
 export function flush(): void {
-  if (!port) wipe();
-  while (stands && outgoing) send(transport as Socket, APPLICATION_DATA);
+  if (!port) section(import("./record")).wipe();
+  while (stands && outgoing) section(import("./record")).send(transport as Socket, APPLICATION_DATA);
 }
 
 /** Take a step of the handshake: TCP is open (`step` is no number), a record came, or the last step asked to go on. */
-function advance(step?: unknown, fragment?: Bytes): void {
+export function advance(step?: unknown, fragment?: Bytes): void {
   if (!transport) return;
-  try {
-    let type = typeof step === "number" ? step : BEGIN;
-    shaking = true;
-    if (type === KEY_EXCHANGE) {
-      section(import("./handshake"))(transport, type, "");
-      // not from within the handshake: its frame and this one's would be on the heap together
-      fragment = section(import("./key_schedule"))();
-      type = FINISH;
+  let type = typeof step === "number" ? step : BEGIN;
+  shaking = true;
+  if (type === KEY_EXCHANGE) {
+    section(import("./handshake"))(transport, type, "");
+    // not from within the handshake: its frame and this one's would be on the heap together
+    fragment = section(import("./key_schedule"))();
+    type = FINISH;
+  }
+  const result = section(import("./handshake"))(transport, type, fragment as Bytes);
+  next = 0;
+  if (result === GO_ON) next = setTimeout(onTransport, 0, KEY_EXCHANGE);
+  else if (result) {
+    // under falseStart the session stands for us with our second flight already
+    if (!falseStart || type !== FINISH) shaking = false;
+    if (!stands && port) {
+      stands = true;
+      section(import("./session")).flush();
+      setTimeout(port, 0, null);
     }
-    const result = section(import("./handshake"))(transport, type, fragment as Bytes);
-    next = 0;
-    if (result === GO_ON) next = setTimeout(advance, 0, KEY_EXCHANGE);
-    else if (result) {
-      // under falseStart the session stands for us with our second flight already
-      if (!falseStart || type !== FINISH) shaking = false;
-      if (!stands && port) {
-        stands = true;
-        flush();
-        setTimeout(port, 0, null);
-      }
-    }
-  } catch (error) {
-    shutdown(error);
   }
 }
 
 /**
  * Open a session to a server: TCP, then the handshake with the key and identity that are provisioned. `onEvent` takes
- * what it tells; `put` and `flush` write to it, `shutdown(0)` ends it. A session that is open is closed first.
+ * what it tells; `put` and `flush` write to it, `shutdown(0)` ends it. A session that is open is closed first. What this throws
+ * is for `shutdown` too.
  */
-export function connect(options: { host: string; port: number }, onEvent: (event: any) => void): void {
-  shutdown(0);
+export function connect(server: Server, onEvent: (event: any) => void): void {
+  section(import("./session")).shutdown(0);
   port = onEvent;
-  try {
-    // fresh noise for every session, tested before a byte of it is used
-    section(import("../crypto/ctr_drbg_seed"))();
-    transport = tcpConnect(options.host, options.port, advance, receive, shutdown);
-  } catch (error) {
-    shutdown(error);
-  }
+  // fresh noise for every session, tested before a byte of it is used
+  section(import("../crypto/ctr_drbg")).seed();
+  transport = tcpConnect(server.host, server.port, onTransport);
 }
 
 /** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */
 export function timeOut(): void {
-  if (!stands || shaking) shutdown(TIMEOUT);
+  if (!stands || shaking) section(import("./session")).shutdown(TIMEOUT);
 }
 
 /** Tell the TCP socket under the session. */

@@ -21,8 +21,8 @@ export function update(length: number, state: Bytes, data: Bytes): Bytes {
 }
 
 /** Compute the digest of what a state has seen (Digest in hal.ts). */
-export function finish(length: number, state: Bytes): ArrayBuffer {
+export function finish(length: number, state: Joinable): ArrayBuffer {
   // 0x80 and 8 bytes of length are at least added (FIPS 180-4, 5.1.1)
-  counts[length < 32 ? 0 : 1] += waiting(length, state) + 9 > 64 ? 2 : 1;
+  counts[length < 32 ? 0 : 1] += waiting(length, state as Bytes) + 9 > 64 ? 2 : 1;
   return own.finish(length, state);
 }

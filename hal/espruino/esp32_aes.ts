@@ -8,7 +8,7 @@
 // Leaves out 192 and 256 bits, interrupts, and a lock: the native AES of these builds does not use the
 // accelerator.
 import type { Bytes } from "../../firmware/bytes";
-import { AES_FAILED, type ByteSource, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
+import { AES_FAILED, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
 
 export const AES_CAN_DECRYPT = true;
 export const AES_BULK = false;
@@ -25,7 +25,7 @@ const RESET = 0x3ff00020;
 const TRIES = 9;
 
 /** Encrypt or decrypt whole blocks (Aes128 in hal.ts). */
-export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer {
+export function aes(mode: number, key: Bytes, data: Joinable, iv?: Bytes): ArrayBuffer {
   const bytes = E.toUint8Array(data);
   const count = bytes.length >> 2;
   if (bytes.length & 15) throw AES_FAILED;

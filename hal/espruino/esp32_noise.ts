@@ -3,10 +3,14 @@
 // first; else the register runs a fixed course, which no health test can tell. The manual allows 500,000
 // reads a second; the interpreter makes a tenth of that. E.hwRand() is not it: a generator with a fixed seed
 // on this chip.
+import type { Bytes } from "../../firmware/bytes";
 
 /**
- * Read 32 bits of raw noise (RandomSource in hal.ts). A dead register stands still: health_tests.ts sees it.
+ * Read `length` bytes of raw noise (RandomSource in hal.ts). A dead register stands still: health_tests.ts sees it.
  */
-export function noise(): number {
-  return peek32(0x3ff75144) | 0;
+export function noise(length: number): Bytes {
+  const buffer = E.toArrayBuffer(E.toString({ data: 0, count: length }));
+  const words = new Int32Array(buffer);
+  for (let i = length >> 2; i--; ) words[i] = peek32(0x3ff75144);
+  return E.toString(buffer);
 }

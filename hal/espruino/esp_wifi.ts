@@ -6,14 +6,17 @@ import { type NetworkSettings, NO_NETWORK } from "../hal";
 const ROUNDS = 3;
 
 /** Join the access point of the settings (Network in hal.ts). */
-export function networkUp(settings: NetworkSettings, onUp: () => void, onDown: (code: number) => void): void {
+export function networkUp(
+  settings: NetworkSettings,
+  onEvent: (event: NetworkSettings | number) => void,
+): void {
   let rounds = ROUNDS;
   const join = (): void => {
     // no name is no network; without a string the library would throw
     require("Wifi").connect(settings.ssid || "", { password: settings.pass }, (error: string | null) => {
-      if (!error) onUp();
+      if (!error) onEvent(settings);
       else if (--rounds) join();
-      else onDown(NO_NETWORK);
+      else onEvent(NO_NETWORK);
     });
   };
   setTimeout(join, 0);

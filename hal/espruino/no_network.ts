@@ -3,9 +3,8 @@ import type { NetworkSettings } from "../hal";
 
 /** Report the network as up (Network in hal.ts). */
 export function networkUp(
-  _settings: NetworkSettings,
-  onUp: () => void,
-  _onDown: (code: number) => void,
+  settings: NetworkSettings,
+  onEvent: (event: NetworkSettings | number) => void,
 ): void {
-  setTimeout(onUp, 0);
+  setTimeout(onEvent, 0, settings);
 }

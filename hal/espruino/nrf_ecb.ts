@@ -7,7 +7,7 @@
 // The peripheral shares its AES core with the radio (CCM, AAR, SoftDevice): ERRORECB then, and it is tried
 // again. Leaves out decryption, which the chip has not.
 import type { Bytes } from "../../firmware/bytes";
-import { AES_FAILED, type ByteSource, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
+import { AES_FAILED, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
 
 export const AES_CAN_DECRYPT = false;
 export const AES_BULK = false;
@@ -24,7 +24,7 @@ const READS = 9;
 const ram = new Uint8Array(48);
 
 /** Encrypt whole blocks (Aes128 in hal.ts). */
-export function aes(mode: number, key: Bytes, data: ByteSource, iv?: Bytes): ArrayBuffer {
+export function aes(mode: number, key: Bytes, data: Joinable, iv?: Bytes): ArrayBuffer {
   const bytes = E.toUint8Array(data);
   if (mode === CBC_DECRYPT || bytes.length & 15) throw AES_FAILED;
   const clear = new Int32Array(ram.buffer, 16, 4);

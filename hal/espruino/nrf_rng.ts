@@ -6,23 +6,24 @@
 //   +0x508 VALUE                  the byte
 // Bias correction stays off, for the health tests must see the raw noise: 30 us a byte. The SoftDevice takes
 // a byte now and then and may stop the generator: it is started for each byte.
+import type { Bytes } from "../../firmware/bytes";
 import { NOISE_DEAD } from "../hal";
 
 const RNG = 0x4000d000;
 /** Reads of VALRDY for a byte: each takes some 50 us. */
 const READS = 99;
 
-/** Read 32 bits of raw noise (RandomSource in hal.ts). */
-export function noise(): number {
-  let word = 0;
+/** Read `length` bytes of raw noise (RandomSource in hal.ts). */
+export function noise(length: number): Bytes {
+  const bytes = E.toUint8Array({ data: 0, count: length });
   poke32(RNG + 0x504, 0);
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < length; i++) {
     poke32(RNG + 0x100, 0);
     poke32(RNG, 1);
     let reads = READS;
     while (!peek32(RNG + 0x100)) if (!--reads) throw NOISE_DEAD;
-    word = (word << 8) | (peek32(RNG + 0x508) & 255);
+    bytes[i] = peek32(RNG + 0x508);
   }
   poke32(RNG + 0x04, 1);
-  return word;
+  return E.toString(bytes);
 }

@@ -13,6 +13,6 @@ export function update(length: number, state: Bytes, data: Bytes): Bytes {
 }
 
 /** Compute the digest of what a state has seen (Digest in hal.ts). */
-export function finish(length: number, state: Bytes): ArrayBuffer {
-  return length < 32 ? sha1Finish(state) : sha256Finish(state);
+export function finish(length: number, state: Joinable): ArrayBuffer {
+  return length < 32 ? sha1Finish(state as Bytes) : sha256Finish(state as Bytes);
 }

@@ -10,9 +10,8 @@ const TRIES = 3;
 
 /** Set up the chip and get an address (Network in hal.ts). */
 export function networkUp(
-  _settings: NetworkSettings,
-  onUp: () => void,
-  onDown: (code: number) => void,
+  settings: NetworkSettings,
+  onEvent: (event: NetworkSettings | number) => void,
 ): void {
   setTimeout(() => {
     let tries = TRIES;
@@ -27,7 +26,6 @@ export function networkUp(
     } catch (_) {
       tries = 0;
     }
-    if (tries) onUp();
-    else onDown(NO_NETWORK);
+    onEvent(tries ? settings : NO_NETWORK);
   }, 0);
 }

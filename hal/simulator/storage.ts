@@ -52,7 +52,9 @@ export class Storage {
   /** The library as `require("Storage")` gives it. */
   library(): Record<string, unknown> {
     return {
-      read: (name: string, offset?: number, length?: number) => this.read(name, offset, length),
+      // digits are taken for a number, as by the interpreter
+      read: (name: string, offset?: number, length?: number | string) =>
+        this.read(name, offset, length === undefined ? length : Number(length)),
       write: (name: string, data: unknown, offset?: number, size?: number) =>
         this.write(name, data, offset, size),
       erase: (name: string) => this.erase(name),

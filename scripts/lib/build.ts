@@ -83,6 +83,9 @@ export async function rollupOptions(options: BuildOptions & { board: string }): 
   return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
 }
 
+/** What makes a section. */
+const LOADER = join(PROJECT, "firmware/load_section.ts");
+
 const OUTPUT: OutputOptions = {
   format: "es",
   sourcemap: "hidden",
@@ -125,7 +128,7 @@ async function inputOptions(
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
-      { name: "mark-sections", transform: (code) => markSections(code) },
+      { name: "mark-sections", transform: (code) => markSections(code, LOADER) },
       ...FOLDING,
       { name: "name-natives", renderChunk: (code) => nameNatives(code) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },

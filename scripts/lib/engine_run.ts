@@ -31,8 +31,11 @@ const PAYLOAD = RECORD_BYTES - (3 + 2 + `${BASE}/down/${COMMAND}`.length + 2);
 
 /** Variables of the ballast beside its numbers: object, name, counter; of names that no minifier gives. */
 const BALLAST_OWN = 3;
-/** What an interpreter says that could not go on, or the device of a session that ended. */
-const FAILURE = /^E\d+$|Uncaught|OUT OF MEMORY|Interrupted|interpreter error: (?!LOW_MEMORY$)|^ERROR/;
+/**
+ * What an interpreter says that could not go on, or the device of a session that ended. A native that finds no room prints
+ * an ERROR line, and the driver tries again: where that fails too the session ends.
+ */
+const FAILURE = /^E\d+$|Uncaught|OUT OF MEMORY|Interrupted|interpreter error: (?!LOW_MEMORY$)/;
 /** Longest time without progress, milliseconds. */
 const PATIENCE_MS = 10000;
 

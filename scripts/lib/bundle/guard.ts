@@ -1,7 +1,7 @@
 // The guard: reads the finished bundle and refuses what Espruino 2v29 cannot run, or runs in another way than the
 // standard says, wherever it comes from, our source or the minifier. Each rule was found on the interpreter. Leaves
 // out what only types could tell: `slice` of a typed array, writes past its end.
-import type { Section } from "./sections";
+import { PARAMETERS, type Section } from "./sections";
 import { type Analysis, analyse, type Binding, children, isFunction, type Node, parse, walk } from "./syntax";
 
 export interface Finding {
@@ -303,13 +303,17 @@ export function findRefused(text: string, base = 0, known: ReadonlySet<string> =
   return findings.sort((a, b) => a.offset - b.offset);
 }
 
-/** Find what a whole bundle holds that the interpreter cannot run: its main part, and each section as it is read. */
+/** Find what a whole bundle holds that the interpreter cannot run: its main part, and each section as the body of its function. */
 export function guardBundle(code: string, sections: readonly Section[]): Finding[] {
-  const mainEnd = sections.length > 0 ? sections[0].offset - "\n/*".length : code.length;
+  const mainEnd = sections.length > 0 ? code.lastIndexOf("\n/*", sections[0].offset) : code.length;
   const texts = sections.map(({ offset, length }) => ({ offset, text: code.substr(offset, length) }));
   const main = code.slice(0, mainEnd);
   const names = new Set(analyse(parse(main)).top.bindings.keys());
-  return [...findRefused(main), ...texts.flatMap(({ offset, text }) => findRefused(text, offset, names))];
+  const head = `(function(${PARAMETERS.join()}){`;
+  const ofSections = texts.flatMap(({ offset, text }) =>
+    findRefused(`${head}${text}})`, offset - head.length, names),
+  );
+  return [...findRefused(main), ...ofSections];
 }
 
 /**

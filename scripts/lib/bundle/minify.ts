@@ -1,12 +1,13 @@
 // terser, held to what Espruino's parser takes and to names that its globals do not bear. What each switch is for
 // stands beside it; those that are off make what the interpreter refuses.
 import { type MinifyOptions, minify as terser } from "terser";
+import { PARAMETERS } from "./sections";
 
 /** The pins of the boards, globals that nothing in our code refers to: `A0`, `D13`. */
 const PIN_NAMES = [..."ABCDEFGHP"].flatMap((port) => [...Array(10).keys()].map((pin) => `${port}${pin}`));
 
-/** Never given to a name of ours: a keyword of for loops, the interpreter's global object and its pins. */
-export const RESERVED_NAMES = ["of", "E", ...PIN_NAMES];
+/** Never given to a name of ours: a keyword of for loops, the interpreter's object and pins, the sections' parameters. */
+export const RESERVED_NAMES = ["of", "E", ...PIN_NAMES, ...PARAMETERS];
 
 /** What the minifier renamed: short name -> source name. */
 export interface Names {

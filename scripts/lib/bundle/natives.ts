@@ -2,20 +2,22 @@
 //   const E_toString = E.toString   two variables of heap, a call takes 40 % less time (one look-up instead of
 //                                   two), a use is eight bytes shorter; for natives that do not look at `this`
 //   const text_substr = "substr"    two or three variables, x[text_substr](0) takes 4 % more instructions than
-//                                   x.substr(0), a use is four to eight bytes shorter; outside loops only
+//                                   x.substr(0), a use is four to eight bytes shorter
+//   const Int32Array_ = Int32Array  one variable, for a class that is there anyway
 import MagicString from "magic-string";
 import { analyse, type Node, parse, type Rewritten, rewritten, walk } from "./syntax";
 
 /** What may be called without its object. */
 const FREE = /^E\.(toString|toArrayBuffer|toUint8Array)$|^Math\.(min|max|round|floor)$/;
 
-/** Methods of texts that are called on every page. */
-const METHODS = /^(substr|charCodeAt)$/;
+/** Members of texts that stand on every page; none of them is assigned to. */
+const MEMBERS = /^(substr|charCodeAt|length)$/;
 
-const LOOP = /^(For|While|DoWhile)/;
+/** Classes that the firmware makes. */
+const CLASSES = /^Int32Array$/;
 
 /** Bytes that two variables of heap are worth. */
-const LEAST_GAIN = 60;
+const LEAST_GAIN = 50;
 
 /** Give a name to each native and method that `code`, a flat program, uses often enough to gain by it. */
 export function nameNatives(code: string): Rewritten {
@@ -23,14 +25,19 @@ export function nameNatives(code: string): Rewritten {
   const program = parse(code);
   const { referenceOf } = analyse(program);
   const natives = new Map<string, Node[]>();
-  const methods = new Map<string, Node[]>();
+  const members = new Map<string, Node[]>();
   const add = (uses: Map<string, Node[]>, name: string, node: Node): void => {
     uses.set(name, [...(uses.get(name) ?? []), node]);
   };
-  walk(program, (node, above) => {
+  walk(program, (node) => {
+    if (
+      node.type === "NewExpression" &&
+      CLASSES.test(node.callee.name) &&
+      !referenceOf.get(node.callee)?.binding
+    )
+      add(natives, node.callee.name, node.callee);
     if (node.type !== "MemberExpression" || node.computed) return;
-    const isHot = above.some((each) => LOOP.test(each.type));
-    if (METHODS.test(node.property.name) && !isHot) add(methods, node.property.name, node);
+    if (MEMBERS.test(node.property.name)) add(members, node.property.name, node);
     const reference = referenceOf.get(node.object);
     const native = `${node.object.name}.${node.property.name}`;
     if (reference && !reference.binding && FREE.test(native)) add(natives, native, node);
@@ -44,11 +51,16 @@ export function nameNatives(code: string): Rewritten {
     return free;
   };
   for (const [native, uses] of natives) {
-    const name = declare(native.replace(".", "_"), native, uses, native.length - "x".length);
+    const name = declare(
+      native.includes(".") ? native.replace(".", "_") : `${native}_`,
+      native,
+      uses,
+      native.length - "x".length,
+    );
     if (name) for (const { start, end } of uses) text.overwrite(start, end, name);
   }
-  for (const [method, uses] of methods) {
-    const name = declare(`text_${method}`, JSON.stringify(method), uses, `.${method}`.length - "[x]".length);
+  for (const [member, uses] of members) {
+    const name = declare(`text_${member}`, JSON.stringify(member), uses, `.${member}`.length - "[x]".length);
     if (!name) continue;
     // the object may stand in parentheses: what is replaced begins at the point
     for (const { property, end } of uses)

@@ -1,15 +1,18 @@
-// Sections: code that is evaluated from flash when it is needed and dropped after. In the source a section is
-// `section(import("./handshake"))`, the default export of that module. The build flattens it into the bundle,
-// then moves every top-level declaration that only the section reaches out of the running part of the file into a
-// comment at its end, from where `eval(require("Storage").read(file, offset, length))` fetches it.
+// Sections: functions whose code stays in flash and that are made when they are needed and dropped after. In the source
+// a section is `section(import("./handshake"))`, the default export of that module, or `section(import("./record")).send`,
+// another one. The build flattens it into the bundle, then moves every top-level declaration that only the section
+// reaches out of the running part of the file into a comment at its end. From there the loader (firmware/load_section.ts)
+// makes the function: with the Function constructor, which looks at no byte of it before it runs, where eval would
+// read all of it first, and whose functions see the top level alone and hold no scope.
 //
 //   mark   (transform)    import(...) becomes a static import and a marker: rollup flattens, terser sees one program
 //   cut    (renderChunk)  declarations move into one function expression per section, still inside the program
-//   place  (renderChunk, after minifying)  their text goes to the tail, markers become eval of offset and length
+//   place  (renderChunk, after minifying)  their bodies go to the tail, markers become calls of the loader. Before each
+//          body stands its length, three digits, so that a call names but the place
 //
 // Stays in the main part: what the main part or a second section reaches, `let` that is assigned (its value outlives
-// the section), objects that are written to, functions that are handed on as a value. Leaves out: a section whose module is also imported in the plain
-// way by the main part is no section, it is used from there.
+// the section), objects that are written to, functions that are handed on as a value. Leaves out: a section that the main
+// part also calls in the plain way is no section, it is used from there.
 import MagicString from "magic-string";
 import {
   analyse,
@@ -29,20 +32,29 @@ const MARK = "__section__";
 /** The call at the end of the program that carries a section's code through the minifier. */
 const TEXT = "__section_text__";
 
-/** Names that the minifier must leave alone. */
-export const SECTION_NAMES = [MARK, TEXT];
+/** The function of firmware/load_section.ts that makes a section from its offset. */
+const LOADER = "loadSection";
+
+/** Characters in which the length of a body stands before it, with spaces in front: a zero there would mean octal. */
+const HEAD_LENGTH = 3;
+
+/** What the parameters of every section are called, in their order; nothing else bears these names. */
+export const PARAMETERS = ["$", "Y", "Z"];
 
 export interface Section {
   /** The source file of its root, without folder and ending. */
   name: string;
-  /** Byte offset in the bundle. */
+  /** Byte offset of the body in the bundle, behind its length. */
   offset: number;
-  /** Bytes. */
+  /** Bytes of the body. */
   length: number;
 }
 
-/** Replace `section(import("X"))` in one module by a static import of X and a marker. No section: undefined. */
-export function markSections(code: string): Rewritten | undefined {
+/**
+ * Replace `section(import("X"))` and `section(import("X")).name` in one module by a static import of X and a marker;
+ * `loader` is the path of firmware/load_section.ts. No section: undefined.
+ */
+export function markSections(code: string, loader = "./load_section"): Rewritten | undefined {
   if (!/\bimport\s*\(/.test(code)) return undefined;
   const text = new MagicString(code);
   const program = parse(code);
@@ -58,18 +70,27 @@ export function markSections(code: string): Rewritten | undefined {
     if (!isSection) throw new Error(`import() may only stand in section(import("...")): ${where(node)}`);
     if (node.source.type !== "Literal")
       throw new Error(`section(import(...)) takes a plain string: ${where(node)}`);
+    const member = above[above.length - 2];
+    const isNamed = member?.type === "MemberExpression" && member.object === call && !member.computed;
+    const exported: string = isNamed ? member.property.name : "default";
     const source = String(node.source.value);
-    let root = imported.get(source);
+    const key = `${source} ${exported}`;
+    let root = imported.get(key);
     if (!root) {
-      const stem = source.replace(/^.*[/:]/, "").replace(/\W/g, "_");
+      const stem = isNamed ? exported : source.replace(/^.*[/:]/, "").replace(/\W/g, "_");
       let name = `${stem}_section`;
       while (code.includes(name)) name += "_";
       root = { name, stem };
-      imported.set(source, root);
-      text.append(`\nimport ${name} from ${JSON.stringify(source)};`);
+      imported.set(key, root);
+      text.append(`\nimport { ${exported} as ${name} } from ${JSON.stringify(source)};`);
     }
-    text.overwrite(call.start, call.end, `${MARK}(${root.name}, "${root.stem}")`);
+    text.overwrite(
+      call.start,
+      (isNamed ? member : call).end,
+      `${MARK}(${root.name}, "${root.stem}", ${LOADER})`,
+    );
   });
+  if (imported.size > 0) text.append(`\nimport { ${LOADER} } from ${JSON.stringify(loader)};`);
   return rewritten(text);
 }
 
@@ -89,9 +110,8 @@ interface Unit {
 }
 
 /**
- * Move what only a section reaches into `__section_text__(number, function ...)` at the end of `code`, a flat
- * program; each marker becomes `__section__(number, names that the text refers to)`, so that the minifier cannot
- * give one of these names to a local of the function that will call eval.
+ * Move what only a section reaches into `__section_text__(number, name, whether it returns its value, function ...)` at
+ * the end of `code`, a flat program; each marker becomes `__section__(number, the loader)`.
  */
 export function cutSections(code: string): Rewritten {
   const text = new MagicString(code);
@@ -101,14 +121,15 @@ export function cutSections(code: string): Rewritten {
   const unitOf = new Map<string, Unit>();
   for (const unit of units) for (const name of unit.names) unitOf.set(name, unit);
 
-  const markers: { root: string; name: string; call: Node }[] = [];
+  const markers: { root: string; name: string; loader: string | undefined; call: Node }[] = [];
   const markedIdentifiers = new Set<Node>();
   walk(program, (node) => {
     if (node.type !== "CallExpression" || node.callee.name !== MARK) return;
-    const [root, name] = node.arguments;
+    const [root, name, loader] = node.arguments;
     if (root.type !== "Identifier" || !unitOf.has(root.name))
       throw new Error(`a section's default export must be declared at the top level: ${where(node)}`);
-    markers.push({ root: root.name, name: name.value, call: node });
+    markers.push({ root: root.name, name: name.value, loader: loader?.name, call: node });
+    if (loader) pin(unitOf.get(loader.name));
     markedIdentifiers.add(root);
   });
   if (markers.length === 0) return rewritten(text);
@@ -127,8 +148,6 @@ export function cutSections(code: string): Rewritten {
     references.filter(({ binding }) => binding?.scope === top).map((each) => each.identifier),
   );
   for (const unit of keptFunctions(program, units, ofProgram)) pin(unit);
-
-  const storage = storageName(units) ?? "0";
 
   const reach = (roots: Iterable<Unit>): Set<Unit> => {
     const seen = new Set<Unit>();
@@ -153,33 +172,20 @@ export function cutSections(code: string): Rewritten {
   }
 
   const numbers = new Map<string, number>();
-  const freeNames = new Map<string, string[]>();
-  const nested = new Map<string, string[]>();
   for (const root of roots) {
     const rootUnit = unitOf.get(root) as Unit;
     if (main.has(rootUnit)) continue;
     const number = numbers.size;
     numbers.set(root, number);
     const moved = units.filter((unit) => ofSection.get(root)?.has(unit) && !main.has(unit));
-    freeNames.set(root, namesFromOutside(moved, references, markedIdentifiers));
-    nested.set(
-      root,
-      markers.filter((marker) => isInside(marker.call, moved)).map((marker) => marker.root),
-    );
     const name = markers.find((marker) => marker.root === root)?.name ?? root;
     moveSection(text, `${number}, "${name}"`, root, rootUnit, moved, references);
   }
-  for (const { root, call } of markers) {
+  for (const { root, loader, call } of markers) {
     const number = numbers.get(root);
-    // a root that the main part uses as well is simply there; a section that evaluates others needs their names too
-    const evaluated = new Set([root]);
-    for (const each of evaluated) for (const inner of nested.get(each) ?? []) evaluated.add(inner);
-    const names = new Set([...evaluated].flatMap((each) => freeNames.get(each) ?? []));
-    text.overwrite(
-      call.start,
-      call.end,
-      number === undefined ? root : `${MARK}(${[number, storage, ...names].join(",")})`,
-    );
+    // a root that the main part uses as well is simply there
+    const replacement = number === undefined ? root : `${MARK}(${number}, ${loader ?? 0})`;
+    text.overwrite(call.start, call.end, replacement);
   }
   return rewritten(text);
 }
@@ -229,16 +235,6 @@ function keptFunctions(program: Node, units: Unit[], ofProgram: Set<Node>): Unit
   return [...kept];
 }
 
-/** A constant of the main part that is `require("Storage")`: shorter than to require it at each section. */
-function storageName(units: Unit[]): string | undefined {
-  const unit = units.find(({ node }) => {
-    if (node.type !== "VariableDeclarator" || node.init?.type !== "CallExpression") return false;
-    return node.init.callee.name === "require" && node.init.arguments[0]?.value === "Storage";
-  });
-  if (unit) pin(unit);
-  return unit?.names[0];
-}
-
 function pin(unit: Unit | undefined): void {
   if (unit) unit.pinned = true;
 }
@@ -274,19 +270,6 @@ function isMutable(binding: Binding): boolean {
 
 function isInside(node: Node, units: Unit[]): boolean {
   return units.some((unit) => unit.start <= node.start && node.end <= unit.end);
-}
-
-/** The names that the moved units refer to and do not declare themselves: of the main part and of the interpreter. */
-function namesFromOutside(moved: Unit[], references: Reference[], marked: Set<Node>): string[] {
-  const own = new Set(moved.flatMap((unit) => unit.names));
-  const names = new Set<string>();
-  for (const { identifier, binding } of references) {
-    if (marked.has(identifier) || identifier.name === MARK || !isInside(identifier, moved)) continue;
-    if (binding && (isInside(binding.scope.node, moved) || (!binding.scope.parent && own.has(binding.name))))
-      continue;
-    names.add(identifier.name);
-  }
-  return [...names];
 }
 
 /**
@@ -329,16 +312,27 @@ function moveStatement(text: MagicString, unit: Unit, to: number): void {
   text.move(unit.start, unit.end, to);
 }
 
-/** Rename the locals of `root` that bear a name which the declarations coming into its body refer to or declare. */
+/**
+ * Rename the parameters of `root` as those of all sections, and its locals that bear a name which the declarations coming
+ * into its body refer to or declare.
+ */
 function renameLocals(text: MagicString, root: Node, incoming: Unit[], references: Reference[]): void {
+  const parameters = (root.params as Node[]).map((parameter) => parameter.name as string);
+  if (parameters.length > PARAMETERS.length)
+    throw new Error(`a section takes at most ${PARAMETERS.length} parameters: ${where(root)}`);
   const taken = new Set(incoming.flatMap((unit) => unit.names));
   for (const { identifier } of references) if (isInside(identifier, incoming)) taken.add(identifier.name);
   const all = new Set(references.map((reference) => reference.identifier.name));
+  for (const { identifier, binding } of references)
+    if (PARAMETERS.includes(identifier.name) && binding)
+      throw new Error(`${identifier.name} is the name of a section's parameter: ${where(identifier)}`);
   const bindings = new Set(references.map((reference) => reference.binding));
   for (const binding of bindings) {
-    if (!binding || binding.scope.node !== root || !taken.has(binding.name)) continue;
-    let name = `${binding.name}$1`;
-    while (all.has(name)) name += "$";
+    if (!binding || binding.scope.node !== root) continue;
+    const position = binding.kind === "param" ? parameters.indexOf(binding.name) : -1;
+    if (position < 0 && !taken.has(binding.name)) continue;
+    let name = position < 0 ? `${binding.name}$1` : PARAMETERS[position];
+    while (position < 0 && all.has(name)) name += "$";
     for (const identifier of [...binding.declarations, ...binding.references.map((r) => r.identifier)]) {
       const isShorthand =
         /[{,]\s*$/.test(text.original.slice(0, identifier.start)) && isShorthandKey(root, identifier);
@@ -356,46 +350,68 @@ function isShorthandKey(root: Node, identifier: Node): boolean {
 }
 
 /**
- * Put the sections' text into the comment at the tail of `code`, and offset and length into each place. `file` is
- * the name in Storage under which the bundle will lie. Throws when a text would end the comment.
+ * Put the bodies of the sections into the comment at the tail of `code`, and offset and length into each place. `file` is
+ * the name in Storage under which the bundle will lie, for a program without the loader. Throws when a body would end
+ * the comment.
  */
 export function placeSections(code: string, file: string): Rewritten & { sections: Section[] } {
-  const bodies: { node: Node; call: Node; isFactory: boolean; name: string }[] = [];
-  const marks: { number: number; storage: string; call: Node }[] = [];
+  const bodies: {
+    start: number;
+    end: number;
+    call: Node;
+    isFactory: boolean;
+    name: string;
+    before: string;
+  }[] = [];
+  const marks: { number: number; loader: string; call: Node }[] = [];
+  const bare = (offset: number, length: number) =>
+    `Function("${PARAMETERS.join('","')}",require("Storage").read(${JSON.stringify(file)},${offset},${length}))`;
   walk(parse(code), (node) => {
     if (node.type !== "CallExpression") return;
     if (node.callee.name === MARK) {
-      const [number, storage] = node.arguments;
-      marks.push({ number: number.value, storage: storage.name ?? 'require("Storage")', call: node });
+      const [number, loader] = node.arguments;
+      marks.push({ number: number.value, loader: loader.name ?? "", call: node });
     }
     if (node.callee.name !== TEXT) return;
-    const [number, name, isFactory, body] = node.arguments;
-    bodies[number.value] = { node: body, call: node, isFactory: isFactory.value === 1, name: name.value };
+    const [number, name, isFactory, { body }] = node.arguments;
+    const isBlock = body.type === "BlockStatement";
+    bodies[number.value] = {
+      start: isBlock ? body.start + 1 : body.start,
+      end: isBlock ? body.end - 1 : body.end,
+      // an arrow function may have lost its braces to the minifier
+      before: isBlock ? "" : "return ",
+      call: node,
+      isFactory: isFactory.value === 1,
+      name: name.value,
+    };
   });
   if (bodies.length === 0) return { ...rewritten(new MagicString(code)), sections: [] };
 
   // What is left of the program is followed by the bodies in the order of their numbers, with a gap before each.
   // The minifier may have joined the last statement before them to them by a comma.
   const mainEnd = code.slice(0, bodies[0].call.start).replace(/[\s,;]+$/, "").length;
-  const closing = bodies.map(({ isFactory }) => (isFactory ? ")()" : ")"));
   let sections: Section[] = bodies.map(({ name }) => ({ name, offset: 0, length: 0 }));
   for (;;) {
     const text = new MagicString(code);
-    const replaced = marks.map(({ number, storage, call }) => {
+    const replaced = marks.map(({ number, loader, call }) => {
       const { offset, length } = sections[number];
-      const read = `eval(${storage}.read(${JSON.stringify(file)},${offset},${length}))`;
-      text.overwrite(call.start, call.end, read);
-      return { call, growth: read.length - (call.end - call.start) };
+      const load = loader ? `${loader}(${offset - HEAD_LENGTH})` : bare(offset, length);
+      // a section that is a value is what its code returns
+      const made = bodies[number].isFactory ? `${load}()` : load;
+      text.overwrite(call.start, call.end, made);
+      return { call, growth: made.length - (call.end - call.start) };
     });
     const lengthOf = (start: number, end: number): number =>
       replaced.reduce(
         (sum, { call, growth }) => (start <= call.start && call.end <= end ? sum + growth : sum),
         end - start,
       );
-    let offset = lengthOf(0, mainEnd) + "\n/*".length;
-    const next = bodies.map(({ name, node }, number) => {
-      const section = { name, offset, length: lengthOf(node.start, node.end) + 1 + closing[number].length };
-      offset += section.length + "\n".length;
+    let offset = lengthOf(0, mainEnd) + "\n/*".length + HEAD_LENGTH;
+    const next = bodies.map(({ name, start, end, before }) => {
+      const section = { name, offset, length: before.length + lengthOf(start, end) };
+      if (String(section.length).length > HEAD_LENGTH)
+        throw new Error(`section ${name} has ${section.length} bytes: its length has ${HEAD_LENGTH} digits`);
+      offset += section.length + HEAD_LENGTH;
       return section;
     });
     if (JSON.stringify(next) !== JSON.stringify(sections)) {
@@ -403,12 +419,12 @@ export function placeSections(code: string, file: string): Rewritten & { section
       sections = next;
       continue;
     }
-    bodies.forEach(({ node }, number) => {
-      const gapStart = number === 0 ? mainEnd : bodies[number - 1].node.end;
-      const before = number === 0 ? "\n/*(" : `${closing[number - 1]}\n(`;
-      text.overwrite(gapStart, node.start, before);
+    bodies.forEach(({ start, before }, number) => {
+      const gapStart = number === 0 ? mainEnd : bodies[number - 1].end;
+      const head = String(sections[number].length).padStart(HEAD_LENGTH);
+      text.overwrite(gapStart, start, (number === 0 ? "\n/*" : "") + head + before);
     });
-    text.overwrite(bodies[bodies.length - 1].node.end, code.length, `${closing[closing.length - 1]}*/`);
+    text.overwrite(bodies[bodies.length - 1].end, code.length, "*/");
     const placed = { ...rewritten(text), sections };
     for (const section of sections) {
       const body = placed.code.substr(section.offset, section.length);

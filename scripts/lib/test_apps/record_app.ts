@@ -1,8 +1,7 @@
 /*
  * Generator and record layer alone, as a bundle for tests that need many sessions without the network between them.
  */
-import { random } from "../../../firmware/crypto/ctr_drbg";
-import startRandom from "../../../firmware/crypto/ctr_drbg_seed";
+import { random, seed as startRandom } from "../../../firmware/crypto/ctr_drbg";
 import { send, setKeys } from "../../../firmware/tls/record";
 
 (global as unknown as { records: unknown }).records = {
