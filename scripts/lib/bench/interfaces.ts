@@ -50,7 +50,7 @@ export interface FixtureView {
   seconds: number;
   /** When failed: a word of FAILURES for machines, and a sentence for people. */
   failure?: Failure;
-  /** When passed: key check value of the psk key, six hex digits; key version. */
+  /** When passed: the four check values, 24 hex digits (the first six are the psk key's); key version. */
   checkValue?: string;
   keyVersion?: number;
 }
@@ -163,7 +163,7 @@ export interface BenchApi {
 
 /** One entry as the bench gives it; the ledger adds number, time and hashes. */
 export interface LedgerEntry {
-  /** `begin`: a serial is bound to a chip, before any key is written. `unit`: a run's end. */
+  /** `begin`: a serial is bound to a chip, right before its keys are written. `unit`: a run's end. */
   type: "begin" | "unit" | "scrap" | "reserve";
   who: string;
   station: string;
@@ -182,7 +182,10 @@ export interface LedgerEntry {
   imageDigest: string;
   /** 0 where no key is meant. */
   keyVersion: number;
-  /** Six hex digits of the psk key; "" where none. */
+  /**
+   * Check values of psk, ota, console, rekey in this order, 24 hex digits; "" where none. All four together: 3 bytes
+   * alone are alike by chance among some thousand devices.
+   */
   checkValue: string;
   result: "begun" | "pass" | "fail" | "scrapped" | "reserved";
   /** At a failure: step and FailureCode. */
@@ -199,14 +202,14 @@ export interface LedgerEntry {
 export interface LedgerUnit {
   serial: string;
   product: string;
-  /** Chip of the last `begin`. */
+  /** Chip of the last `begin`, which comes right before keys are written: the serial is this chip's from then on. */
   chip: string;
   /** Of the last entry with a key. */
   keyVersion: number;
   checkValue: string;
   /** `begun`: bound to a chip, never passed; `passed`: passed at least once; `scrapped`: for ever. */
   state: "begun" | "passed" | "scrapped";
-  /** Serial's last passed run had this image. */
+  /** Of the last entry that has one. */
   imageDigest: string;
 }
 
@@ -216,8 +219,8 @@ export interface Ledger {
   unit(product: string, serial: string): LedgerUnit | undefined;
   /** For whom a serial is reserved: a station's name, or undefined. */
   reservedFor(product: string, serial: string): string | undefined;
-  /** A serial that holds this psk check value already under another serial (row 3), or undefined. */
-  serialWithCheckValue(product: string, checkValue: string, keyVersion: number): string | undefined;
+  /** The serial in an entry with these check values (all 24 digits), or undefined (row 3). */
+  serialWithCheckValue(product: string, checkValue: string): string | undefined;
   today(station: string): Yield;
   close(): void;
 }
@@ -236,7 +239,7 @@ export type StartPage = (
 
 /** Where device keys come from: the masters' custody, or a factory batch. */
 export interface KeySource {
-  /** Versions that it can derive; a batch has just those inside. Undefined: any. */
+  /** What it is, in a line for people. */
   readonly about: string;
   /** The four keys of one device, 16 bytes each; the caller wipes them. Throws a UsageError where it has none. */
   deviceKeys(identity: {
