@@ -114,16 +114,16 @@ export async function exchange(
   let received = "";
   let stop = () => {};
   const matched = new Promise<RegExpMatchArray | undefined>((resolve) => {
-    let timer = setTimeout(resolve, quietMs);
+    let timer = setTimeout(() => resolve(undefined), quietMs);
     // a device that never stops talking holds nobody up
-    const limit = setTimeout(resolve, quietMs + 60_000);
+    const limit = setTimeout(() => resolve(undefined), quietMs + 60_000);
     const silence = port.listen((bytes) => {
       received += bytes.toString("latin1");
       onBytes(bytes.length);
       clearTimeout(timer);
       const found = received.match(pattern);
       if (found) resolve(found);
-      else timer = setTimeout(resolve, quietMs);
+      else timer = setTimeout(() => resolve(undefined), quietMs);
     });
     stop = () => {
       silence();

@@ -92,7 +92,7 @@ export class SimulatedBoard {
   private count = 0;
   private isOn = false;
 
-  constructor(private readonly options: SimulatedBoardOptions) {
+  constructor(options: SimulatedBoardOptions) {
     this.faults = options.faults ?? {};
     const { board, chip, files } = options;
     this.machine = new Machine({
