@@ -36,7 +36,7 @@ export function identityFault(text: string): string | undefined {
 
 // Product and serial become levels of MQTT topics: no separator, no wildcard, nothing that starts with `$` (MQTT 3.1.1,
 // 4.7); and no dot, which separates them here.
-const TOPIC_LEVEL = /^[^./+# ]+$/;
+export const TOPIC_LEVEL = /^[^./+# ]+$/;
 
 /** Parse an identity, or say in a UsageError what is wrong with it. Never changes a byte: what is valid is compared as is. */
 export function parseIdentity(text: string): Identity {
