@@ -302,17 +302,13 @@ export function readPrivateFile(path: string, limit: number, what: string): Buff
   }
 }
 
-/** Take a secret of 16 raw bytes or of 32 hex digits, and refuse a weak one. */
-export function parseSecret(bytes: Buffer, path: string): Buffer {
+/** Read a secret of 16 bytes from a private file, stored as 16 raw bytes or as 32 hex digits; refuse a weak one. */
+export function readSecret(path: string): Buffer {
+  const bytes = readPrivateFile(path, 64, "a key of 16 bytes or 32 hex digits");
   const text = bytes.toString("latin1").trim();
   const secret =
     bytes.length !== KEY_LENGTH && /^[0-9A-Fa-f]*$/.test(text) ? Buffer.from(text, "hex") : bytes;
   return strongKey(secret, `the key in ${path}`);
-}
-
-/** Read a secret of 16 bytes from a private file, stored as 16 raw bytes or as 32 hex digits. */
-export function readSecret(path: string): Buffer {
-  return parseSecret(readPrivateFile(path, 64, "a key of 16 bytes or 32 hex digits"), path);
 }
 
 /** Say in words why a file could not be read or written. */
