@@ -1,5 +1,5 @@
 // What the bench's parts say to each other, types only: the engine emits events and takes commands, the terminal's
-// view and the operators' page are listeners; the ledger, the labels and the keys come in through their interfaces.
+// view and the operators' page are listeners; the ledger, the labels and the keys come in through theirs (KeySource of custody/master.ts).
 // Nothing here ever carries a key. Leaves out how a device is spoken to (prompt.ts, line_protocol.ts).
 
 // ------------------------------------------------------------------------------------------------ the steps
@@ -159,7 +159,7 @@ export interface BenchApi {
   subscribe(listener: (event: BenchEvent) => void): () => void;
 }
 
-// ------------------------------------------------------------------------------------ ledger, labels, keys
+// ------------------------------------------------------------------------------------------ ledger, labels
 
 /** One entry as the bench gives it; the ledger adds number, time and hashes. */
 export interface LedgerEntry {
@@ -219,8 +219,13 @@ export interface Ledger {
   unit(product: string, serial: string): LedgerUnit | undefined;
   /** For whom a serial is reserved: a station's name, or undefined. */
   reservedFor(product: string, serial: string): string | undefined;
-  /** The serial in an entry with these check values (all 24 digits), or undefined (row 3). */
-  serialWithCheckValue(product: string, checkValue: string): string | undefined;
+  /** Another serial than `except` with the same check values (all 24 digits) in an entry, or undefined (row 3). */
+  serialWithCheckValue(
+    product: string,
+    checkValue: string,
+    keyVersion: number,
+    except: string,
+  ): string | undefined;
   today(station: string): Yield;
   close(): void;
 }
@@ -236,23 +241,3 @@ export type StartPage = (
   bench: BenchApi,
   options: { port: number },
 ) => Promise<{ url: string; close(): Promise<void> }>;
-
-/** Where device keys come from: the masters' custody, or a factory batch. */
-export interface KeySource {
-  /** What it is, in a line for people. */
-  readonly about: string;
-  /** The four keys of one device, 16 bytes each; the caller wipes them. Throws a UsageError where it has none. */
-  deviceKeys(identity: {
-    text: string;
-    keyVersion: number;
-    product: string;
-    serial: string;
-  }): Promise<DeviceKeys>;
-  close(): Promise<void>;
-}
-export interface DeviceKeys {
-  psk: Buffer;
-  ota: Buffer;
-  console: Buffer;
-  rekey: Buffer;
-}

@@ -34,7 +34,8 @@ export async function findPrompt(port: Port): Promise<void> {
   let seen = await exchange(port, "\n", PROMPT, PROMPT_TIMEOUT_MS);
   for (let attempt = 0; attempt < TRIES && seen?.[2] !== ">"; attempt++) {
     await exchange(port, CTRL_C, PROMPT, PROMPT_TIMEOUT_MS);
-    seen = await exchange(port, "\n", PROMPT, PROMPT_TIMEOUT_MS);
+    // whoever was here before may have switched the echo off, and the prompt with it
+    seen = await exchange(port, "echo(1)\n", PROMPT, PROMPT_TIMEOUT_MS);
   }
   if (seen?.[2] !== ">") throw new NoAnswer(`${port.name}: no prompt`);
 }
