@@ -201,11 +201,17 @@ export class LedgerFile implements Ledger {
   }
 
   private takeOver(path: string, rows: Row[]): { added: number; known: number } {
-    const isHere = this.database.prepare("SELECT 1 FROM entries WHERE origin = ?");
     const own = rows.filter((row) => row.origin === "");
-    const known = own.filter((row) => isHere.get(row.hash)).length;
-    const merged = this.mergedCount(rows.filter((row) => row.type === "reserve"));
-    if (merged !== known || own.slice(0, known).some((row) => !isHere.get(row.hash)))
+    const merged = this.database
+      .prepare("SELECT product, serial, origin FROM entries WHERE origin <> ''")
+      .all() as Pick<Row, "product" | "serial" | "origin">[];
+    const origins = new Set(merged.map((row) => row.origin));
+    const known = own.filter((row) => origins.has(row.hash)).length;
+    const ranges = rows.filter((row) => row.type === "reserve");
+    const before = merged.filter((row) =>
+      ranges.some((range) => range.product === row.product && isInRange(row.serial, rangeOf(range))),
+    );
+    if (before.length !== known || own.slice(0, known).some((row) => !origins.has(row.hash)))
       throw new UsageError(`${path} has lost entries that were merged from it before.`);
     for (const row of own.slice(known)) {
       if (this.reservedFor(row.product, row.serial) !== row.station)
@@ -216,16 +222,6 @@ export class LedgerFile implements Ledger {
       this.add(fields, hash);
     }
     return { added: own.length - known, known };
-  }
-
-  /** Number of entries here that were merged from the ledger that lives on these reservations. */
-  private mergedCount(reservations: Reservation[]): number {
-    const rows = this.database
-      .prepare("SELECT product, serial FROM entries WHERE origin <> ''")
-      .all() as Pick<Row, "product" | "serial">[];
-    const isTheirs = ({ product, serial }: Pick<Row, "product" | "serial">) =>
-      reservations.some((row) => row.product === product && isInRange(serial, rangeOf(row)));
-    return rows.filter(isTheirs).length;
   }
 
   /** Whether each reservation here was made by that ledger, and there is one. */

@@ -145,8 +145,9 @@ export function rowOf(
   for (const [name, value] of Object.entries(row)) checkForm(name as Column, value);
   if (!TOPIC_LEVEL.test(row.product))
     throw new UsageError(`the product ${show(row.product)} may hold no dot, space, slash, plus or hash.`);
-  if (looksLikeKey(row.reason))
-    throw new UsageError("the reason holds what could be a key, and no key may stand in the ledger.");
+  for (const name of ["who", "station", "reservedFor", "product", "chip", "reason"] as const)
+    if (looksLikeKey(row[name]))
+      throw new UsageError(`the ${name} holds what could be a key, and no key may stand in the ledger.`);
   return row;
 }
 
