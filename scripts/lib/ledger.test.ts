@@ -277,7 +277,6 @@ describe("the chain", () => {
       copyFileSync(path, cut);
       truncateSync(cut, bytes);
       assert.ok(verifyLedger(cut, [head]).faults.length, `${bytes} bytes`);
-      assert.throws(() => openLedger(cut, "write"), UsageError);
     }
     const database = new DatabaseSync(path);
     database.exec("DROP TRIGGER no_update");
@@ -462,7 +461,11 @@ test("row 25: no key can be brought into the ledger, and none is in its file", (
         "imageDigest",
         "reason",
       ])
-        assert.throws(() => ledger.append(scrap("SNX", { [field]: spelling })), UsageError, field);
+        assert.throws(
+          () => ledger.append(scrap("SNX", { [field]: spelling })),
+          (error) => error instanceof UsageError && !error.message.includes(spelling),
+          field,
+        );
       assert.throws(
         () => ledger.append(scrap("SNX", { reason: `Key ${spelling} known` })),
         UsageError,
