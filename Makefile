@@ -1,5 +1,5 @@
 # Everything that one does with this project, a word each; `make help` lists them from the comments below.
-# Variables: T=part of a test's file name, BOARD=one board, E=an error code.
+# Variables: T=part of a test's file name, BOARD=one board, E=an error code, A=arguments.
 
 MAKEFLAGS += --no-print-directory
 RUN := node --import tsx
@@ -40,10 +40,13 @@ simulate: node_modules ## the bundle on the simulated board, its console here
 explain: node_modules ## what an error code means: E=532
 	npm run -s explain -- $(E)
 
+keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
+	npm run -s keys -- $(A)
+
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
 
 node_modules:
 	npm ci
 
-.PHONY: all check test watch bundle all-boards debug size measure simulate explain help
+.PHONY: all check test watch bundle all-boards debug size measure simulate explain keys help

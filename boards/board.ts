@@ -65,6 +65,9 @@ export interface Board {
   writeLength: number;
   /** Flash of the chip, bytes. */
   flashLength: number;
+  /** First byte of Storage and the byte after its last, as `require("Flash")` counts. */
+  storageStart: number;
+  storageEnd: number;
   /** What lies where; exactly one is called "storage", where Espruino's Storage keeps its files. */
   flashMap: FlashArea[];
 }

@@ -1,6 +1,7 @@
 // The firmware: lets events into the application and its answers out over the session. The only file with effects on
 // import. What it does not need between two events is a section.
 import type { Event } from "./application";
+import { onSerial } from "./lock";
 import { KEEP_ALIVE_S } from "./profile";
 import { put } from "./tls/record";
 import { flush, shutdown } from "./tls/session";
@@ -16,4 +17,4 @@ function onEvent(event: Event): void {
 }
 
 setInterval(onEvent, KEEP_ALIVE_S * 500);
-onEvent(true);
+if (onSerial()) onEvent(true);

@@ -11,7 +11,7 @@ import { NorFlash } from "./storage";
 
 export interface MachineOptions {
   board: Board | Readonly<Record<string, unknown>>;
-  /** The built bundle; stored as `.bootcde`. Absent: nothing boots but what `files` holds. */
+  /** The built bundle; stored as `.bootrst`. Absent: nothing boots but what `files` holds. */
   bundle?: string;
   /** Further files of Storage, as binary strings. */
   files?: Record<string, string>;
@@ -50,7 +50,7 @@ export class Machine {
     if (!area) throw new Error(`board ${this.board.name} has no Storage area`);
     this.flash = new NorFlash(area.length, this.board.pageLength);
     this.powerOn();
-    this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootcde": options.bundle }) });
+    this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootrst": options.bundle }) });
     this.powerOff();
   }
 

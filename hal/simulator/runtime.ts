@@ -217,6 +217,8 @@ export class Runtime {
       console: { log: print, debug: print, info: print, warn: print, error: print },
       getTime: () => Number(process.hrtime.bigint() - this.started) / 1e9,
       getSerial: () => "00000000-addeadde",
+      btoa: (data: unknown) => toBytes(data).toString("base64"),
+      atob: (text: unknown) => Buffer.from(String(text), "base64").toString("latin1"),
       load: () => this.options.onRestart?.(),
       reset: () => this.options.onRestart?.(),
       SPI1: { setup() {} },

@@ -20,8 +20,8 @@ import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 
-/** The Storage file under which the bundle lies: what the interpreter starts at boot. */
-export const BUNDLE_FILE = ".bootcde";
+/** The Storage file under which the bundle lies: what the interpreter starts at boot, and a button held then does not skip. */
+export const BUNDLE_FILE = ".bootrst";
 
 export interface BuildOptions {
   /** A name in boards/, or the data themselves. */

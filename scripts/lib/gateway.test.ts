@@ -10,6 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import mqtt, { type Packet } from "mqtt-packet";
+import { masterFromBytes } from "./custody/master";
 import { UsageError } from "./exit";
 import { type Gateway, type GatewayEvent, mayPublish, maySubscribe, startGateway } from "./gateway";
 import { deriveDeviceKey, parseIdentity, randomKey, SCHEME_NAMES } from "./keys";
@@ -26,7 +27,7 @@ describe("the gateway", () => {
   let events: GatewayEvent[] = [];
   before(async () => {
     gateway = await startGateway({
-      master,
+      master: masterFromBytes(master),
       keyVersion: 7,
       revoked: [REVOKED],
       onEvent: (event) => events.push(event),
@@ -321,7 +322,7 @@ describe("the gateway", () => {
 
 for (const scheme of SCHEME_NAMES) {
   test(`R1 scheme ${scheme}: its key is let in, another scheme's key is not`, async () => {
-    const gateway = await startGateway({ master, scheme });
+    const gateway = await startGateway({ master: masterFromBytes(master, "psk", scheme) });
     try {
       const identity = parseIdentity("v1.meter.SN0001");
       for (const other of SCHEME_NAMES) {
@@ -351,7 +352,7 @@ describe("half-open floods", () => {
   };
   let gateway: Gateway;
   before(async () => {
-    gateway = await startGateway({ master, limits });
+    gateway = await startGateway({ master: masterFromBytes(master), limits });
   });
   after(() => gateway.close());
 
@@ -417,7 +418,7 @@ test("an operator on this machine sees all devices and commands them, in plain M
   skip: skipWithout("mosquitto_pub", "mosquitto_sub"),
 }, async (t) => {
   const operatorPort = await freePort();
-  const gateway = await startGateway({ master, operatorPort });
+  const gateway = await startGateway({ master: masterFromBytes(master), operatorPort });
   t.after(() => gateway.close());
   const identity = "v1.meter.SN40";
   const device = await mqttClient(gateway, identity);
@@ -440,12 +441,15 @@ test("an operator on this machine sees all devices and commands them, in plain M
 });
 
 test("a port that is taken is a sentence", async () => {
-  const gateway = await startGateway({ master });
-  await assert.rejects(startGateway({ master, port: gateway.port }), (error: Error) => {
-    assert.ok(error instanceof UsageError);
-    assert.match(error.message, /another program listens there/);
-    return true;
-  });
+  const gateway = await startGateway({ master: masterFromBytes(master) });
+  await assert.rejects(
+    startGateway({ master: masterFromBytes(master), port: gateway.port }),
+    (error: Error) => {
+      assert.ok(error instanceof UsageError);
+      assert.match(error.message, /another program listens there/);
+      return true;
+    },
+  );
   await gateway.close();
 });
 

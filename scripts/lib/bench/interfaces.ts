@@ -1,5 +1,5 @@
 // What the bench's parts say to each other, types only: the engine emits events and takes commands, the terminal's
-// view and the operators' page are listeners; the ledger, the labels and the keys come in through their interfaces.
+// view and the operators' page are listeners; the ledger, the labels and the keys come in through theirs (KeySource of custody/master.ts).
 // Nothing here ever carries a key. Leaves out how a device is spoken to (prompt.ts, line_protocol.ts).
 
 // ------------------------------------------------------------------------------------------------ the steps
@@ -50,7 +50,7 @@ export interface FixtureView {
   seconds: number;
   /** When failed: a word of FAILURES for machines, and a sentence for people. */
   failure?: Failure;
-  /** When passed: key check value of the psk key, six hex digits; key version. */
+  /** When passed: the four check values, 24 hex digits (the first six are the psk key's); key version. */
   checkValue?: string;
   keyVersion?: number;
 }
@@ -159,11 +159,11 @@ export interface BenchApi {
   subscribe(listener: (event: BenchEvent) => void): () => void;
 }
 
-// ------------------------------------------------------------------------------------ ledger, labels, keys
+// ------------------------------------------------------------------------------------------ ledger, labels
 
 /** One entry as the bench gives it; the ledger adds number, time and hashes. */
 export interface LedgerEntry {
-  /** `begin`: a serial is bound to a chip, before any key is written. `unit`: a run's end. */
+  /** `begin`: a serial is bound to a chip, right before its keys are written. `unit`: a run's end. */
   type: "begin" | "unit" | "scrap" | "reserve";
   who: string;
   station: string;
@@ -182,7 +182,10 @@ export interface LedgerEntry {
   imageDigest: string;
   /** 0 where no key is meant. */
   keyVersion: number;
-  /** Six hex digits of the psk key; "" where none. */
+  /**
+   * Check values of psk, ota, console, rekey in this order, 24 hex digits; "" where none. All four together: 3 bytes
+   * alone are alike by chance among some thousand devices.
+   */
   checkValue: string;
   result: "begun" | "pass" | "fail" | "scrapped" | "reserved";
   /** At a failure: step and FailureCode. */
@@ -199,14 +202,14 @@ export interface LedgerEntry {
 export interface LedgerUnit {
   serial: string;
   product: string;
-  /** Chip of the last `begin`. */
+  /** Chip of the last `begin`, which comes right before keys are written: the serial is this chip's from then on. */
   chip: string;
   /** Of the last entry with a key. */
   keyVersion: number;
   checkValue: string;
   /** `begun`: bound to a chip, never passed; `passed`: passed at least once; `scrapped`: for ever. */
   state: "begun" | "passed" | "scrapped";
-  /** Serial's last passed run had this image. */
+  /** Of the last entry that has one. */
   imageDigest: string;
 }
 
@@ -216,8 +219,13 @@ export interface Ledger {
   unit(product: string, serial: string): LedgerUnit | undefined;
   /** For whom a serial is reserved: a station's name, or undefined. */
   reservedFor(product: string, serial: string): string | undefined;
-  /** A serial that holds this psk check value already under another serial (row 3), or undefined. */
-  serialWithCheckValue(product: string, checkValue: string, keyVersion: number): string | undefined;
+  /** Another serial than `except` with the same check values (all 24 digits) in an entry, or undefined (row 3). */
+  serialWithCheckValue(
+    product: string,
+    checkValue: string,
+    keyVersion: number,
+    except: string,
+  ): string | undefined;
   today(station: string): Yield;
   close(): void;
 }
@@ -233,23 +241,3 @@ export type StartPage = (
   bench: BenchApi,
   options: { port: number },
 ) => Promise<{ url: string; close(): Promise<void> }>;
-
-/** Where device keys come from: the masters' custody, or a factory batch. */
-export interface KeySource {
-  /** Versions that it can derive; a batch has just those inside. Undefined: any. */
-  readonly about: string;
-  /** The four keys of one device, 16 bytes each; the caller wipes them. Throws a UsageError where it has none. */
-  deviceKeys(identity: {
-    text: string;
-    keyVersion: number;
-    product: string;
-    serial: string;
-  }): Promise<DeviceKeys>;
-  close(): Promise<void>;
-}
-export interface DeviceKeys {
-  psk: Buffer;
-  ota: Buffer;
-  console: Buffer;
-  rekey: Buffer;
-}

@@ -1,5 +1,5 @@
 /*
- * The servers that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
+ * The servers and the token that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
  * installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and the tests
  * skip their cases, except under CI=true, where a missing server is a failure.
  */
@@ -18,6 +18,7 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "mosquitto_pub", package: "mosquitto-clients" },
   { program: "unshare", package: "util-linux" },
   { program: "ip", package: "iproute2" },
+  { program: "softhsm2-util", package: "softhsm2" },
 ];
 
 /** Folders of PATH, and those of the system's daemons, which an ordinary user's PATH leaves out. */
@@ -75,7 +76,7 @@ function install(packages: string[]): string {
 function prepare(): string[] {
   const missing = missingPackages();
   if (!missing.length) return [];
-  console.log(`Installing the servers that the tests need: ${missing.join(" ")}`);
+  console.log(`Installing what the tests need: ${missing.join(" ")}`);
   const reason = install(missing);
   return missingPackages().map((name) => `${name} (${reason})`);
 }
@@ -88,7 +89,7 @@ async function main(): Promise<void> {
   if (!without.length) return;
   console.log(`Without: ${without.join("; ")}. Those cases are skipped.`);
   if (process.env.CI !== "true") return;
-  console.log("CI=true: nothing may be skipped for want of a server.");
+  console.log("CI=true: nothing may be skipped for want of a package.");
   process.exit(1);
 }
 

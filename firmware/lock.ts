@@ -1,0 +1,95 @@
+// The device once it holds its keys, a section: from power-on the console's port is ours and not the interpreter's, whose
+// prompt shows every variable. What stands in its way must lie in `.bootrst`: a button held at boot skips `.bootcde`, not
+// that. Bytes from the port are collected to lines of at most LINE_LIMIT; the "\n" that ends a request is the last byte of its
+// piece, so wait for an answer before the next request. Bytes in both directions are base64. Requests and their answers, each
+// a line:
+//
+//   prove <nonce>    identity, last error of the application (0: none), and in base64 the record's check values (12
+//                    bytes), then for each of its keys CMAC(key, "prove" || nonce) (64). The nonce, 16 bytes, is the
+//                    asker's choice; without one this is the request for the state.
+//   erase            a nonce, 8 bytes
+//   erase <answer>   none: where answer = CMAC(console key, "con" || "r" || nonce) (16 bytes) the device wipes itself and
+//                    starts anew, blank. Else a new nonce: each is good for one answer.
+//   any other        E and an error code
+//
+// Nothing reads a key back (protocol.md 3). 128 bits under a nonce of one use leave nothing to guess: no count of tries.
+// Leaves out the boot counter and the minutes of protocol.md 6, which a person's short answer needs, and all writing of
+// keys: a blank device has its prompt open, and the bench brings provision.ts along.
+//
+// Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
+// prompt opens the wipe is done again, whole, from the beginning.
+import { flash } from "hal:flash";
+import { serialOpen, serialWrite } from "hal:serial";
+import { restart } from "hal:system";
+import { board } from "board";
+import { lastError } from "./application";
+import type { Bytes } from "./bytes";
+import { cmac } from "./crypto/cmac";
+import { random } from "./crypto/ctr_drbg";
+import { CHECK_VALUES, CONSOLE_KEY, isWhole, macs, RECORD_LENGTH } from "./key_record";
+import { INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "./tls/alert";
+
+/** Longest line, bytes: of a longer one only the end is kept. */
+const LINE_LIMIT = 64;
+
+/** What has come of a line. */
+let line: Bytes = "";
+/** The nonce to which an answer may come. */
+let nonce: Bytes = "";
+
+/** Take what the port brings; called without, at power-on: take the port. Returns false there where no key is. */
+export function onSerial(bytes?: Bytes): unknown {
+  return section(import("./lock"))(bytes);
+}
+
+/** Do what onSerial is asked to. */
+export default function lock(bytes?: Bytes): unknown {
+  if (bytes) {
+    line = (line + bytes).slice(-LINE_LIMIT);
+    if (bytes.slice(-1) !== "\n") return;
+  }
+  const record = flash.read("key") || "";
+  let wiped = false;
+  if (!bytes) {
+    // no file, a key alone (16 bytes, for tests), or the place for a record: the prompt stays open
+    if (record.length < RECORD_LENGTH || record === "\xff".repeat(RECORD_LENGTH))
+      return record.length % RECORD_LENGTH;
+    serialOpen(onSerial);
+    wiped = !isWhole(record);
+  } else {
+    const words = line.trim().split(" ");
+    let answer = "E" + REQUEST_UNKNOWN;
+    line = "";
+    try {
+      const given = atob(words[1] || "");
+      if (words[0] === "prove")
+        answer =
+          JSON.parse(flash.read("conf") || "{}").id +
+          ` ${lastError} ` +
+          btoa(record.substr(CHECK_VALUES) + macs(record, "prove" + given, 16));
+      if (words[0] === "erase") {
+        wiped = !!nonce && cmac(record.substr(CONSOLE_KEY, 16), "conr" + nonce) === given;
+        section(import("./crypto/ctr_drbg_seed"))();
+        answer = btoa((nonce = random(8)));
+      }
+    } catch (error) {
+      answer = "E" + ((error as number) | 0 || SENT + INTERNAL_ERROR);
+    }
+    if (!wiped) serialWrite(answer + "\r\n");
+  }
+  if (wiped) {
+    // every file and every remain of one but the code, whose names begin with ".": Storage's own erase leaves the bytes.
+    // A header is size (4 bytes) and name (28); from the file's end to its name, so that a cut leaves the record torn
+    const pages = require("Flash");
+    let at: number = board.storageStart;
+    for (
+      let head: Int32Array;
+      (head = new Int32Array(pages.read(8, at).buffer))[0] > 0;
+      at += (head[0] + 35) & -4
+    )
+      if ((head[1] & 255) !== 46)
+        for (let i = (head[0] + 31) & -4; i; i -= 4) pages.write("\0\0\0\0", at + i);
+    restart();
+  }
+  return !wiped;
+}

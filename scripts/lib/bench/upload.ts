@@ -1,0 +1,193 @@
+// Files into a board's Storage by the CLI of the `espruino` package, in a process of its own for each file. The CLI never
+// sees the port: it talks to a loopback socket that is joined to the port which the bench holds open. So it needs no
+// listing of ports (a pseudo-terminal is in none), no board is reset by an open or a close, and the bytes that pass
+// are the progress. Only files go this way that may lie in a temporary file: never a key.
+// The board.json names the built-in modules, without which the CLI would look every `require` up online.
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Board } from "../../../boards/board";
+import { BUILDS } from "../../../hal/simulator/builds";
+import type { Port } from "./port";
+
+/** How fast the CLI writes. `careful` waits after each piece: for ports whose input overflows (FIFO_FULL). */
+const PACES = {
+  fast: ["SERIAL_THROTTLE_SEND=2", "STORAGE_UPLOAD_METHOD=1"],
+  careful: ["SERIAL_THROTTLE_SEND=2", "STORAGE_UPLOAD_METHOD=0"],
+} as const;
+export type Pace = keyof typeof PACES;
+
+/** Longest that an upload may take; the largest bundle, carefully, takes a quarter of it. */
+const TIMEOUT_MS = 60_000;
+
+/** Path of the CLI, from the package's own manifest. */
+export function cliPath(): string {
+  const require = createRequire(import.meta.url);
+  const manifest = require.resolve("espruino/package.json");
+  return join(dirname(manifest), require(manifest).bin.espruino);
+}
+
+/** What the CLI must know of a board: its id, its modules, and for `--ohex` where Storage lies. */
+export function boardDescription(board: Board): object {
+  const build = BUILDS[board.espruino];
+  const storage = board.flashMap.find(({ name }) => name === "storage");
+  const crypto = build.crypto.length ? ["crypto"] : [];
+  return {
+    BOARD: build.board,
+    info: { builtin_modules: ["Flash", "Storage", ...crypto, ...build.libraries] },
+    chip: {
+      saved_code: {
+        address: storage?.start,
+        page_size: board.pageLength,
+        pages: (storage?.length ?? 0) / board.pageLength,
+      },
+    },
+  };
+}
+
+/** Run the CLI with a board file and files of its own folder; `files` by name. Returns its output and its exit code. */
+export async function runCli(
+  board: Board,
+  files: Record<string, string | Buffer>,
+  args: (folder: string) => string[],
+  signal?: AbortSignal,
+): Promise<{ output: string; code: number | null }> {
+  const folder = await mkdtemp(join(tmpdir(), "espruino-"));
+  try {
+    const boardFile = join(folder, "board.json");
+    await writeFile(boardFile, JSON.stringify(boardDescription(board)));
+    for (const [name, data] of Object.entries(files)) await writeFile(join(folder, name), data, "latin1");
+    return await new Promise((resolve, reject) => {
+      const child = spawn(
+        process.execPath,
+        [cliPath(), "--no-ble", "--board", boardFile, ...args(folder)],
+        // in its folder, since it looks for modules and job files where it runs
+        {
+          cwd: folder,
+          stdio: ["ignore", "pipe", "pipe"],
+          signal,
+          timeout: TIMEOUT_MS,
+          killSignal: "SIGKILL",
+        },
+      );
+      let output = "";
+      const take = (bytes: Buffer) => {
+        output = (output + bytes.toString("latin1")).slice(-4096);
+      };
+      child.stdout.on("data", take);
+      child.stderr.on("data", take);
+      child.on("error", reject);
+      child.on("close", (code) => resolve({ output, code }));
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The last thing that an upload has the board print: everything before it is done. */
+const MARK = "<#uploaded#>";
+const CTRL_C = 3;
+/** Longest silence of the board while an upload still has bytes on the way, milliseconds. */
+const QUIET_MS = 5000;
+
+/**
+ * Upload `data` (one byte a character) as the Storage file `name`, to a board whose prompt has been found. Settles when
+ * the board has worked through it or has fallen silent, which says nothing about what arrived: read it back.
+ * Throws PortClosed when the port goes.
+ */
+export async function upload(
+  port: Port,
+  board: Board,
+  name: string,
+  data: string,
+  pace: Pace,
+  onProgress: (share: number) => void = () => {},
+): Promise<void> {
+  // base64, and about 60 characters of code for every piece of 384 bytes
+  const expected = data.length * (4 / 3 + 60 / 384);
+  const bridge = new Bridge(port, (sent) => onProgress(Math.min(1, sent / expected)));
+  const bridgeName = await bridge.open();
+  const cut = new AbortController();
+  try {
+    const run = runCli(
+      board,
+      { "data.bin": data },
+      (folder) => [
+        ...PACES[pace].flatMap((setting) => ["--config", setting]),
+        // the mark is put together on the board, so that no echo of this line is taken for it
+        ...["-p", bridgeName, "--storage", `${name}:${folder}/data.bin`, "-e", `print("<#"+"uploaded#>")`],
+      ],
+      cut.signal,
+    );
+    run.catch(() => {});
+    await Promise.race([run, port.gone()]);
+    await Promise.race([bridge.finished(), port.gone()]);
+  } finally {
+    cut.abort();
+    bridge.close();
+  }
+}
+
+/** A loopback socket for one client, joined to a port. */
+class Bridge {
+  private server = createServer((socket) => this.join(socket));
+  private sent = 0;
+  private heard = "";
+  private lastHeard = Date.now();
+  private sending: Promise<void> = Promise.resolve();
+  private leave = () => {};
+
+  constructor(
+    private readonly port: Port,
+    private readonly onSent: (count: number) => void,
+  ) {
+    this.server.maxConnections = 1;
+  }
+
+  async open(): Promise<string> {
+    await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
+    return `tcp://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** Wait until the mark has come back, or nothing more comes. */
+  async finished(): Promise<void> {
+    await this.sending.catch(() => {});
+    while (!this.heard.includes(MARK) && Date.now() - this.lastHeard < QUIET_MS)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  close(): void {
+    this.leave();
+    this.server.close();
+  }
+
+  private join(socket: Socket): void {
+    this.server.close();
+    const silence = this.port.listen((bytes) => {
+      this.heard = (this.heard + bytes.toString("latin1")).slice(-200);
+      this.lastHeard = Date.now();
+      if (socket.writable) socket.write(bytes);
+    });
+    this.leave = () => {
+      silence();
+      socket.destroy();
+    };
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => {
+      // the prompt was found before; a Ctrl-C of the CLI, impatient with a slow line, would only break off
+      const wanted = bytes.filter((byte) => byte !== CTRL_C);
+      this.sending = this.sending.then(() => this.send(Buffer.from(wanted)));
+      this.sending.catch(() => socket.destroy());
+    });
+  }
+
+  private async send(bytes: Buffer): Promise<void> {
+    await this.port.write(bytes, (count) => {
+      this.lastHeard = Date.now();
+      this.onSent((this.sent += count));
+    });
+  }
+}
