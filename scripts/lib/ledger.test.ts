@@ -42,7 +42,7 @@ const BASE = {
   operation: "provision",
   imageDigest: "5a".repeat(32),
   keyVersion: 1,
-  checkValue: "0A1B2C",
+  checkValue: "0A1B2C".repeat(4),
   seconds: 12.5,
 } as const;
 const begin = (serial: string, more: Partial<LedgerEntry> = {}): LedgerEntry => ({
@@ -90,8 +90,8 @@ function sample(): { path: string; head: { sequence: number; hash: string } } {
   const ledger = openLedger(path);
   ledger.append(begin("SN0000001"));
   ledger.append(unit("SN0000001"));
-  ledger.append(begin("SN0000002", { checkValue: "0A1B2D" }));
-  ledger.append(unit("SN0000002", { ...failed, checkValue: "0A1B2D" }));
+  ledger.append(begin("SN0000002", { checkValue: "0A1B2D".repeat(4) }));
+  ledger.append(unit("SN0000002", { ...failed, checkValue: "0A1B2D".repeat(4) }));
   ledger.append(scrap("SN0000002"));
   ledger.append(begin("SN0000003", { checkValue: "" }));
   const head = ledger.head();
@@ -321,7 +321,7 @@ describe("what may be entered", () => {
     ],
     [
       "another key under the same version",
-      [begin("SN1"), unit("SN1"), [begin("SN1", { checkValue: "FFFFFF" })]],
+      [begin("SN1"), unit("SN1"), [begin("SN1", { checkValue: "F".repeat(24) })]],
       /another master/,
     ],
   ];
@@ -347,8 +347,8 @@ describe("what may be entered", () => {
     const ledger = openLedger(newFile());
     ledger.append(begin("SN1"));
     assert.deepEqual(ledger.unit("meter", "SN1"), {
-      ...{ serial: "SN1", product: "meter", chip: "c0ffee", keyVersion: 1, checkValue: "0A1B2C" },
-      ...{ state: "begun", imageDigest: "" },
+      ...{ serial: "SN1", product: "meter", chip: "c0ffee", keyVersion: 1, checkValue: BASE.checkValue },
+      ...{ state: "begun", imageDigest: BASE.imageDigest },
     });
     ledger.append(begin("SN1"));
     ledger.append(unit("SN1", failed));
@@ -356,19 +356,34 @@ describe("what may be entered", () => {
     ledger.append(unit("SN1"));
     ledger.append(begin("SN1", { operation: "rework" }));
     ledger.append(unit("SN1", { operation: "rework" }));
-    ledger.append(begin("SN1", { operation: "rekey", keyVersion: 2, checkValue: "aabbcc" }));
-    ledger.append(unit("SN1", { operation: "rekey", keyVersion: 2, checkValue: "aabbcc" }));
+    ledger.append(begin("SN1", { operation: "rekey", keyVersion: 2, checkValue: "aabbcc".repeat(4) }));
+    ledger.append(unit("SN1", { operation: "rekey", keyVersion: 2, checkValue: "aabbcc".repeat(4) }));
     assert.deepEqual(ledger.unit("meter", "SN1"), {
-      ...{ serial: "SN1", product: "meter", chip: "c0ffee", keyVersion: 2, checkValue: "AABBCC" },
+      ...{ serial: "SN1", product: "meter", chip: "c0ffee", keyVersion: 2, checkValue: "AABBCC".repeat(4) },
       ...{ state: "passed", imageDigest: BASE.imageDigest },
     });
-    assert.equal(ledger.serialWithCheckValue("meter", "aabbcc", 2), "SN1");
-    assert.equal(ledger.serialWithCheckValue("meter", "aabbcc", 2, "SN1"), undefined);
-    assert.equal(ledger.serialWithCheckValue("other", "aabbcc", 2), undefined);
+    assert.equal(ledger.serialWithCheckValue("meter", "aabbcc".repeat(4), 2), "SN1");
+    assert.equal(ledger.serialWithCheckValue("meter", "aabbcc".repeat(4), 2, "SN1"), undefined);
+    assert.equal(ledger.serialWithCheckValue("other", "aabbcc".repeat(4), 2), undefined);
     ledger.append(scrap("SN1"));
     ledger.append(unit("SN1", failed));
     assert.equal(ledger.unit("meter", "SN1")?.state, "scrapped");
     assert.equal(ledger.unit("other", "SN1"), undefined);
+    ledger.close();
+  });
+
+  test("a failure before the serial is bound to a chip is noted, and another board may have the serial", () => {
+    const ledger = openLedger(newFile());
+    ledger.append(
+      unit("SN1", { ...failed, step: "flash", failure: "flash-failed", chip: "", checkValue: "" }),
+    );
+    assert.equal(ledger.unit("meter", "SN1"), undefined);
+    assert.deepEqual(ledger.today("B1"), { passed: 0, failed: 1 });
+    ledger.append(begin("SN1", { chip: "beef" }));
+    ledger.append(unit("SN1", { chip: "beef" }));
+    assert.equal(ledger.unit("meter", "SN1")?.chip, "beef");
+    assert.deepEqual(ledger.today("B1"), { passed: 1, failed: 0 });
+    assert.deepEqual(ledger.today("B2"), { passed: 0, failed: 0 });
     ledger.close();
   });
 
@@ -391,8 +406,8 @@ describe("what may be entered", () => {
     { chip: "a".repeat(32) },
     { imageDigest: "5a" },
     { imageDigest: "5A".repeat(32) },
-    { checkValue: "0A1B2" },
-    { checkValue: "0A1B2C3D" },
+    { checkValue: "0A1B2C" },
+    { checkValue: "G".repeat(24) },
     { keyVersion: -1 },
     { keyVersion: 1.5 },
     { keyVersion: Number.NaN },
@@ -439,7 +454,7 @@ test("row 25: no key can be brought into the ledger, and none is in its file", (
     const serial = `SN${i}`;
     const key = deriveDeviceKey(master, parseIdentity(`v1.meter.${serial}`));
     keys.push(key);
-    const checkValue = keyCheckValue(key);
+    const checkValue = keyCheckValue(key).repeat(4);
     ledger.append(begin(serial, { checkValue }));
     ledger.append(unit(serial, { checkValue }));
     const spellings = [

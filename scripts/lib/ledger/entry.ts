@@ -86,7 +86,7 @@ export const COLUMNS: Record<Column, ColumnRule> = {
   operation: { type: "TEXT", ...words([...OPERATIONS, "scrap", "reserve"]) },
   imageDigest: { type: "TEXT", ...SHA256_OR_NONE },
   keyVersion: { type: "INTEGER" },
-  checkValue: { type: "TEXT", form: /^([0-9A-F]{6})?$/, words: "6 hex digits" },
+  checkValue: { type: "TEXT", form: /^([0-9A-F]{24})?$/, words: "24 hex digits: 6 of each key" },
   result: { type: "TEXT", ...words(["begun", "pass", "fail", "scrapped", "reserved"]) },
   step: { type: "TEXT", ...words([...STEPS, ""]) },
   failure: { type: "TEXT", ...words([...Object.keys(FAILURES), ""]) },
