@@ -53,20 +53,22 @@ export class LedgerFile implements Ledger {
     });
   }
 
+  /** What is known of a serial; a run that failed before the serial was bound to a chip is nothing. */
   unit(product: string, serial: string): LedgerUnit | undefined {
-    const rows = this.rowsOf(product, serial);
-    if (!rows.length) return undefined;
-    const chip = rows.findLast((row) => row.type === "begin")?.chip ?? "";
+    const rows = this.ofSerial.all(product, serial) as unknown as Row[];
+    const begun = rows.findLast((row) => row.type === "begin");
+    const scrapped = rows.some((row) => row.type === "scrap");
+    if (!begun && !scrapped) return undefined;
     const passed = rows.findLast((row) => row.type === "unit" && row.result === "pass");
-    const keyed = passed ?? rows.findLast((row) => row.type === "begin");
+    const keyed = passed ?? begun;
     return {
       serial,
       product,
-      chip,
+      chip: begun?.chip ?? "",
       keyVersion: keyed?.keyVersion ?? 0,
       checkValue: keyed?.checkValue ?? "",
-      state: rows.some((row) => row.type === "scrap") ? "scrapped" : passed ? "passed" : "begun",
-      imageDigest: passed?.imageDigest ?? "",
+      state: scrapped ? "scrapped" : passed ? "passed" : "begun",
+      imageDigest: rows.findLast((row) => row.imageDigest !== "")?.imageDigest ?? "",
     };
   }
 
@@ -74,7 +76,6 @@ export class LedgerFile implements Ledger {
     return this.ranges(product).find((row) => isInRange(serial, rangeOf(row)))?.reservedFor;
   }
 
-  /** Of 24 bits: among 5,000 serials two are equal by chance as likely as not. */
   serialWithCheckValue(
     product: string,
     checkValue: string,
@@ -201,11 +202,17 @@ export class LedgerFile implements Ledger {
   }
 
   private takeOver(path: string, rows: Row[]): { added: number; known: number } {
-    const isHere = this.database.prepare("SELECT 1 FROM entries WHERE origin = ?");
     const own = rows.filter((row) => row.origin === "");
-    const known = own.filter((row) => isHere.get(row.hash)).length;
-    const merged = this.mergedCount(rows.filter((row) => row.type === "reserve"));
-    if (merged !== known || own.slice(0, known).some((row) => !isHere.get(row.hash)))
+    const merged = this.database
+      .prepare("SELECT product, serial, origin FROM entries WHERE origin <> ''")
+      .all() as Pick<Row, "product" | "serial" | "origin">[];
+    const origins = new Set(merged.map((row) => row.origin));
+    const known = own.filter((row) => origins.has(row.hash)).length;
+    const ranges = rows.filter((row) => row.type === "reserve");
+    const before = merged.filter((row) =>
+      ranges.some((range) => range.product === row.product && isInRange(row.serial, rangeOf(range))),
+    );
+    if (before.length !== known || own.slice(0, known).some((row) => !origins.has(row.hash)))
       throw new UsageError(`${path} has lost entries that were merged from it before.`);
     for (const row of own.slice(known)) {
       if (this.reservedFor(row.product, row.serial) !== row.station)
@@ -216,16 +223,6 @@ export class LedgerFile implements Ledger {
       this.add(fields, hash);
     }
     return { added: own.length - known, known };
-  }
-
-  /** Number of entries here that were merged from the ledger that lives on these reservations. */
-  private mergedCount(reservations: Reservation[]): number {
-    const rows = this.database
-      .prepare("SELECT product, serial FROM entries WHERE origin <> ''")
-      .all() as Pick<Row, "product" | "serial">[];
-    const isTheirs = ({ product, serial }: Pick<Row, "product" | "serial">) =>
-      reservations.some((row) => row.product === product && isInRange(serial, rangeOf(row)));
-    return rows.filter(isTheirs).length;
   }
 
   /** Whether each reservation here was made by that ledger, and there is one. */
@@ -241,31 +238,26 @@ export class LedgerFile implements Ledger {
     const { type, product, serial, station } = fields;
     const unit = this.unit(product, serial);
     const holder = this.reservedFor(product, serial);
-    if (type === "unit" && unit?.state !== "scrapped") {
-      if (!unit) throw new UsageError(`${serial} was never begun.`);
-      if (fields.result === "pass" && fields.keyVersion < unit.keyVersion)
-        throw new UsageError(`${serial} has key version ${unit.keyVersion} already, and none goes back.`);
-      return;
-    }
-    if (unit?.state === "scrapped") {
-      // What happened to it is still written down, but it never passes again.
-      if (type === "unit" && fields.result === "fail") return;
-      throw new UsageError(`${serial} is scrapped, for ever.`);
-    }
+    const { keyVersion, checkValue } = fields;
+    // What goes wrong is written down even of a scrapped unit, and of a serial that is not bound to a chip yet.
+    const isFailure = type === "unit" && fields.result === "fail";
+    if (unit?.state === "scrapped" && !isFailure) throw new UsageError(`${serial} is scrapped, for ever.`);
     if (holder === undefined && this.isOffline())
       throw new UsageError(`${serial} is not reserved for ${station}, which is offline.`);
-    if (holder !== undefined && holder !== station && type !== "scrap")
+    if (holder !== undefined && holder !== station && (type !== "scrap" || this.isOffline()))
       throw new UsageError(`${serial} is reserved for ${holder}.`);
+    if (type === "scrap" || isFailure) return;
+    if (type === "unit" && !unit) throw new UsageError(`${serial} was never begun.`);
+    if (unit && keyVersion < unit.keyVersion)
+      throw new UsageError(`${serial} has key version ${unit.keyVersion} already, and none goes back.`);
     if (type !== "begin" || !unit) return;
     if (unit.chip && unit.chip !== fields.chip)
       throw new UsageError(`${serial} belongs to another unit, whose chip is ${unit.chip}.`);
-    if (fields.keyVersion < unit.keyVersion)
-      throw new UsageError(`${serial} has key version ${unit.keyVersion} already, and none goes back.`);
-    const sameVersion = unit.state === "passed" && fields.keyVersion === unit.keyVersion;
-    if (sameVersion && fields.checkValue && fields.checkValue !== unit.checkValue)
+    const sameVersion = unit.state === "passed" && keyVersion === unit.keyVersion;
+    if (sameVersion && checkValue && checkValue !== unit.checkValue)
       throw new UsageError(
-        `${serial} has the key ${unit.checkValue} of version ${unit.keyVersion}, and now it would get ` +
-          `${fields.checkValue}: these keys come from another master.`,
+        `${serial} has the keys ${unit.checkValue} of version ${unit.keyVersion}, and now it would get ` +
+          `${checkValue}: these keys come from another master.`,
       );
   }
 
@@ -277,7 +269,9 @@ export class LedgerFile implements Ledger {
         `${taken.serial}..${taken.lastSerial} is reserved for ${taken.reservedFor} already.`,
       );
     const used = this.database
-      .prepare("SELECT DISTINCT serial FROM entries WHERE product = ? AND serial BETWEEN ? AND ?")
+      .prepare(
+        "SELECT DISTINCT serial FROM entries WHERE product = ? AND serial BETWEEN ? AND ? AND type IN ('begin', 'scrap')",
+      )
       .all(fields.product, range.first, range.last) as { serial: string }[];
     const inside = used.find(({ serial }) => isInRange(serial, range));
     if (inside) throw new UsageError(`${inside.serial} of this range has been used already.`);
@@ -285,10 +279,6 @@ export class LedgerFile implements Ledger {
 
   private ranges(product: string): Reservation[] {
     return (this.reservations.all() as unknown as Reservation[]).filter((row) => row.product === product);
-  }
-
-  private rowsOf(product: string, serial: string): Row[] {
-    return this.ofSerial.all(product, serial) as unknown as Row[];
   }
 
   /** Chain an entry to the last one; returns its hash. */

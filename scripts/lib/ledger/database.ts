@@ -25,7 +25,6 @@ export const SCHEMA: readonly string[] = [
   "CREATE INDEX entries_by_serial ON entries (product, serial)",
   "CREATE INDEX entries_by_check_value ON entries (checkValue) WHERE checkValue <> ''",
   "CREATE INDEX entries_by_time ON entries (time)",
-  "CREATE INDEX entries_by_origin ON entries (origin) WHERE origin <> ''",
   "CREATE INDEX reservations ON entries (sequence) WHERE type = 'reserve'",
   refuse("UPDATE"),
   refuse("DELETE"),
@@ -39,7 +38,10 @@ export const SCHEMA: readonly string[] = [
 /** How a ledger is opened: `create` makes a missing one, `read` writes nothing. */
 export type Access = "create" | "write" | "read";
 
-/** Open the file of a ledger; throws a UsageError where it is none. */
+/**
+ * Open the file of a ledger. A closed one keeps its file descriptor until its statements have been collected. Throws
+ * a UsageError where it is none.
+ */
 export function openDatabase(path: string, access: Access): Database {
   if (!existsSync(path)) {
     if (access !== "create") throw new UsageError(`there is no ledger ${path}.`);

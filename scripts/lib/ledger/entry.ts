@@ -86,7 +86,7 @@ export const COLUMNS: Record<Column, ColumnRule> = {
   operation: { type: "TEXT", ...words([...OPERATIONS, "scrap", "reserve"]) },
   imageDigest: { type: "TEXT", ...SHA256_OR_NONE },
   keyVersion: { type: "INTEGER" },
-  checkValue: { type: "TEXT", form: /^([0-9A-F]{6})?$/, words: "6 hex digits" },
+  checkValue: { type: "TEXT", form: /^([0-9A-F]{24})?$/, words: "24 hex digits: 6 of each key" },
   result: { type: "TEXT", ...words(["begun", "pass", "fail", "scrapped", "reserved"]) },
   step: { type: "TEXT", ...words([...STEPS, ""]) },
   failure: { type: "TEXT", ...words([...Object.keys(FAILURES), ""]) },
@@ -142,11 +142,12 @@ export function rowOf(
     seconds: milliseconds("seconds", entry.seconds),
     steps: steps.length ? JSON.stringify(Object.fromEntries(steps)) : "",
   };
+  // First of all, so that no sentence below shows a key.
+  for (const name of ["who", "station", "reservedFor", "product", "chip", "reason"] as const)
+    refuseKey(name, row[name]);
   for (const [name, value] of Object.entries(row)) checkForm(name as Column, value);
   if (!TOPIC_LEVEL.test(row.product))
     throw new UsageError(`the product ${show(row.product)} may hold no dot, space, slash, plus or hash.`);
-  if (looksLikeKey(row.reason))
-    throw new UsageError("the reason holds what could be a key, and no key may stand in the ledger.");
   return row;
 }
 
@@ -158,13 +159,16 @@ export function checkSerial(text: string): string {
 
 function checkForm(name: Column, value: string | number): void {
   const { form, words } = COLUMNS[name];
-  if (form && !form.test(value as string))
-    throw new UsageError(`the ${name} ${show(String(value))} is not ${words}.`);
+  if (!form || form.test(value as string)) return;
+  refuseKey(name, String(value));
+  throw new UsageError(`the ${name} ${show(String(value))} is not ${words}.`);
 }
 
-/** 32 hex digits, however they are separated, or the base64 of 16 bytes. */
-function looksLikeKey(text: string): boolean {
-  return /[0-9A-Fa-f]{32}/.test(text.replace(/0x|[^0-9A-Za-z]/g, "")) || /[\w+/-]{22}==/.test(text);
+/** Refuse 32 hex digits, however they are separated, and the base64 of 16 bytes. */
+function refuseKey(name: Column, text: string): void {
+  const hex = /[0-9A-Fa-f]{32}/.test(text.replace(/0x|[^0-9A-Za-z]/g, ""));
+  if (hex || /[\w+/-]{22}==/.test(text))
+    throw new UsageError(`the ${name} holds what could be a key, and no key may stand in the ledger.`);
 }
 
 function wholeNumber(name: Column, value: number): number {

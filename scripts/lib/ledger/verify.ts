@@ -1,7 +1,7 @@
 // Whether a ledger is as it was written: SQLite's own check, the schema to the letter, then the chain from the first
 // entry to the last, and anchors, which are heads that were noted elsewhere. Without an anchor a chain cannot tell that
 // its last entries were cut off, nor that somebody wrote all of it anew.
-import { readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { UsageError } from "../exit";
 import { type Database, openDatabase } from "./database";
 import { COLUMN_NAMES, FIRST_PREVIOUS, type Row, rowHash } from "./entry";
@@ -26,7 +26,7 @@ export function verifyLedger(path: string, anchors: readonly Anchor[] = []): Ver
   const empty = { entries: 0, head: { sequence: 0, hash: FIRST_PREVIOUS } };
   let database: Database;
   try {
-    readFileSync(path, { flag: "r" }).subarray(0, 0);
+    accessSync(path, constants.R_OK);
   } catch {
     throw new UsageError(`there is no ledger ${path} that can be read.`);
   }
@@ -36,7 +36,10 @@ export function verifyLedger(path: string, anchors: readonly Anchor[] = []): Ver
     return { ...empty, faults: [(error as Error).message.replace(/\.$/, "")] };
   }
   try {
-    return verifyDatabase(database, anchors);
+    const verification = verifyDatabase(database, anchors);
+    if (statSync(path).size !== sizeOf(database))
+      verification.faults.push("the file is cut short or too long");
+    return verification;
   } catch (error) {
     return { ...empty, faults: [`the file is damaged: ${(error as Error).message}`] };
   } finally {
@@ -65,6 +68,14 @@ function verifyDatabase(database: Database, anchors: readonly Anchor[]): Verific
     if (sequence > head.sequence)
       faults.push(`entries are missing at the end: ${head.sequence} are there, ${sequence} were anchored`);
   return { entries, head, faults };
+}
+
+/** Bytes of the file by SQLite's own count. */
+function sizeOf(database: Database): number {
+  const { size } = database
+    .prepare("SELECT page_count * page_size AS size FROM pragma_page_count, pragma_page_size")
+    .get() as { size: number };
+  return size;
 }
 
 function rowFault(row: Row, before: Anchor): string | undefined {
