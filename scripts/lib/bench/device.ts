@@ -8,6 +8,7 @@ import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
 import { BUILDS } from "../../../hal/simulator/builds";
 import type { DeviceKeys } from "../custody/master";
+import { BUNDLE_FILE } from "../build";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
 import type { FailureCode } from "./interfaces";
@@ -188,22 +189,16 @@ export class Device {
     await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
   }
 
-  /** Upload files, one after the other; read them back to know what arrived. */
-  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
-    const total = lengthOf(files);
-    let before = 0;
-    for (const [name, data] of Object.entries(files)) {
-      await upload(this.port, this.board, name, data, pace, (share) =>
-        onProgress((before + share * data.length) / total),
-      );
-      await findPrompt(this.port);
-      before += data.length;
-    }
+  /** Take the firmware away, so that no code runs while it is written over. Keys and settings stay. */
+  async stopFirmware(): Promise<void> {
+    await ask(this.port, `[require("Storage").erase("${BUNDLE_FILE}"),1][1]`);
+    await this.restart();
   }
 
-  /** Erase one file that is no key. */
-  async eraseFile(name: string): Promise<void> {
-    await ask(this.port, `[require("Storage").erase(${JSON.stringify(name)}),1][1]`);
+  /** Upload files; read them back to know what arrived. */
+  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
+    await upload(this.port, this.board, files, pace, onProgress);
+    await findPrompt(this.port);
   }
 
   // ------------------------------------------------------------------------------- the bench's own program

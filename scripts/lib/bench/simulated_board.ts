@@ -13,8 +13,10 @@ export interface BoardFaults {
   silent?: boolean;
   /** process.env.BOARD says this. */
   claims?: string;
-  /** Of this many bytes one is hit by a flipped bit, in each direction; 0: a clean line. */
+  /** Of this many bytes, on average, one has a bit flipped, in each direction; absent: a clean line. */
   noiseEvery?: number;
+  /** Where the noise begins its course, so that a test can be repeated. */
+  noiseSeed?: number;
   /** Asked before each byte that the board receives or sends, with the count of them so far: true pulls the plug. */
   unplugAt?(count: number, board: SimulatedBoard): boolean;
 }
@@ -91,6 +93,7 @@ export class SimulatedBoard {
   private port = 0;
   private count = 0;
   private isOn = false;
+  private noise: (() => number) | undefined;
 
   constructor(options: SimulatedBoardOptions) {
     this.faults = options.faults ?? {};
@@ -199,12 +202,25 @@ export class SimulatedBoard {
   }
 
   private hit(bytes: Buffer): Buffer {
-    const every = this.faults.noiseEvery;
-    if (!every) return bytes;
+    const { noiseEvery, noiseSeed } = this.faults;
+    if (!noiseEvery) return bytes;
+    this.noise ??= course(noiseSeed ?? 1);
+    const random = this.noise;
     return Buffer.from(
-      bytes.map((byte) => (Math.random() * every < 1 ? byte ^ (1 << (Math.random() * 8)) : byte)),
+      bytes.map((byte) => (random() * noiseEvery < 1 ? byte ^ (1 << (random() * 8)) : byte)),
     );
   }
+}
+
+/** Numbers from 0 to 1 that look random and come again with the same seed (xorshift32). */
+function course(seed: number): () => number {
+  let state = seed * 2654435761 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
 }
 
 /** The interpreter's line editor and prompt. */
