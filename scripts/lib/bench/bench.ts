@@ -376,7 +376,7 @@ class Fixture {
         keys,
         checkValues: checkValuesOf(keys),
         known: options.ledger.unit(options.product, serial),
-        readDigest: undefined,
+        readDigests: undefined,
         flashings: 0,
         changed: false,
         startedAt,

@@ -1,19 +1,18 @@
-// One device at the end of a port, as the bench sees it: blank, with the interpreter's prompt open, or locked, with the
-// firmware's own lines (firmware/provision.ts) on the port. The same requests go either way: at the prompt through the
-// global `provision`, locked as they are. What it is, it says itself; nothing is remembered from a run before.
+// One device at the end of a port, as the bench sees it: blank, with the interpreter's prompt open, where the bench works
+// with a program that it brings along (firmware/provision.ts); or locked, with the firmware's own lines on the port
+// (firmware/lock.ts). What it is, it says itself; nothing is remembered from a run before.
 // Keys pass through here on their way to the device, in lines that are neither echoed nor written down.
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
 import { BUILDS } from "../../../hal/simulator/builds";
-import { BUNDLE_FILE } from "../build";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
-import { ask, askOnce, exchange, findPrompt, NoAnswer, readFile, tell } from "./prompt";
+import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFile, tell } from "./prompt";
 import { type Pace, upload } from "./upload";
 
 /** A step went wrong in a way that has a name. */
@@ -34,11 +33,11 @@ export interface DeviceState {
   /** At the prompt: process.env.BOARD and process.env.SERIAL. */
   board?: string;
   chip?: string;
-  /** Whether our firmware runs: always when locked. */
-  hasFirmware: boolean;
+  /** At the prompt, the file `key`: not there, erased bytes, or something. Its contents never leave the device. */
+  keyFile?: "none" | "erased" | "some";
   /** Of `conf`. */
   identity?: string;
-  /** The four check values, 24 hex digits; undefined where no whole record is in. */
+  /** When locked: the four check values, 24 hex digits. */
   checkValues?: string;
 }
 
@@ -51,15 +50,27 @@ export interface DeviceSettings {
   pass: string;
 }
 
-const RECORD_CHECKS = 12; // bytes: four check values of 3
-const ANSWER_MS = 1500;
-/** The self-test: 1,024 samples of noise on the slowest board. */
-const SELF_TEST_MS = 15_000;
-const RESTART_MS = 10_000;
-const LINE_TRIES = 3;
+/** The Storage files that the bench writes, in their order. The place for the key record comes before them. */
+export type ImageFiles = Readonly<Record<string, string>>;
 
-const ID_ANSWER = /(?:^|[\r\n])(\S+) (-?\d+) ([A-Za-z0-9+/=]{16})?\r?\n/;
-const PROMPT = /(^|[\r\n]|\x1b\[J)([>:])$/;
+export const KEY_FILE = "key";
+export const RECORD_LENGTH = 76; // bytes: four keys of 16, their check values of 3
+export const PROVISION_FILE = "provision";
+const CHECKS_LENGTH = 12; // bytes
+const PROOF_LENGTH = 64; // bytes: a CMAC under each key
+const NONCE_LENGTH = 16; // bytes
+const ERASE_NONCE_LENGTH = 8; // bytes
+
+/** A cipher in software on the slowest board, eight times. */
+const PROVE_MS = 4000;
+/** The radio is part of the test, and an access point may take its time. */
+const SELF_TEST_MS = 180_000;
+/** Erasing all of Storage: the largest has 224 pages, at 45 ms typically (W25Q32). */
+const ERASE_MS = 40_000;
+const RESTART_MS = 10_000;
+const TRIES = 4;
+
+const STATUS = /(?:^|[\r\n])(\S+) (-?\d+) ([A-Za-z0-9+/]{102}==)\r?\n/;
 
 /** The check values of four keys as the device reports them: hex, in the order of the record. */
 export function checkValuesOf(keys: DeviceKeys): string {
@@ -70,6 +81,13 @@ export function checkValuesOf(keys: DeviceKeys): string {
 export function keyRecord(keys: DeviceKeys): Buffer {
   const checks = Buffer.from(checkValuesOf(keys), "hex");
   return Buffer.concat([...PURPOSES.map((purpose) => keys[purpose]), checks]);
+}
+
+/** SHA-256, hex. */
+export function digestOf(bytes: Buffer | string): string {
+  return createHash("sha256")
+    .update(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes)
+    .digest("hex");
 }
 
 export class Device {
@@ -87,24 +105,21 @@ export class Device {
 
   /** Ask the device what it is. Throws NoAnswer where it says nothing that makes sense. */
   async identify(): Promise<DeviceState> {
-    for (let attempt = 0; attempt < LINE_TRIES; attempt++) {
+    let last = "";
+    for (let attempt = 0; attempt < TRIES; attempt++) {
       // ends whatever noise may have left in the firmware's line
       await exchange(this.port, "\n", /\n/, 100);
-      const found = await exchange(
-        this.port,
-        "id\n",
-        new RegExp(`${ID_ANSWER.source}|${PROMPT.source}`),
-        700,
-      );
-      if (found?.[2] !== undefined) {
-        this.state = { mode: "locked", hasFirmware: true, ...idOf(found[1], found[3]) };
-        return this.state;
-      }
-      if (found === undefined && attempt < LINE_TRIES - 1) continue;
-      try {
-        return await this.identifyAtPrompt();
-      } catch (error) {
-        if (!(error instanceof NoAnswer) || attempt === LINE_TRIES - 1) throw error;
+      const either = new RegExp(`${STATUS.source}|${PROMPT.source}`);
+      const found = await exchange(this.port, "prove\n", either, PROVE_MS / 4);
+      if (found?.[3] !== undefined) {
+        // twice the same: what noise has hit is not
+        if (found[0] === last) return (this.state = lockedState(found[1], found[3]));
+        last = found[0];
+      } else if (found || attempt > 0) {
+        const state = await this.identifyAtPrompt().catch((error) => {
+          if (!(error instanceof NoAnswer) || attempt === TRIES - 1) throw error;
+        });
+        if (state) return (this.state = state);
       }
     }
     throw new NoAnswer(`${this.port.name}: no answer`);
@@ -112,16 +127,22 @@ export class Device {
 
   private async identifyAtPrompt(): Promise<DeviceState> {
     await findPrompt(this.port);
-    const env = "process.env";
-    const answer = await ask(this.port, `${env}.BOARD+" "+${env}.SERIAL+" "+(typeof provision)`);
-    const [board, chip, type] = answer.split(" ");
-    const hasFirmware = type === "function";
-    this.state = { mode: "prompt", board, chip, hasFirmware };
-    if (hasFirmware) {
-      const id = /^(\S+) (-?\d+) (\S*)$/.exec(await this.request("id"));
-      if (id) Object.assign(this.state, idOf(id[1], id[3]));
-    }
-    return this.state;
+    const keyFile =
+      `(function(f){if(!f)return "none";for(var i=0;i<f.length;i++)if(f.charCodeAt(i)!=255)return "some";` +
+      `return "erased"})(require("Storage").read("${KEY_FILE}"))`;
+    const identity = `(require("Storage").readJSON("conf",1)||{}).id`;
+    const answer = await ask(
+      this.port,
+      `[process.env.BOARD,process.env.SERIAL,${keyFile},${identity}].join(" ")`,
+    );
+    const [board, chip, key, id] = answer.split(" ");
+    return {
+      mode: "prompt",
+      board,
+      chip,
+      keyFile: key as DeviceState["keyFile"],
+      identity: id === "" || id === "undefined" ? undefined : id,
+    };
   }
 
   /** Throw StepFailed where this is not the board that the bench is set up for. */
@@ -134,96 +155,145 @@ export class Device {
 
   // ------------------------------------------------------------------------------------------------ image
 
-  /** Read the bundle back and give its SHA-256, hex; "" where there is none. */
-  async imageDigest(onProgress: (share: number) => void = () => {}, expected = 0): Promise<string> {
-    const image = await readFile(this.port, BUNDLE_FILE, (count) =>
-      onProgress(expected ? count / expected : 0),
-    );
-    return image ? createHash("sha256").update(image).digest("hex") : "";
+  /** Read the files back over the line, at the prompt; names with the SHA-256 of what is there, "" for nothing. */
+  async readDigests(
+    files: ImageFiles,
+    onProgress: (share: number) => void = () => {},
+  ): Promise<Record<string, string>> {
+    const total = lengthOf(files);
+    const digests: Record<string, string> = {};
+    let before = 0;
+    for (const [name, data] of Object.entries(files)) {
+      const bytes = await readFile(this.port, name, (count) => onProgress((before + count) / total));
+      digests[name] = bytes ? digestOf(bytes) : "";
+      before += data.length;
+    }
+    return digests;
   }
 
-  /** Write the bundle. What was there is erased and no longer runs before. */
-  async writeImage(bundle: string, pace: Pace, onProgress: (share: number) => void): Promise<void> {
-    // code that is written over while it runs reads nulls
-    await ask(this.port, `[require("Storage").erase("${BUNDLE_FILE}"),1][1]`);
-    if (this.state.hasFirmware) await this.restart();
-    await upload(this.port, this.board, BUNDLE_FILE, bundle, pace, onProgress);
-    await findPrompt(this.port);
+  /**
+   * Make Storage ready for an image: all of it erased, then the place for the key record as its first file, so that
+   * the record is one write into erased flash. Never where something is in that place.
+   */
+  async prepareStorage(): Promise<void> {
+    if (this.state.keyFile === "some") return;
+    const storage = 'require("Storage")';
+    const erased = Buffer.alloc(RECORD_LENGTH, 0xff).toString("base64");
+    // old code must not run while it is erased, hence the restart
+    const isEmpty = await ask(this.port, `${storage}.list().length+${storage}.getStats().trashBytes`);
+    if (isEmpty !== "0") {
+      await ask(this.port, `[${storage}.eraseAll(),1][1]`, ERASE_MS);
+      await this.restart();
+    }
+    await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
   }
 
-  // ------------------------------------------------------------------------------------------------- keys
+  /** Upload files, one after the other; read them back to know what arrived. */
+  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
+    const total = lengthOf(files);
+    let before = 0;
+    for (const [name, data] of Object.entries(files)) {
+      await upload(this.port, this.board, name, data, pace, (share) =>
+        onProgress((before + share * data.length) / total),
+      );
+      await findPrompt(this.port);
+      before += data.length;
+    }
+  }
 
-  /** The firmware's own test. Throws StepFailed with what its code means. */
+  /** Erase one file that is no key. */
+  async eraseFile(name: string): Promise<void> {
+    await ask(this.port, `[require("Storage").erase(${JSON.stringify(name)}),1][1]`);
+  }
+
+  // ------------------------------------------------------------------------------- the bench's own program
+
+  /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
+  async startProgram(): Promise<void> {
+    const keep = 'global.bench="",print=function(s){global.bench+=s}';
+    const start = `eval(require("Storage").read("${PROVISION_FILE}"))`;
+    if ((await ask(this.port, `[${keep},${start},typeof provision].pop()`)) !== "function")
+      throw new StepFailed("self-test-failed", "the bench's program does not start on the device.");
+  }
+
+  /** The device's own test. Throws StepFailed with what its code means. */
   async selfTest(): Promise<void> {
     let answer = "";
-    // a request that noise has hit fails as well; a device that is bad fails every time
-    for (let attempt = 0; attempt < LINE_TRIES && answer !== "E0"; attempt++)
-      answer = await this.request("test", SELF_TEST_MS);
+    // what noise did to the request is not the board's fault; a board that is bad fails twice
+    for (let attempt = 0; attempt < 2 && answer !== "E0"; attempt++) {
+      await ask(this.port, `[global.bench="",provision("test"),1][2]`, ERASE_MS);
+      const deadline = Date.now() + SELF_TEST_MS;
+      answer = "";
+      while (answer === "" && Date.now() < deadline) {
+        // started twice, where its start had to be asked for again
+        answer = (await ask(this.port, "global.bench")).replace(/^(E0)+$/, "E0");
+        if (answer === "") await sleep(100);
+      }
+    }
     if (answer !== "E0") throw new StepFailed("self-test-failed", `self-test: ${codeText(answer)}`);
   }
 
   /** Write the settings, unless they are there already. */
   async writeSettings(settings: DeviceSettings): Promise<void> {
-    const wanted = JSON.stringify(settings);
-    const read = `require("Storage").read("conf")`;
-    for (let attempt = 0; attempt < LINE_TRIES; attempt++) {
-      // btoa, since a password may hold anything
-      if ((await ask(this.port, `btoa(${read}||"")`)) === Buffer.from(wanted, "utf8").toString("base64"))
+    // base64, since a password may hold anything
+    const wanted = Buffer.from(JSON.stringify(settings), "utf8").toString("base64");
+    const storage = 'require("Storage")';
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      if ((await ask(this.port, `btoa(${storage}.read("conf")||"")`)) === wanted) {
+        this.state.identity = settings.id;
         return;
-      const text = Buffer.from(wanted, "utf8").toString("base64");
-      await askOnce(this.port, `require("Storage").write("conf",atob("${text}"))`);
+      }
+      await askOnce(this.port, `${storage}.write("conf",atob("${wanted}"))`);
     }
     throw new StepFailed("flash-failed", "the settings did not reach the flash.");
   }
 
-  /** Write the key record, once: a device that holds one refuses. */
+  /** Write the key record, once: a device that holds one refuses. That it took it is known from its answer. */
   async writeKeys(keys: DeviceKeys): Promise<void> {
     const record = keyRecord(keys);
-    let answer = "";
     try {
-      for (let attempt = 0; attempt < LINE_TRIES; attempt++) {
-        answer = await this.request(`key ${record.toString("base64")}`, ANSWER_MS, true).catch((error) => {
-          if (error instanceof NoAnswer) return "";
-          throw error;
-        });
-        if (answer === "E0") break;
-        // an answer that noise has eaten: the device may have them all the same
-        if ((await this.identify()).checkValues === checkValuesOf(keys)) break;
+      const request = JSON.stringify(`key ${record.toString("base64")}`);
+      for (let attempt = 0; attempt < TRIES; attempt++) {
+        const answer = await askOnce(this.port, `[global.bench="",provision(${request}),global.bench][2]`);
+        if (answer === "E0") return;
+        await findPrompt(this.port);
+        this.state = await this.identifyAtPrompt();
+        // the answer was lost, and the record is in: after the restart it shows whose it is
+        if (this.state.keyFile === "some") return;
+        if (attempt === TRIES - 1)
+          throw new StepFailed("keys-refused", `the device did not take the keys: ${codeText(answer ?? "")}`);
       }
     } finally {
       record.fill(0);
     }
-    const { checkValues } = await this.identify();
-    if (checkValues !== checkValuesOf(keys))
-      throw new StepFailed("keys-refused", `the device did not take the keys: ${codeText(answer)}`);
   }
+
+  // ----------------------------------------------------------------------------------------------- locked
 
   /** Have the device prove all four keys on a fresh nonce. Throws StepFailed. */
   async prove(keys: DeviceKeys): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      const nonce = randomBytes(16);
-      const answer = await this.request(`prove ${nonce.toString("base64")}`);
-      const wanted = Buffer.concat(
-        PURPOSES.map((purpose) =>
-          Buffer.from(cmac(Buffer.concat([Buffer.from("prove"), nonce]), keys[purpose])),
-        ),
-      );
-      const proof = Buffer.from(answer, "base64");
-      if (proof.length === wanted.length && timingSafeEqual(proof, wanted)) return;
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const nonce = randomBytes(NONCE_LENGTH);
+      const found = await exchange(this.port, `prove ${nonce.toString("base64")}\n`, STATUS, PROVE_MS);
+      const proof = Buffer.from(found?.[3] ?? "", "base64").subarray(CHECKS_LENGTH);
+      const message = Buffer.concat([Buffer.from("prove"), nonce]);
+      const wanted = Buffer.concat(PURPOSES.map((purpose) => cmac(message, keys[purpose])));
       // noise can spoil a proof, but not make one
-      if (attempt === LINE_TRIES) throw new StepFailed("proof-wrong", "the device did not prove its keys.");
+      if (proof.length === PROOF_LENGTH && timingSafeEqual(proof, wanted)) return;
     }
+    throw new StepFailed("proof-wrong", "the device did not prove its keys.");
   }
 
-  /** Erase keys and settings of a locked device, which only the holder of its console key can. It comes back blank. */
+  /** Erase keys and settings, which only the holder of the device's console key can. It comes back blank. */
   async erase(consoleKey: Uint8Array): Promise<void> {
-    for (let attempt = 0; attempt < LINE_TRIES; attempt++) {
-      const nonce = Buffer.from(await this.request("erase"), "base64");
-      if (nonce.length !== 8) continue;
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const found = await exchange(this.port, "erase\n", /(?:^|[\r\n])([A-Za-z0-9+/]{11}=)\r?\n/, PROVE_MS);
+      const nonce = Buffer.from(found?.[1] ?? "", "base64");
+      if (nonce.length !== ERASE_NONCE_LENGTH) continue;
       const answer = Buffer.from(cmac(Buffer.concat([Buffer.from("conr"), nonce]), consoleKey));
-      const said = await this.request(`erase ${answer.toString("base64")}`).catch(() => "");
-      if (said === "E0" || said === "") await this.comeBack();
-      await this.identify();
+      // a wrong answer brings a new nonce, the right one silence
+      const refused = await exchange(this.port, `erase ${answer.toString("base64")}\n`, /\n/, 300);
+      if (!refused || attempt === TRIES - 1) await this.comeBack();
       if (this.state.mode === "prompt") return;
     }
     throw new StepFailed(
@@ -232,12 +302,21 @@ export class Device {
     );
   }
 
-  // --------------------------------------------------------------------------------------------- restart
+  /** Throw StepFailed where the raw prompt evaluates anything, Ctrl-C or not. */
+  async checkLocked(): Promise<void> {
+    const probe = `${"\x03".repeat(8)}\n\x10print("<#"+"open#>")\n`;
+    if (await exchange(this.port, probe, /<#open#>/, 400))
+      throw new StepFailed("not-locked", "the interpreter's prompt still answers.");
+    await this.identify();
+    if (this.state.mode !== "locked")
+      throw new StepFailed("not-locked", "the firmware did not take the port after the restart.");
+  }
 
-  /** Restart the device, and learn what it is then. */
+  // ---------------------------------------------------------------------------------------------- restart
+
+  /** Restart a device at its prompt, and learn what it is then. */
   async restart(): Promise<DeviceState> {
-    const statement = this.board.system === "linux_system" ? "load()" : "E.reboot()";
-    await tell(this.port, statement);
+    await tell(this.port, this.board.system === "linux_system" ? "load()" : "E.reboot()");
     return this.comeBack();
   }
 
@@ -256,45 +335,18 @@ export class Device {
       }
     }
   }
-
-  /** Throw StepFailed where the raw prompt evaluates anything, Ctrl-C or not. */
-  async checkLocked(): Promise<void> {
-    const expression = `${"\x03".repeat(8)}\n\x10print("<#"+"open#>")\n`;
-    const open = await exchange(this.port, expression, /<#open#>/, 400);
-    if (open) throw new StepFailed("not-locked", "the interpreter's prompt still answers.");
-    await this.identify();
-    if (this.state.mode !== "locked")
-      throw new StepFailed("not-locked", "the firmware did not take the port after the restart.");
-  }
-
-  // -------------------------------------------------------------------------------------------- requests
-
-  /**
-   * Send one request and get its answer without its line end. Asked again where nothing came, unless `once`. Throws
-   * NoAnswer.
-   */
-  private async request(line: string, timeoutMs = ANSWER_MS, once = false): Promise<string> {
-    if (this.state.mode === "prompt") {
-      const expression = `provision(${JSON.stringify(`${line}\n`)})`;
-      const answer = once
-        ? await askOnce(this.port, expression, timeoutMs)
-        : await ask(this.port, expression, timeoutMs);
-      if (answer === undefined) throw new NoAnswer(`${this.port.name}: no answer`);
-      return answer;
-    }
-    for (let attempt = 0; attempt < (once ? 1 : LINE_TRIES); attempt++) {
-      const found = await exchange(this.port, `${line}\n`, /([^\r\n]+)\r?\n/, timeoutMs);
-      if (found) return found[1];
-    }
-    throw new NoAnswer(`${this.port.name}: no answer`);
-  }
 }
 
-function idOf(identity: string, checks: string | undefined): Pick<DeviceState, "identity" | "checkValues"> {
-  const bytes = Buffer.from(checks ?? "", "base64");
+function lengthOf(files: ImageFiles): number {
+  return Object.values(files).reduce((sum, { length }) => sum + length, 0);
+}
+
+function lockedState(identity: string, answer: string): DeviceState {
+  const checks = Buffer.from(answer, "base64").subarray(0, CHECKS_LENGTH);
   return {
+    mode: "locked",
     identity: identity === "undefined" ? undefined : identity,
-    checkValues: bytes.length === RECORD_CHECKS ? bytes.toString("hex").toUpperCase() : undefined,
+    checkValues: checks.toString("hex").toUpperCase(),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Port } from "./port";
 const NO_ECHO = "\x10"; // DLE at the start of a line
 const CTRL_C = "\x03";
 /** The prompt, and the one of a line that has brackets open. */
-const PROMPT = /(^|[\r\n]|\x1b\[J)([>:])$/;
+export const PROMPT = /(^|[\r\n]|\x1b\[J)([>:])$/;
 const ANSWER_TIMEOUT_MS = 1500;
 const PROMPT_TIMEOUT_MS = 400;
 const TRIES = 3;
@@ -60,7 +60,7 @@ export async function askOnce(
   timeoutMs = ANSWER_TIMEOUT_MS,
 ): Promise<string | undefined> {
   const number = ++questions;
-  const code = `${NO_ECHO}print("<#${number} "+(${ON_DEVICE})(${expression})+"#>")\n`;
+  const code = `${NO_ECHO}console.log("<#${number} "+(${ON_DEVICE})(${expression})+"#>")\n`;
   const found = await exchange(port, code, new RegExp(`<#${number} ([ -~]*)\\|(-?\\d+)#>`), timeoutMs);
   return found && checksum(found[1]) === Number(found[2]) ? found[1] : undefined;
 }
@@ -85,8 +85,8 @@ export async function readFile(
   const number = ++questions;
   const piece = 384; // bytes: a multiple of 3, so that no base64 is padded before the end
   const code =
-    `${NO_ECHO}print("<#${number}");(function(f){for(var i=0;i<f.length;i+=${piece})` +
-    `print(btoa(f.substr(i,${piece})))})(${file});print("#${number}>")\n`;
+    `${NO_ECHO}console.log("<#${number}");(function(f){for(var i=0;i<f.length;i+=${piece})` +
+    `console.log(btoa(f.substr(i,${piece})))})(${file});console.log("#${number}>")\n`;
   let heard = 0;
   const found = await exchange(
     port,

@@ -3,15 +3,24 @@
 // goes through without a change. Only `flash`, `write-keys`, `lock` and an erase asked for by name change a device.
 // Leaves out fixtures and who watches (bench.ts).
 
+import { BUNDLE_FILE } from "../build";
 import type { DeviceKeys, KeySource } from "../custody/master";
 import { UsageError } from "../exit";
 import { type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
-import { checkValuesOf, type Device, type DeviceSettings, StepFailed } from "./device";
+import {
+  checkValuesOf,
+  type Device,
+  type DeviceSettings,
+  digestOf,
+  type ImageFiles,
+  StepFailed,
+} from "./device";
 import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
 
 /** What a bench works with, the same for all its units. */
 export interface Job {
-  bundle: string;
+  /** What goes into Storage: the bundle, and the program that the bench works with. */
+  files: ImageFiles;
   /** SHA-256 of the bundle, hex. */
   imageDigest: string;
   product: string;
@@ -36,8 +45,8 @@ export interface Unit {
   checkValues: string;
   /** What the ledger knew when the unit came. */
   known: LedgerUnit | undefined;
-  /** Digest of what was read back last; undefined: not read in this run. */
-  readDigest: string | undefined;
+  /** Digests of what was read back last, by file; undefined: not read in this run. */
+  readDigests: Record<string, string> | undefined;
   flashings: number;
   /** This run has written something. */
   changed: boolean;
@@ -66,8 +75,8 @@ export const STEP_TABLE: readonly Step[] = [
   { name: "verify", weight: 3, isDone: (unit) => isLocked(unit) || isImage(unit), run: verify },
   { name: "self-test", weight: 1, isDone: isLocked, run: selfTest },
   { name: "write-keys", weight: 0.5, isDone: hasKeys, run: writeKeys },
-  { name: "prove", weight: 0.3, isDone: never, run: prove },
-  { name: "lock", weight: 1.5, isDone: never, run: lock },
+  { name: "prove", weight: 1, isDone: never, run: prove },
+  { name: "lock", weight: 1, isDone: never, run: lock },
   { name: "ledger", weight: 0.1, isDone: isInLedger, run: enterPass },
   { name: "label", weight: 0.1, isDone: never, run: label },
 ];
@@ -143,44 +152,57 @@ async function detect(unit: Unit): Promise<undefined> {
   return undefined;
 }
 
-function isImage({ readDigest, job }: Unit): boolean {
-  return readDigest === job.imageDigest;
+/** The files that are not as they should be, as far as they were read. */
+function wrongFiles({ readDigests, job }: Unit): ImageFiles {
+  const wrong = Object.entries(job.files).filter(([name, data]) => readDigests?.[name] !== digestOf(data));
+  return Object.fromEntries(wrong);
+}
+
+function isImage(unit: Unit): boolean {
+  return Object.keys(wrongFiles(unit)).length === 0;
 }
 
 async function hasImage(unit: Unit): Promise<boolean> {
   if (isLocked(unit)) return true;
-  unit.readDigest = await readBack(unit);
+  await readBack(unit);
   return isImage(unit);
 }
 
-function readBack({ device, job, onProgress }: Unit): Promise<string> {
-  return device.imageDigest(onProgress, job.bundle.length);
+async function readBack(unit: Unit): Promise<void> {
+  unit.readDigests = await unit.device.readDigests(unit.job.files, unit.onProgress);
 }
 
 async function flash(unit: Unit): Promise<undefined> {
-  const { device, job } = unit;
+  const { device } = unit;
   unit.changed = true;
-  unit.readDigest = undefined;
+  const wrong = wrongFiles(unit);
+  if (BUNDLE_FILE in wrong && unit.flashings === 0) await device.prepareStorage();
+  const files = unit.flashings === 0 && BUNDLE_FILE in wrong ? unit.job.files : wrong;
   // where the board's input overflowed, the second time is slower
-  const pace = unit.flashings++ === 0 ? "fast" : "careful";
-  await device.writeImage(job.bundle, pace, unit.onProgress);
+  await device.writeFiles(files, unit.flashings++ === 0 ? "fast" : "careful", unit.onProgress);
+  unit.readDigests = undefined;
   return undefined;
 }
 
 async function verify(unit: Unit): Promise<StepName | undefined> {
-  unit.readDigest = await readBack(unit);
+  await readBack(unit);
   // noise may have hit what was read, and not what was written
-  if (unit.readDigest && !isImage(unit)) unit.readDigest = await readBack(unit);
+  if (!isImage(unit)) await readBack(unit);
   if (isImage(unit)) return undefined;
   if (unit.flashings < FLASHINGS_MAX) return "flash";
-  throw unit.readDigest
+  throw unit.readDigests?.[BUNDLE_FILE]
     ? new StepFailed("digest-differs", "what was read back is not the bundle, after three uploads.")
     : new StepFailed("flash-failed", "the bundle did not reach the flash, after three uploads.");
 }
 
-async function selfTest({ device }: Unit): Promise<undefined> {
-  if (!device.state.hasFirmware) await device.restart();
-  if (!device.state.hasFirmware) throw new StepFailed("flash-failed", "the firmware does not start.");
+/** Does the firmware start, and is the board sound. */
+async function selfTest({ device, identity, job }: Unit): Promise<undefined> {
+  // what was just written starts now; a record that is there already, whole or torn, shows what it is
+  await device.restart();
+  if (device.state.mode === "locked") return undefined;
+  // the radio is tested with the settings
+  await device.writeSettings({ id: identity.text, ...job.settings });
+  await device.startProgram();
   await device.selfTest();
   return undefined;
 }
@@ -193,25 +215,28 @@ function hasKeys({ device, checkValues, identity }: Unit): boolean {
 }
 
 async function writeKeys(unit: Unit): Promise<undefined> {
-  const { device, job, identity, keys } = unit;
+  const { device, keys } = unit;
   unit.changed = true;
-  await device.writeSettings({ id: identity.text, ...job.settings });
   enter(unit, { type: "begin", result: "begun" });
   await device.writeKeys(keys);
   return undefined;
 }
 
-async function prove({ device, keys }: Unit): Promise<undefined> {
+/** The keys prove themselves through the firmware that was built to use them, so it starts first. */
+async function prove(unit: Unit): Promise<undefined> {
+  const { device, keys } = unit;
+  if (!isLocked(unit)) {
+    unit.changed = true;
+    await device.restart();
+  }
+  if (!isLocked(unit))
+    throw new StepFailed("keys-refused", "the device came up without keys: the record was not whole.");
   await device.prove(keys);
   return undefined;
 }
 
 async function lock(unit: Unit): Promise<undefined> {
   const { device, identity, checkValues } = unit;
-  if (!isLocked(unit)) {
-    unit.changed = true;
-    await device.restart();
-  }
   await device.checkLocked();
   if (device.state.identity !== identity.text || device.state.checkValues !== checkValues)
     throw new StepFailed("keys-differ", "after the restart the device names another identity or other keys.");
@@ -264,7 +289,7 @@ export function enter(
       chip: device.state?.chip ?? known?.chip ?? "",
       operation: unit.operation,
       // a locked unit cannot be read back: it has what its beginning says
-      imageDigest: unit.readDigest ?? oldDigest ?? known?.imageDigest ?? "",
+      imageDigest: unit.readDigests?.[BUNDLE_FILE] || oldDigest || known?.imageDigest || "",
       keyVersion: identity.keyVersion,
       checkValue: unit.checkValues,
       seconds: (performance.now() - unit.startedAt) / 1000,
