@@ -1,5 +1,5 @@
 /*
- * The servers and the token that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
+ * The servers, the token and the readers that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
  * installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and the tests
  * skip their cases, except under CI=true, where a missing server is a failure.
  */
@@ -16,6 +16,10 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "mosquitto", package: "mosquitto" },
   { program: "mosquitto_sub", package: "mosquitto-clients" },
   { program: "mosquitto_pub", package: "mosquitto-clients" },
+  { program: "chromium", package: "chromium" },
+  { program: "dmtxread", package: "dmtx-utils" },
+  { program: "pdftoppm", package: "poppler-utils" },
+  { program: "rsvg-convert", package: "librsvg2-bin" },
   { program: "unshare", package: "util-linux" },
   { program: "ip", package: "iproute2" },
   { program: "softhsm2-util", package: "softhsm2" },
