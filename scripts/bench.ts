@@ -2,7 +2,7 @@
 // the steps of lib/bench/steps.ts, many at once. Keys come from the four masters or from a factory's batch (npm run keys),
 // what happened goes into the ledger (npm run ledger), labels are printed from the folder of labels.
 // Leaves out: one board without a ledger (flash.ts), keys' custody (keys.ts).
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import type { Board } from "../boards/board";

@@ -1,6 +1,6 @@
 // One board without a bench: `make flash BOARD=esp32 PORT=/dev/ttyUSB0` writes the bundle, reads it back, compares, and
 // starts it. Keys and settings are left as they are; a device that is locked is refused. Leaves out keys (bench.ts).
-import { SingleBar, Presets } from "cli-progress";
+import { Presets, SingleBar } from "cli-progress";
 import type { Board } from "../boards/board";
 import { Device, digestOf, StepFailed } from "./lib/bench/device";
 import { bundleFiles } from "./lib/bench/image";
@@ -15,7 +15,11 @@ const COMMAND = {
   about: "Write the firmware to one board over its console, read it back and compare.",
   options: {
     board: option("NAME", "default BOARD of the environment", oneOf(boardNames())),
-    port: option("PORT", "a serial port's path or tcp://HOST:PORT; default PORT of the environment", portName),
+    port: option(
+      "PORT",
+      "a serial port's path or tcp://HOST:PORT; default PORT of the environment",
+      portName,
+    ),
     bundle: option("FILE", "the firmware; default: built now from this source"),
     careful: flag("wait after each piece, for ports whose input overflows"),
     json: flag("for machines: one JSON object at the end"),
