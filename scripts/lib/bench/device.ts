@@ -205,7 +205,7 @@ export class Device {
 
   /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
   async startProgram(): Promise<void> {
-    const keep = 'global.bench="",print=function(s){global.bench+=s}';
+    const keep = 'global.bench="",global.print=function(s){global.bench+=s}';
     const start = `eval(require("Storage").read("${PROVISION_FILE}"))`;
     if ((await ask(this.port, `[${keep},${start},typeof provision].pop()`)) !== "function")
       throw new StepFailed("self-test-failed", "the bench's program does not start on the device.");
