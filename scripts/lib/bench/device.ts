@@ -114,8 +114,9 @@ export class Device {
       const found = await exchange(this.port, "prove\n", either, PROVE_MS / 4);
       if (found?.[3] !== undefined) {
         // twice the same: what noise has hit is not
-        if (found[0] === last) return (this.state = lockedState(found[1], found[3]));
-        last = found[0];
+        const said = `${found[1]} ${found[3]}`;
+        if (said === last) return (this.state = lockedState(found[1], found[3]));
+        last = said;
       } else if (found || attempt > 0) {
         const state = await this.identifyAtPrompt().catch((error) => {
           if (!(error instanceof NoAnswer) || attempt === TRIES - 1) throw error;

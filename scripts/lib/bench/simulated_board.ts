@@ -28,12 +28,13 @@ export interface SimulatedBoardOptions {
   /** Storage files that are there from the start. */
   files?: Record<string, string>;
   faults?: BoardFaults;
+  /** Bits per second; LINE_RATE where absent. */
+  lineRate?: number;
   machine?: Partial<MachineOptions>;
 }
 
 /** Every so often the line delivers what has come over it, milliseconds. */
 const TICK_MS = 4;
-const BYTES_PER_MS = LINE_RATE / BITS_PER_BYTE / 1000;
 /** Bytes that the line holds before the sender is held back. */
 const LINE_BUFFER = 2048;
 
@@ -43,7 +44,10 @@ class Wire {
   private timer: NodeJS.Timeout | undefined;
   private paidUntil = 0;
 
-  constructor(private readonly deliver: (bytes: Buffer) => void) {}
+  constructor(
+    private readonly bytesPerMs: number,
+    private readonly deliver: (bytes: Buffer) => void,
+  ) {}
 
   get waiting(): number {
     return this.queue.length;
@@ -65,9 +69,9 @@ class Wire {
   private tick(): void {
     const count = Math.min(
       this.queue.length,
-      Math.floor((performance.now() - this.paidUntil) * BYTES_PER_MS),
+      Math.floor((performance.now() - this.paidUntil) * this.bytesPerMs),
     );
-    this.paidUntil += count / BYTES_PER_MS;
+    this.paidUntil += count / this.bytesPerMs;
     const bytes = this.queue.subarray(0, count);
     this.queue = this.queue.subarray(count);
     if (count) this.deliver(bytes);
@@ -83,8 +87,8 @@ export class SimulatedBoard {
   faults: BoardFaults;
   private server: Server;
   private socket: Socket | undefined;
-  private toBoard = new Wire((bytes) => this.receive(bytes));
-  private toBench = new Wire((bytes) => this.socket?.write(this.hit(bytes)));
+  private toBoard: Wire;
+  private toBench: Wire;
   private prompt = new Prompt(
     (text) => this.send(text),
     (code) => this.evaluate(code),
@@ -97,6 +101,9 @@ export class SimulatedBoard {
 
   constructor(options: SimulatedBoardOptions) {
     this.faults = options.faults ?? {};
+    const bytesPerMs = (options.lineRate ?? LINE_RATE) / BITS_PER_BYTE / 1000;
+    this.toBoard = new Wire(bytesPerMs, (bytes) => this.receive(bytes));
+    this.toBench = new Wire(bytesPerMs, (bytes) => this.socket?.write(this.hit(bytes)));
     const { board, chip, files } = options;
     this.machine = new Machine({
       board,
