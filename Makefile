@@ -5,6 +5,8 @@ MAKEFLAGS += --no-print-directory
 RUN := node --import tsx
 TESTS = $(sort $(shell find boards firmware hal scripts -name '*$(T)*.test.ts'))
 
+export BOARD PORT
+
 .DEFAULT_GOAL := all
 
 all: check test bundle size ## check, test, bundle, size
@@ -42,6 +44,18 @@ explain: node_modules ## what an error code means: E=532
 
 keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
 	npm run -s keys -- $(A)
+
+flash: node_modules ## write the firmware of BOARD= to the board at PORT=, and compare
+	npm run -s flash
+
+image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board>/storage.hex and .bin
+	npm run -s image
+
+bench: node_modules ## the factory bench; its options: A="--help"
+	npm run -s bench -- $(A)
+
+bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
+	npm run -s bench-report
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'

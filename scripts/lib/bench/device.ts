@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
 import { BUILDS } from "../../../hal/simulator/builds";
+import { BUNDLE_FILE } from "../build";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
@@ -113,8 +114,9 @@ export class Device {
       const found = await exchange(this.port, "prove\n", either, PROVE_MS / 4);
       if (found?.[3] !== undefined) {
         // twice the same: what noise has hit is not
-        if (found[0] === last) return (this.state = lockedState(found[1], found[3]));
-        last = found[0];
+        const said = `${found[1]} ${found[3]}`;
+        if (said === last) return (this.state = lockedState(found[1], found[3]));
+        last = said;
       } else if (found || attempt > 0) {
         const state = await this.identifyAtPrompt().catch((error) => {
           if (!(error instanceof NoAnswer) || attempt === TRIES - 1) throw error;
@@ -188,29 +190,23 @@ export class Device {
     await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
   }
 
-  /** Upload files, one after the other; read them back to know what arrived. */
-  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
-    const total = lengthOf(files);
-    let before = 0;
-    for (const [name, data] of Object.entries(files)) {
-      await upload(this.port, this.board, name, data, pace, (share) =>
-        onProgress((before + share * data.length) / total),
-      );
-      await findPrompt(this.port);
-      before += data.length;
-    }
+  /** Take the firmware away, so that no code runs while it is written over. Keys and settings stay. */
+  async stopFirmware(): Promise<void> {
+    await ask(this.port, `[require("Storage").erase("${BUNDLE_FILE}"),1][1]`);
+    await this.restart();
   }
 
-  /** Erase one file that is no key. */
-  async eraseFile(name: string): Promise<void> {
-    await ask(this.port, `[require("Storage").erase(${JSON.stringify(name)}),1][1]`);
+  /** Upload files; read them back to know what arrived. */
+  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
+    await upload(this.port, this.board, files, pace, onProgress);
+    await findPrompt(this.port);
   }
 
   // ------------------------------------------------------------------------------- the bench's own program
 
   /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
   async startProgram(): Promise<void> {
-    const keep = 'global.bench="",print=function(s){global.bench+=s}';
+    const keep = 'global.bench="",global.print=function(s){global.bench+=s}';
     const start = `eval(require("Storage").read("${PROVISION_FILE}"))`;
     if ((await ask(this.port, `[${keep},${start},typeof provision].pop()`)) !== "function")
       throw new StepFailed("self-test-failed", "the bench's program does not start on the device.");

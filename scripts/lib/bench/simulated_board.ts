@@ -13,8 +13,10 @@ export interface BoardFaults {
   silent?: boolean;
   /** process.env.BOARD says this. */
   claims?: string;
-  /** Of this many bytes one is hit by a flipped bit, in each direction; 0: a clean line. */
+  /** Of this many bytes, on average, one has a bit flipped, in each direction; absent: a clean line. */
   noiseEvery?: number;
+  /** Where the noise begins its course, so that a test can be repeated. */
+  noiseSeed?: number;
   /** Asked before each byte that the board receives or sends, with the count of them so far: true pulls the plug. */
   unplugAt?(count: number, board: SimulatedBoard): boolean;
 }
@@ -26,12 +28,13 @@ export interface SimulatedBoardOptions {
   /** Storage files that are there from the start. */
   files?: Record<string, string>;
   faults?: BoardFaults;
+  /** Bits per second; LINE_RATE where absent. */
+  lineRate?: number;
   machine?: Partial<MachineOptions>;
 }
 
 /** Every so often the line delivers what has come over it, milliseconds. */
 const TICK_MS = 4;
-const BYTES_PER_MS = LINE_RATE / BITS_PER_BYTE / 1000;
 /** Bytes that the line holds before the sender is held back. */
 const LINE_BUFFER = 2048;
 
@@ -41,7 +44,10 @@ class Wire {
   private timer: NodeJS.Timeout | undefined;
   private paidUntil = 0;
 
-  constructor(private readonly deliver: (bytes: Buffer) => void) {}
+  constructor(
+    private readonly bytesPerMs: number,
+    private readonly deliver: (bytes: Buffer) => void,
+  ) {}
 
   get waiting(): number {
     return this.queue.length;
@@ -63,9 +69,9 @@ class Wire {
   private tick(): void {
     const count = Math.min(
       this.queue.length,
-      Math.floor((performance.now() - this.paidUntil) * BYTES_PER_MS),
+      Math.floor((performance.now() - this.paidUntil) * this.bytesPerMs),
     );
-    this.paidUntil += count / BYTES_PER_MS;
+    this.paidUntil += count / this.bytesPerMs;
     const bytes = this.queue.subarray(0, count);
     this.queue = this.queue.subarray(count);
     if (count) this.deliver(bytes);
@@ -81,8 +87,8 @@ export class SimulatedBoard {
   faults: BoardFaults;
   private server: Server;
   private socket: Socket | undefined;
-  private toBoard = new Wire((bytes) => this.receive(bytes));
-  private toBench = new Wire((bytes) => this.socket?.write(this.hit(bytes)));
+  private toBoard: Wire;
+  private toBench: Wire;
   private prompt = new Prompt(
     (text) => this.send(text),
     (code) => this.evaluate(code),
@@ -91,9 +97,13 @@ export class SimulatedBoard {
   private port = 0;
   private count = 0;
   private isOn = false;
+  private noise: (() => number) | undefined;
 
   constructor(options: SimulatedBoardOptions) {
     this.faults = options.faults ?? {};
+    const bytesPerMs = (options.lineRate ?? LINE_RATE) / BITS_PER_BYTE / 1000;
+    this.toBoard = new Wire(bytesPerMs, (bytes) => this.receive(bytes));
+    this.toBench = new Wire(bytesPerMs, (bytes) => this.socket?.write(this.hit(bytes)));
     const { board, chip, files } = options;
     this.machine = new Machine({
       board,
@@ -199,12 +209,25 @@ export class SimulatedBoard {
   }
 
   private hit(bytes: Buffer): Buffer {
-    const every = this.faults.noiseEvery;
-    if (!every) return bytes;
+    const { noiseEvery, noiseSeed } = this.faults;
+    if (!noiseEvery) return bytes;
+    this.noise ??= course(noiseSeed ?? 1);
+    const random = this.noise;
     return Buffer.from(
-      bytes.map((byte) => (Math.random() * every < 1 ? byte ^ (1 << (Math.random() * 8)) : byte)),
+      bytes.map((byte) => (random() * noiseEvery < 1 ? byte ^ (1 << (random() * 8)) : byte)),
     );
   }
+}
+
+/** Numbers from 0 to 1 that look random and come again with the same seed (xorshift32). */
+function course(seed: number): () => number {
+  let state = seed * 2654435761 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
 }
 
 /** The interpreter's line editor and prompt. */

@@ -48,19 +48,23 @@ export function boardDescription(board: Board): object {
   };
 }
 
-/** Run the CLI with a board file and files of its own folder; `files` by name. Returns its output and its exit code. */
+/**
+ * Run the CLI with a board file and files of its own folder, `files` by name; `onEnd` may take what it made there.
+ * Returns its output and its exit code, which is 0 whatever happened.
+ */
 export async function runCli(
   board: Board,
   files: Record<string, string | Buffer>,
   args: (folder: string) => string[],
   signal?: AbortSignal,
+  onEnd: (folder: string) => void = () => {},
 ): Promise<{ output: string; code: number | null }> {
   const folder = await mkdtemp(join(tmpdir(), "espruino-"));
   try {
     const boardFile = join(folder, "board.json");
     await writeFile(boardFile, JSON.stringify(boardDescription(board)));
     for (const [name, data] of Object.entries(files)) await writeFile(join(folder, name), data, "latin1");
-    return await new Promise((resolve, reject) => {
+    const result = await new Promise<{ output: string; code: number | null }>((resolve, reject) => {
       const child = spawn(
         process.execPath,
         [cliPath(), "--no-ble", "--board", boardFile, ...args(folder)],
@@ -82,6 +86,8 @@ export async function runCli(
       child.on("error", reject);
       child.on("close", (code) => resolve({ output, code }));
     });
+    onEnd(folder);
+    return result;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -94,31 +100,35 @@ const CTRL_C = 3;
 const QUIET_MS = 5000;
 
 /**
- * Upload `data` (one byte a character) as the Storage file `name`, to a board whose prompt has been found. Settles when
- * the board has worked through it or has fallen silent, which says nothing about what arrived: read it back.
- * Throws PortClosed when the port goes.
+ * Upload files into Storage (one byte a character, at most 28 characters a name), to a board whose prompt has been
+ * found. Settles when the board has worked through them or has fallen silent, which says nothing about what arrived:
+ * read it back. Throws PortClosed when the port goes.
  */
 export async function upload(
   port: Port,
   board: Board,
-  name: string,
-  data: string,
+  files: Readonly<Record<string, string>>,
   pace: Pace,
   onProgress: (share: number) => void = () => {},
 ): Promise<void> {
+  const length = Object.values(files).reduce((sum, data) => sum + data.length, 0);
   // base64, and about 60 characters of code for every piece of 384 bytes
-  const expected = data.length * (4 / 3 + 60 / 384);
+  const expected = length * (4 / 3 + 60 / 384);
   const bridge = new Bridge(port, (sent) => onProgress(Math.min(1, sent / expected)));
   const bridgeName = await bridge.open();
+  const names = Object.keys(files);
   const cut = new AbortController();
   try {
     const run = runCli(
       board,
-      { "data.bin": data },
+      // names of their own, since those of Storage may be no file names
+      Object.fromEntries(names.map((name, i) => [`${i}.bin`, files[name]])),
       (folder) => [
         ...PACES[pace].flatMap((setting) => ["--config", setting]),
+        ...["-p", bridgeName],
+        ...names.flatMap((name, i) => ["--storage", `${name}:${folder}/${i}.bin`]),
         // the mark is put together on the board, so that no echo of this line is taken for it
-        ...["-p", bridgeName, "--storage", `${name}:${folder}/data.bin`, "-e", `print("<#"+"uploaded#>")`],
+        ...["-e", `print("<#"+"uploaded#>")`],
       ],
       cut.signal,
     );
