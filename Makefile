@@ -54,6 +54,12 @@ image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board
 bench: node_modules ## the factory bench; its options: A="--help"
 	npm run -s bench -- $(A)
 
+ledger: node_modules ## the bench's ledger: A="verify FILE", report, head, show, reserve, merge, scrap
+	npm run -s ledger -- $(A)
+
+label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAST"
+	npm run -s label -- $(A)
+
 bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
 	npm run -s bench-report
 
@@ -63,4 +69,4 @@ help: ## this list
 node_modules:
 	npm ci
 
-.PHONY: all check test watch bundle all-boards debug size measure simulate explain keys help
+.PHONY: all check test watch bundle all-boards debug size measure simulate explain keys ledger label help

@@ -302,7 +302,7 @@ describe("what may be entered", () => {
   const refusals: [string, (LedgerEntry | [LedgerEntry])[], RegExp][] = [
     ["a unit that was never begun", [[unit("SN1")]], /never begun/],
     [
-      "a second chip under one serial (rows 3, 12)",
+      "row 3: a second chip under one serial",
       [begin("SN1"), [begin("SN1", { chip: "beef" })]],
       /c0ffee/,
     ],
@@ -424,7 +424,7 @@ describe("what may be entered", () => {
     { reason: "two\nlines" },
     { reason: "x".repeat(161) },
   ];
-  test("what has not its column's form is refused with a sentence", () => {
+  test("row 12: what has not its column's form is refused with a sentence", () => {
     const ledger = openLedger(newFile());
     for (const fault of forms)
       assert.throws(

@@ -47,7 +47,10 @@ export function countReport(entries: Iterable<Row>): Report {
     }
     seconds.push(row.seconds);
     for (const [step, spent] of Object.entries(row.steps ? JSON.parse(row.steps) : {}))
-      stepSeconds.set(step, [...(stepSeconds.get(step) ?? []), spent as number]);
+      stepSeconds
+        .set(step, stepSeconds.get(step) ?? [])
+        .get(step)
+        ?.push(spent as number);
   }
   const count = (map: Map<string, boolean>) => [...map.values()].filter(Boolean).length;
   const units = last.size;
