@@ -97,15 +97,17 @@ interface Outcome {
 }
 
 interface RunOptions {
+  /** Another command of scripts/ that opens a master. */
+  script?: string;
   /** What stands at file descriptor 3. */
   descriptor?: string;
   /** Answers at a terminal: each is typed when the next question stands there. */
   typed?: string[];
 }
 
-/** Run `npm run keys`'s command to its end, watched. */
-function keys(argv: string[], { descriptor, typed }: RunOptions = {}): Promise<Outcome> {
-  const command = [process.execPath, "--import", "tsx", "scripts/keys.ts", ...argv];
+/** Run a command to its end, watched. */
+function keys(argv: string[], { script = "keys", descriptor, typed }: RunOptions = {}): Promise<Outcome> {
+  const command = [process.execPath, "--import", "tsx", `scripts/${script}.ts`, ...argv];
   // script(1) gives it a terminal.
   const [program, ...args] = typed
     ? ["script", "-qec", command.map((word) => `'${word}'`).join(" "), "/dev/null"]
@@ -170,12 +172,12 @@ const opened = async (path: string, holds: "root" | "master" | "factory", name: 
 async function refused(argv: string[], sentence: RegExp, options?: RunOptions): Promise<string> {
   const files = () =>
     (readdirSync(folder, { recursive: true }) as string[])
-      .filter((name) => !name.startsWith("secrets"))
+      .filter((name) => !/^(secrets|tmp\/tsx-)/.test(name)) // tsx keeps what it has compiled
       .sort();
   const before = files();
   const { code, stdout, stderr } = await keys(argv, options);
   assert.equal(code, 2, stdout + stderr);
-  if (!options?.typed) assert.match(stderr, /^keys: .+\n$/);
+  if (!options?.typed) assert.match(stderr, /^(keys|gateway): .+\n$/);
   assert.match(options?.typed ? stdout : stderr, sentence);
   assert.deepEqual(files(), before);
   return stdout + stderr;
@@ -336,6 +338,21 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       ["new", "--out", at("plain", "sub"), ...passphrases("root", ...PURPOSES)],
       /cannot make the folder/,
     );
+  });
+
+  test("the gateway takes a sealed psk master, and no other; the passphrase as here", async () => {
+    const script = "gateway";
+    const gateway = (name: string, passphrase: string) => [
+      "--master",
+      sealed(name),
+      ...onePassphrase(passphrase),
+    ];
+    await refused(gateway("psk", "wrong"), /psk\.sealed does not open/, { script });
+    await refused(gateway("ota", "ota"), /is the master ota, and the master psk is needed/, { script });
+    await refused(gateway("root", "root"), /holds a root, not a master/, { script });
+    // With the right one it gets as far as its port, which is another machine's.
+    const elsewhere = ["--listen", "192.0.2.1:8883"];
+    await refused([...gateway("psk", "psk"), ...elsewhere], /cannot listen on 192\.0\.2\.1:8883/, { script });
   });
 
   test("R1 import: an existing master for each older scheme; weak ones are refused", async () => {
