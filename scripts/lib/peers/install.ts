@@ -1,7 +1,7 @@
 /*
- * The servers and the token that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
- * installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and the tests
- * skip their cases, except under CI=true, where a missing server is a failure.
+ * The servers and the token that the tests need, as Debian packages: `npm test` runs this file first. What is
+ * missing is installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and
+ * the tests skip their cases, except under CI=true, where a missing package is a failure.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
