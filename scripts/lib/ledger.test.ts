@@ -301,11 +301,7 @@ describe("the chain", () => {
 describe("what may be entered", () => {
   const refusals: [string, (LedgerEntry | [LedgerEntry])[], RegExp][] = [
     ["a unit that was never begun", [[unit("SN1")]], /never begun/],
-    [
-      "row 3: a second chip under one serial",
-      [begin("SN1"), [begin("SN1", { chip: "beef" })]],
-      /c0ffee/,
-    ],
+    ["row 3: a second chip under one serial", [begin("SN1"), [begin("SN1", { chip: "beef" })]], /c0ffee/],
     [
       "the same for a unit that has passed",
       [begin("SN1"), unit("SN1"), [begin("SN1", { chip: "beef", operation: "rework" })]],
