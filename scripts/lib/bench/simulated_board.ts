@@ -280,9 +280,8 @@ class Prompt {
   }
 
   private breakOff(): void {
-    const wasTyped = this.line !== "";
     this.reset();
-    this.send(wasTyped ? "\r\n>" : "\r\x1b[J>");
+    this.send("\r\x1b[J>");
   }
 
   private enter(): void {

@@ -118,8 +118,9 @@ export async function upload(
   const bridgeName = await bridge.open();
   const names = Object.keys(files);
   const cut = new AbortController();
+  let run: Promise<unknown> | undefined;
   try {
-    const run = runCli(
+    run = runCli(
       board,
       // names of their own, since those of Storage may be no file names
       Object.fromEntries(names.map((name, i) => [`${i}.bin`, files[name]])),
@@ -132,12 +133,17 @@ export async function upload(
       ],
       cut.signal,
     );
-    run.catch(() => {});
-    await Promise.race([run, port.gone()]);
-    await Promise.race([bridge.finished(), port.gone()]);
+    // The mark says that all is done, and the CLI is not waited for: of what is shorter than its block of 512 bytes it
+    // never learns that it was sent. Where it ends without the mark, what is still on the way may bring it.
+    const ended = run.then(
+      () => bridge.silent(),
+      () => {},
+    );
+    await Promise.race([bridge.marked, ended, port.gone()]);
   } finally {
     cut.abort();
     bridge.close();
+    await run?.catch(() => {});
   }
 }
 
@@ -149,12 +155,18 @@ class Bridge {
   private lastHeard = Date.now();
   private sending: Promise<void> = Promise.resolve();
   private leave = () => {};
+  /** Settles when the mark has come back. */
+  readonly marked: Promise<void>;
+  private onMark = () => {};
 
   constructor(
     private readonly port: Port,
     private readonly onSent: (count: number) => void,
   ) {
     this.server.maxConnections = 1;
+    this.marked = new Promise((resolve) => {
+      this.onMark = resolve;
+    });
   }
 
   async open(): Promise<string> {
@@ -162,11 +174,10 @@ class Bridge {
     return `tcp://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
-  /** Wait until the mark has come back, or nothing more comes. */
-  async finished(): Promise<void> {
+  /** Wait until nothing has passed for a while. */
+  async silent(): Promise<void> {
     await this.sending.catch(() => {});
-    while (!this.heard.includes(MARK) && Date.now() - this.lastHeard < QUIET_MS)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    while (Date.now() - this.lastHeard < QUIET_MS) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   close(): void {
@@ -179,6 +190,7 @@ class Bridge {
     const silence = this.port.listen((bytes) => {
       this.heard = (this.heard + bytes.toString("latin1")).slice(-200);
       this.lastHeard = Date.now();
+      if (this.heard.includes(MARK)) this.onMark();
       if (socket.writable) socket.write(bytes);
     });
     this.leave = () => {
