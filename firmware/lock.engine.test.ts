@@ -15,6 +15,8 @@ import { KEY_REFUSED, REQUEST_UNKNOWN } from "./tls/alert";
 const MOST = 40;
 /** Builds with fewer variables run the firmware, but not the bench's program beside it. */
 const PROGRAM_MOST = 900;
+/** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
+const FIRMWARE_MOST = 500;
 
 const skip = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 let bundle = "";
@@ -87,7 +89,8 @@ test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", 
   }
 });
 
-test("R27 the interpreter: floods of Ctrl-C from power-on, and every byte", { skip }, async () => {
+test("R27 the interpreter: floods of Ctrl-C from power-on, and every byte", { skip }, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
   const keys = newKeys();
   const engine = new Engine(image(keys.record.toString("latin1")));
   const send = (bytes: Buffer) => engine.send(bytes);
