@@ -301,11 +301,7 @@ describe("the chain", () => {
 describe("what may be entered", () => {
   const refusals: [string, (LedgerEntry | [LedgerEntry])[], RegExp][] = [
     ["a unit that was never begun", [[unit("SN1")]], /never begun/],
-    [
-      "row 3: a second chip under one serial",
-      [begin("SN1"), [begin("SN1", { chip: "beef" })]],
-      /c0ffee/,
-    ],
+    ["row 3: a second chip under one serial", [begin("SN1"), [begin("SN1", { chip: "beef" })]], /c0ffee/],
     [
       "the same for a unit that has passed",
       [begin("SN1"), unit("SN1"), [begin("SN1", { chip: "beef", operation: "rework" })]],
@@ -314,6 +310,11 @@ describe("what may be entered", () => {
     ["a scrapped serial", [scrap("SN1"), [begin("SN1")]], /scrapped, for ever/],
     ["a pass of a scrapped serial", [begin("SN1"), scrap("SN1"), [unit("SN1")]], /scrapped, for ever/],
     ["a second scrap", [scrap("SN1"), [scrap("SN1")]], /scrapped, for ever/],
+    [
+      "a pass of another chip than began",
+      [begin("SN1"), [unit("SN1", { chip: "beef" })], unit("SN1", { chip: "" })],
+      /belongs to another unit/,
+    ],
     [
       "a key version that goes back",
       [begin("SN1", { keyVersion: 2 }), unit("SN1", { keyVersion: 2 }), [begin("SN1")]],
@@ -584,10 +585,13 @@ describe("a bench offline", () => {
     const [mainPath, offlinePath] = [newFile(), newFile()];
     const main = openLedger(mainPath);
     main.reserve(range, offlinePath);
-    main.reserve(range, offlinePath); // again changes nothing
+    const second = newFile();
+    assert.throws(() => main.reserve(range, second), /reserved for B9 already/);
+    assert.ok(!existsSync(second));
     assert.equal(main.head().sequence, 1);
-    assert.equal(main.reservedFor("meter", "SN0100"), "B9");
-    assert.equal(main.reservedFor("meter", "SN0199"), "B9");
+    assert.equal(main.reservedFor("meter", "SN0100"), "B9, which is offline");
+    assert.equal(main.reservedFor("meter", "SN0199"), "B9, which is offline");
+    assert.throws(() => main.append(begin("SN0150", atB9)), /reserved for B9, which is offline/);
     for (const [product, serial] of [
       ["meter", "SN0099"],
       ["meter", "SN0200"],
@@ -599,6 +603,7 @@ describe("a bench offline", () => {
     assert.throws(() => main.append(begin("SN0150")), /reserved for B9/);
 
     const offline = openLedger(offlinePath, "write");
+    assert.equal(offline.reservedFor("meter", "SN0100"), "B9");
     assert.ok(offline.isOffline() && !main.isOffline());
     assert.throws(() => offline.append(begin("SN0200", atB9)), /not reserved for B9/);
     assert.throws(() => offline.append(begin("SN0100")), /reserved for B9/);
@@ -655,6 +660,9 @@ describe("a bench offline", () => {
     assert.equal(main.head().sequence, 2);
     main.reserve({ ...range, product: "other" });
     main.reserve({ ...range, first: "SN0200", last: "SN0200" });
+    // A range without a ledger of its own is that station's in this one.
+    assert.equal(main.reservedFor("meter", "SN0200"), "B9");
+    main.append(begin("SN0200", atB9));
     main.close();
   });
 
