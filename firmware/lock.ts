@@ -1,7 +1,7 @@
 // The device once it holds its keys, a section: from power-on the console's port is ours and not the interpreter's, whose
 // prompt shows every variable. What stands in its way must lie in `.bootrst`: a button held at boot skips `.bootcde`, not
-// that. Bytes from the port are collected to lines of at most LINE_LIMIT; the "\n" that ends a request is the last byte of its
-// piece, so wait for an answer before the next request. Bytes in both directions are base64. Requests and their answers, each
+// that. Bytes from the port are collected to lines of at most LINE_LIMIT; the "\n" that ends a request is the last byte that
+// comes, so wait for an answer before the next request. Bytes in both directions are base64. Requests and their answers, each
 // a line:
 //
 //   prove <nonce>    identity, last error of the application (0: none), and in base64 the record's check values (12
@@ -32,6 +32,9 @@ import { INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "./tls/alert";
 /** Longest line, bytes: of a longer one only the end is kept. */
 const LINE_LIMIT = 64;
 
+/** "key" and a zero, as a header's second word. */
+const KEY_NAME = 0x79656b;
+
 /** What has come of a line. */
 let line: Bytes = "";
 /** The nonce to which an answer may come. */
@@ -57,7 +60,9 @@ export default function lock(bytes?: Bytes): unknown {
     serialOpen(onSerial);
     wiped = !isWhole(record);
   } else {
-    const words = line.trim().split(" ");
+    // noise may stand before the request, in a line of its own
+    line = line.trim();
+    const words = line.substr(line.lastIndexOf("\n") + 1).split(" ");
     let answer = "E" + REQUEST_UNKNOWN;
     line = "";
     try {
@@ -79,7 +84,7 @@ export default function lock(bytes?: Bytes): unknown {
   }
   if (wiped) {
     // every file and every remain of one but the code, whose names begin with ".": Storage's own erase leaves the bytes.
-    // A header is size (4 bytes) and name (28); from the file's end to its name, so that a cut leaves the record torn
+    // A header is size (4 bytes) and name (28). The name of the record goes last: until then the next start wipes again
     const pages = require("Flash");
     let at: number = board.storageStart;
     for (
@@ -88,7 +93,9 @@ export default function lock(bytes?: Bytes): unknown {
       at += (head[0] + 35) & -4
     )
       if ((head[1] & 255) !== 46)
-        for (let i = (head[0] + 31) & -4; i; i -= 4) pages.write("\0\0\0\0", at + i);
+        for (let i = (head[0] + 31) & -4; i > (head[1] === KEY_NAME ? 4 : 0); i -= 4)
+          pages.write("\0\0\0\0", at + i);
+    flash.erase("key");
     restart();
   }
   return !wiped;

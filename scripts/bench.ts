@@ -2,7 +2,6 @@
 // the steps of lib/bench/steps.ts, many at once. Keys come from the four masters or from a factory's batch (npm run keys),
 // what happened goes into the ledger (npm run ledger), labels are printed from the folder of labels.
 // Leaves out: one board without a ledger (flash.ts), keys' custody (keys.ts).
-import { mkdirSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import type { Board } from "../boards/board";
@@ -12,7 +11,8 @@ import { digestOf } from "./lib/bench/device";
 import { bundleFiles } from "./lib/bench/image";
 import { OPERATIONS } from "./lib/bench/interfaces";
 import { portName } from "./lib/bench/port";
-import { BUNDLE_FILE, boardNames, PROJECT, readBoard } from "./lib/build";
+import { startPage } from "./lib/bench_page";
+import { BUNDLE_FILE, boardNames, readBoard } from "./lib/build";
 import { openBatch } from "./lib/custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
 import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
@@ -31,6 +31,7 @@ import {
   option,
   type Parsed,
   parseCommand,
+  port,
 } from "./lib/options";
 
 const COMMAND = {
@@ -71,8 +72,9 @@ const COMMAND = {
     ),
     station: option("NAME", "this bench's name in the ledger; default this machine's"),
     who: option("NAME", "who works here; default the user's name"),
-    ledger: option("FILE", "default dist/bench/ledger.sqlite"),
-    labels: option("FOLDER", "where labels are written; default dist/bench/labels"),
+    ledger: option("FILE", "the ledger; made where there is none"),
+    labels: option("FOLDER", "where labels are written; default the folder labels beside the ledger"),
+    page: option("PORT", "serve the operators' page on 127.0.0.1 at this port", port),
     bundle: option("FILE", "the firmware; default: built now from this source"),
     ...SECRET_OPTIONS,
     json: flag("for machines: one JSON object a line"),
@@ -87,6 +89,7 @@ await runCommand("bench", async (argv) => {
   const name = options.board ?? oneOf(boardNames())(process.env.BOARD || missing("--board"));
   const product = options.product ?? missing("--product");
   const server = options.server ?? missing("--server");
+  const ledgerFile = options.ledger ?? missing("--ledger");
   if (options.automatic && !options.range) throw new UsageError("--automatic needs --range.");
   const keyVersion = options["key-version"] ?? 1;
   // what an identity may hold, before anything is plugged in
@@ -95,10 +98,8 @@ await runCommand("bench", async (argv) => {
   const files = await bundleFiles(name, options.bundle);
   const settings = { ...server, ssid: options.ssid ?? "", pass: wifiPassword(options) };
   const keys = await openKeys(options);
-  const ledgerFile = options.ledger ?? join(PROJECT, "dist/bench/ledger.sqlite");
-  if (!options.ledger) mkdirSync(dirname(ledgerFile), { recursive: true });
   const ledger = openLedger(ledgerFile);
-  const labels = options.labels ?? join(PROJECT, "dist/bench/labels");
+  const labels = options.labels ?? join(dirname(ledgerFile), "labels");
   const bench = new Bench({
     board,
     files,
@@ -118,9 +119,15 @@ await runCommand("bench", async (argv) => {
     writeLabel: (label) => writeLabel(labels, label),
   });
   let failed = 0;
+  let page: Awaited<ReturnType<typeof startPage>> | undefined;
   try {
+    if (options.page) {
+      page = await startPage(bench, { port: options.page });
+      if (!options.json) console.log(`the operators' page: ${page.url}`);
+    }
     failed = await work(bench, options);
   } finally {
+    await page?.close();
     await bench.stop();
     await keys.close();
     ledger.close();

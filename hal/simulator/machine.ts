@@ -75,8 +75,8 @@ export class Machine {
     this.runtime.powerOff();
   }
 
-  /** Cut the power inside the flash operations to come; the machine goes off with it. */
-  cutPower(cut: Cut): void {
+  /** Cut the power in the flash operations to come, and count them; undefined: count them only. */
+  cutPower(cut: Cut | undefined): void {
     this.flash.cut(cut, () => this.powerOff());
   }
 

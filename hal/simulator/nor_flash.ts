@@ -10,6 +10,8 @@ export interface FlashOperation {
   offset: number;
   /** Bytes. */
   length: number;
+  /** What lay there after it. */
+  result: Buffer;
 }
 
 /** Where power is to be cut. */
@@ -122,7 +124,34 @@ export class NorFlash {
       this.onCut();
       throw new PowerCut();
     }
-    this.operations.push({ kind, offset, length });
+    const after = Buffer.from(this.bytes.subarray(offset, offset + length));
+    this.operations.push({ kind, offset, length, result: after });
+  }
+}
+
+/**
+ * Lay out what a flash that held `before` holds after each cut in `operations`: before, inside after each byte with the
+ * next one whole and torn, and after. Each `state` is good until the next is taken. What the firmware did without a cut it
+ * did up to the cut as well: so one run stands for all of them.
+ */
+export function* cutStates(
+  before: Buffer,
+  operations: readonly FlashOperation[],
+  torn: () => number = () => 0xa5,
+): Generator<{ state: Buffer; cut: Cut }> {
+  const state = Buffer.from(before);
+  for (const [operation, { offset, length, result }] of operations.entries()) {
+    for (let byte = 0; byte < length; byte++) {
+      const at = offset + byte;
+      yield { state, cut: { operation, byte } };
+      const old = state[at];
+      const mask = torn();
+      state[at] = (old & ~mask) | (result[byte] & mask);
+      if (state[at] !== old && state[at] !== result[byte])
+        yield { state, cut: { operation, byte, torn: mask } };
+      state[at] = result[byte];
+    }
+    yield { state, cut: { operation, byte: length } };
   }
 }
 

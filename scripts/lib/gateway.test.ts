@@ -2,7 +2,7 @@
 // library would not send what an attacker would. Rows 2, 3, 11, 12 of the requirements, half-open floods.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,10 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import mqtt, { type Packet } from "mqtt-packet";
-import { masterFromBytes } from "./custody/master";
+import { masterFromBytes, openMaster } from "./custody/master";
+import { Secrets } from "./custody/secrets";
+import { makeTokens, skipWithoutToken, tokenUri } from "./custody/test_token";
+import { createTokenKey, parseTokenUri } from "./custody/token";
 import { UsageError } from "./exit";
 import { type Gateway, type GatewayEvent, mayPublish, maySubscribe, startGateway } from "./gateway";
 import { deriveDeviceKey, parseIdentity, randomKey, SCHEME_NAMES } from "./keys";
@@ -341,6 +344,35 @@ for (const scheme of SCHEME_NAMES) {
     }
   });
 }
+
+test("R11 the master in a token: its devices are let in; a token that is gone refuses all alike, and the gateway says so and lives", {
+  skip: skipWithoutToken(),
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-"));
+  await makeTokens(folder, { gateway: "73519-pin" });
+  const uri = parseTokenUri(tokenUri("gateway", "psk"));
+  const pin = Buffer.from("73519-pin");
+  (await createTokenKey(uri, pin, "psk", "kdf", master)).key.close();
+  const secrets = new Secrets({ "passphrase-file": [join(folder, "pin")] }, ["master"]);
+  writeFileSync(join(folder, "pin"), pin, { mode: 0o600 });
+  const inToken = await openMaster(tokenUri("gateway", "psk"), { purpose: "psk", secrets, name: "master" });
+  const events: GatewayEvent[] = [];
+  const gateway = await startGateway({ master: inToken, onEvent: (event) => events.push(event) });
+  try {
+    const key = keyOf("v1.meter.SN1");
+    assert.equal(await knock(gateway, "v1.meter.SN1", key), "in");
+    assert.equal(await knock(gateway, "v1.meter.SN1", randomKey()), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
+    inToken.close();
+    for (const identity of ["v1.meter.SN1", "v9.meter.SN1", "nonsense"])
+      assert.equal(await knock(gateway, identity, key), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
+    const faults = events.filter(({ kind }) => kind === "fault");
+    assert.equal(faults.length, 3);
+    assert.match(JSON.stringify(faults[0]), /the token .*gateway.* cannot be used: its session has ended/);
+  } finally {
+    rmSync(folder, { recursive: true });
+    await gateway.close();
+  }
+});
 
 describe("half-open floods", () => {
   const limits = {

@@ -66,7 +66,7 @@ export function topicPrefix(identity: Identity): string {
 
 /** An AES-128 key to compute with, wherever its bytes are. */
 export interface AesKey {
-  /** AES-CMAC (SP 800-38B) of a message of any length: 16 bytes. */
+  /** AES-CMAC (SP 800-38B) of a message of at least one byte: 16 bytes. */
   cmac(message: Uint8Array): Buffer;
   /** Encrypt whole blocks in CBC mode from an IV of zeros. */
   cbc(blocks: Uint8Array): Buffer;

@@ -209,6 +209,9 @@ export class Bench implements BenchApi {
 
 class Fixture {
   readonly view: FixtureView;
+  /** What is plugged in, whatever it is. */
+  private plugged: Device | undefined;
+  /** What is plugged in and can be worked on. */
   private device: Device | undefined;
   private running: Promise<void> | undefined;
   private isStopped = false;
@@ -231,7 +234,7 @@ class Fixture {
 
   stop(): void {
     this.isStopped = true;
-    this.device?.close();
+    this.plugged?.close();
   }
 
   take(serial: string): void {
@@ -264,7 +267,10 @@ class Fixture {
         ? await Port.open(this.view.port).catch(() => undefined)
         : undefined;
       if (port) {
-        await this.attend(new Device(port, this.bench.options.board));
+        this.plugged = new Device(port, this.bench.options.board);
+        // the bench may have been stopped while the port was opening
+        if (this.isStopped) this.plugged.close();
+        await this.attend(this.plugged);
         this.set(this.unplugged());
       }
       if (!this.isStopped) await sleep(LOOK_MS);

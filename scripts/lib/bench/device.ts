@@ -226,7 +226,7 @@ export class Device {
         if (answer === "") await sleep(100);
       }
     }
-    if (answer !== "E0") throw new StepFailed("self-test-failed", `self-test: ${codeText(answer)}`);
+    if (answer !== "E0") throw new StepFailed("self-test-failed", codeText(answer));
   }
 
   /** Write the settings, unless they are there already. */

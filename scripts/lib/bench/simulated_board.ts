@@ -141,6 +141,12 @@ export class SimulatedBoard {
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
   }
 
+  /** Bytes at the board's UART at once, as from someone who sits there. */
+  type(bytes: string): void {
+    if (this.hasPrompt()) for (const character of bytes) this.prompt.input(character);
+    else this.machine.type(bytes);
+  }
+
   private powerOn(): void {
     this.isOn = true;
     this.machine.boot();

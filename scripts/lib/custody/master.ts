@@ -181,8 +181,13 @@ export function keySourceOfMasters(masters: readonly Master[]): KeySource {
   if (missing.length) throw new UsageError(`a bench needs all four masters; missing: ${missing.join(", ")}.`);
   return {
     about: masters.map(({ about }) => about).join(", "),
-    deviceKeys: async (identity) =>
-      Object.fromEntries(masters.map((master) => [master.purpose, master.deviceKey(identity)])) as DeviceKeys,
+    async deviceKeys(identity) {
+      const keyOf = (master: Master): [Purpose, Buffer] => [
+        master.purpose,
+        strongKey(master.deviceKey(identity), `the ${master.purpose} key of ${identity.text}`),
+      ];
+      return Object.fromEntries(masters.map(keyOf)) as DeviceKeys;
+    },
     async close() {
       for (const master of masters) master.close();
     },

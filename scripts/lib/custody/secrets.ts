@@ -155,8 +155,8 @@ async function ask(question: string, what: string): Promise<Buffer> {
       `there is no terminal to ask for the passphrase or PIN of ${what}; give --passphrase-file or --passphrase-fd.`,
     );
   }
+  input.setRawMode(true); // before the question, so that nothing typed to it is shown
   process.stderr.write(question);
-  input.setRawMode(true);
   try {
     let typed = "";
     for (let key = ""; ; typed = edited(typed, key)) {

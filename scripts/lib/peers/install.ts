@@ -1,7 +1,7 @@
 /*
- * The servers, the token and the readers that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
- * installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and the tests
- * skip their cases, except under CI=true, where a missing server is a failure.
+ * The servers, the token, the readers and the pseudo-terminals that the tests need, as Debian packages: `npm test` runs
+ * this file first. What is missing is installed with apt-get, as root or by `sudo -n`; where that is not allowed the
+ * packages are named and the tests skip their cases, except under CI=true, where a missing package is a failure.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
@@ -23,6 +23,7 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "unshare", package: "util-linux" },
   { program: "ip", package: "iproute2" },
   { program: "softhsm2-util", package: "softhsm2" },
+  { program: "socat", package: "socat" },
 ];
 
 /** Folders of PATH, and those of the system's daemons, which an ordinary user's PATH leaves out. */
