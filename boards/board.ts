@@ -65,9 +65,8 @@ export interface Board {
   writeLength: number;
   /** Flash of the chip, bytes. */
   flashLength: number;
-  /** First byte of Storage and the byte after its last, as `require("Flash")` counts. */
+  /** Address of the first byte of Storage, as `require("Flash")` counts. */
   storageStart: number;
-  storageEnd: number;
   /** What lies where; exactly one is called "storage", where Espruino's Storage keeps its files. */
   flashMap: FlashArea[];
 }

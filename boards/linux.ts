@@ -31,6 +31,5 @@ export const board: Board = {
   writeLength: 1,
   flashLength: 0x40000,
   storageStart: 0x10000000,
-  storageEnd: 0x10040000,
   flashMap: [{ name: "storage", start: 0x0, length: 0x40000 }],
 };

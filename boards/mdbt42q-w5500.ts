@@ -31,7 +31,6 @@ export const board: Board = {
   writeLength: 4,
   flashLength: 0x80000,
   storageStart: 0x6c000,
-  storageEnd: 0x76000,
   flashMap: [
     { name: "softdevice", start: 0x0, length: 0x1f000 },
     { name: "espruino", start: 0x1f000, length: 0x4d000 },

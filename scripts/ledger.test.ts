@@ -161,7 +161,7 @@ test("a range goes to a bench offline, and what it did comes back", () => {
   assert.deepEqual(JSON.parse(run("merge", path, offlinePath, "--json").output), { added: 0, known: 2 });
   assert.match(
     run("show", path, "--product", "meter", "--serial", "SN0100").output,
-    /SN0100: passed, reserved for B9\n$/,
+    /SN0100: passed, reserved for B9, which is offline\n$/,
   );
   assert.equal(run("scrap", path, ...by, "--serial", "SN0100", "--reason", "Burnt").code, 0);
   assert.match(

@@ -40,8 +40,6 @@ export const FLASH_FAILED = 24;
 export const KEY_REFUSED = 25;
 /** The console does not know this request. */
 export const REQUEST_UNKNOWN = 26;
-/** The answer to the challenge is wrong, or none was asked for. */
-export const ANSWER_WRONG = 27;
 
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;

@@ -316,7 +316,8 @@ export class Runtime {
   private flashLibrary(arrayBuffer: (bytes: Buffer) => ArrayBuffer): Record<string, unknown> {
     const { board, realm } = this.options;
     const { flash } = this.storage;
-    const inside = (address: number) => address >= board.storageStart && address < board.storageEnd;
+    const inside = (address: number) =>
+      address >= board.storageStart && address < board.storageStart + flash.length;
     const page = (address: number) => address - (address % board.pageLength);
     return {
       read: (length: number, address: number) => {

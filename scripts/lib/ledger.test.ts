@@ -311,6 +311,11 @@ describe("what may be entered", () => {
     ["a pass of a scrapped serial", [begin("SN1"), scrap("SN1"), [unit("SN1")]], /scrapped, for ever/],
     ["a second scrap", [scrap("SN1"), [scrap("SN1")]], /scrapped, for ever/],
     [
+      "a pass of another chip than began",
+      [begin("SN1"), [unit("SN1", { chip: "beef" })], unit("SN1", { chip: "" })],
+      /belongs to another unit/,
+    ],
+    [
       "a key version that goes back",
       [begin("SN1", { keyVersion: 2 }), unit("SN1", { keyVersion: 2 }), [begin("SN1")]],
       /key version 2 already/,
@@ -580,10 +585,13 @@ describe("a bench offline", () => {
     const [mainPath, offlinePath] = [newFile(), newFile()];
     const main = openLedger(mainPath);
     main.reserve(range, offlinePath);
-    main.reserve(range, offlinePath); // again changes nothing
+    const second = newFile();
+    assert.throws(() => main.reserve(range, second), /reserved for B9 already/);
+    assert.ok(!existsSync(second));
     assert.equal(main.head().sequence, 1);
-    assert.equal(main.reservedFor("meter", "SN0100"), "B9");
-    assert.equal(main.reservedFor("meter", "SN0199"), "B9");
+    assert.equal(main.reservedFor("meter", "SN0100"), "B9, which is offline");
+    assert.equal(main.reservedFor("meter", "SN0199"), "B9, which is offline");
+    assert.throws(() => main.append(begin("SN0150", atB9)), /reserved for B9, which is offline/);
     for (const [product, serial] of [
       ["meter", "SN0099"],
       ["meter", "SN0200"],
@@ -595,6 +603,7 @@ describe("a bench offline", () => {
     assert.throws(() => main.append(begin("SN0150")), /reserved for B9/);
 
     const offline = openLedger(offlinePath, "write");
+    assert.equal(offline.reservedFor("meter", "SN0100"), "B9");
     assert.ok(offline.isOffline() && !main.isOffline());
     assert.throws(() => offline.append(begin("SN0200", atB9)), /not reserved for B9/);
     assert.throws(() => offline.append(begin("SN0100")), /reserved for B9/);
@@ -651,6 +660,9 @@ describe("a bench offline", () => {
     assert.equal(main.head().sequence, 2);
     main.reserve({ ...range, product: "other" });
     main.reserve({ ...range, first: "SN0200", last: "SN0200" });
+    // A range without a ledger of its own is that station's in this one.
+    assert.equal(main.reservedFor("meter", "SN0200"), "B9");
+    main.append(begin("SN0200", atB9));
     main.close();
   });
 

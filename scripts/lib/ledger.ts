@@ -3,6 +3,7 @@
 // scrapped one comes never again, a reserved one is its station's alone. A bench without the network has a ledger of
 // its own, which begins with its reservation and takes no serial outside it; merge() takes its entries over later.
 // Leaves out: the chain's check (ledger/verify.ts) and what is counted (ledger/report.ts).
+import { existsSync, rmSync } from "node:fs";
 import type { Ledger, LedgerEntry, LedgerUnit, Yield } from "./bench/interfaces";
 import { UsageError } from "./exit";
 import { type Access, type Database, inTransaction, openDatabase } from "./ledger/database";
@@ -16,9 +17,15 @@ export function openLedger(path: string, access: Access = "create"): LedgerFile 
   return new LedgerFile(path, openDatabase(path, access));
 }
 
+/** The reason of a reservation that lives on in another ledger. */
+const OFFLINE = "offline";
+
 type Fields = ReturnType<typeof rowOf>;
 /** A range that a station holds, as its entry has it. */
-type Reservation = Pick<Row, "product" | "serial" | "lastSerial" | "reservedFor" | "hash" | "origin">;
+type Reservation = Pick<
+  Row,
+  "product" | "serial" | "lastSerial" | "reservedFor" | "reason" | "hash" | "origin"
+>;
 
 /** A ledger in its file; every call is synchronous. A refusal is a UsageError, and nothing is written. */
 export class LedgerFile implements Ledger {
@@ -40,7 +47,7 @@ export class LedgerFile implements Ledger {
       "SELECT * FROM entries WHERE product = ? AND serial = ? AND type <> 'reserve' ORDER BY sequence",
     );
     this.reservations = database.prepare(
-      "SELECT product, serial, lastSerial, reservedFor, hash, origin FROM entries WHERE type = 'reserve' ORDER BY sequence",
+      "SELECT product, serial, lastSerial, reservedFor, reason, hash, origin FROM entries WHERE type = 'reserve' ORDER BY sequence",
     );
   }
 
@@ -72,8 +79,12 @@ export class LedgerFile implements Ledger {
     };
   }
 
+  /** The station that alone may use a serial; one with a ledger of its own is said to be offline, and may not here. */
   reservedFor(product: string, serial: string): string | undefined {
-    return this.ranges(product).find((row) => isInRange(serial, rangeOf(row)))?.reservedFor;
+    const row = this.reservation(product, serial);
+    return row?.reason === OFFLINE && !this.isOffline()
+      ? `${row.reservedFor}, which is offline`
+      : row?.reservedFor;
   }
 
   serialWithCheckValue(
@@ -127,7 +138,7 @@ export class LedgerFile implements Ledger {
 
   /**
    * Reserve a range for a station, and where `into` names a file, note it in that station's own ledger, which is made
-   * if it is not there. A reservation that is made already is then only noted there.
+   * if it is not there. The range can then be used nowhere else any more.
    */
   reserve(
     range: Range & { product: string; reservedFor: string; who: string; station: string },
@@ -151,39 +162,29 @@ export class LedgerFile implements Ledger {
         keyVersion: 0,
         checkValue: "",
         result: "reserved",
+        ...(into === undefined ? {} : { reason: OFFLINE }),
         seconds: 0,
       },
       new Date(),
     );
+    const isNew = into !== undefined && !existsSync(into);
     const offline = into === undefined ? undefined : openLedger(into);
     try {
       if (offline && offline.head().sequence > 0 && !offline.belongsTo(this))
         throw new UsageError(`${into} is no ledger of an offline bench that began with this one.`);
       const hash = inTransaction(this.path, this.database, () => {
-        const same = this.ranges(range.product).find(
-          (row) =>
-            row.serial === range.first &&
-            row.lastSerial === range.last &&
-            row.reservedFor === range.reservedFor,
-        );
-        if (same && offline) return same.hash;
         this.refuse(fields);
         return this.add(fields, "");
       });
-      offline?.noteReservation(fields, hash);
+      // In this order: what is cut in between is a range that nobody uses, not one that two benches use.
+      if (offline) inTransaction(offline.path, offline.database, () => offline.add(fields, hash));
+    } catch (error) {
+      // An empty ledger would take every serial.
+      if (isNew) rmSync(into);
+      throw error;
     } finally {
       offline?.close();
     }
-  }
-
-  /** Write another ledger's reservation down, once. */
-  private noteReservation(fields: Fields, origin: string): void {
-    inTransaction(this.path, this.database, () => {
-      const isHere = (this.reservations.all() as unknown as Reservation[]).some(
-        (row) => row.origin === origin,
-      );
-      if (!isHere) this.add(fields, origin);
-    });
   }
 
   /** Take over the entries of an offline bench's ledger that are not here yet; all or none. */
@@ -215,7 +216,7 @@ export class LedgerFile implements Ledger {
     if (before.length !== known || own.slice(0, known).some((row) => !origins.has(row.hash)))
       throw new UsageError(`${path} has lost entries that were merged from it before.`);
     for (const row of own.slice(known)) {
-      if (this.reservedFor(row.product, row.serial) !== row.station)
+      if (this.reservation(row.product, row.serial)?.reservedFor !== row.station)
         throw new UsageError(
           `${path} has an entry for ${row.serial}, which is not reserved for ${row.station}.`,
         );
@@ -250,9 +251,11 @@ export class LedgerFile implements Ledger {
     if (type === "unit" && !unit) throw new UsageError(`${serial} was never begun.`);
     if (unit && keyVersion < unit.keyVersion)
       throw new UsageError(`${serial} has key version ${unit.keyVersion} already, and none goes back.`);
-    if (type !== "begin" || !unit) return;
-    if (unit.chip && unit.chip !== fields.chip)
+    if (!unit) return;
+    // A run's end may not know the chip: a locked device does not tell it.
+    if (unit.chip && unit.chip !== fields.chip && (type === "begin" || fields.chip))
       throw new UsageError(`${serial} belongs to another unit, whose chip is ${unit.chip}.`);
+    if (type !== "begin") return;
     const sameVersion = unit.state === "passed" && keyVersion === unit.keyVersion;
     if (sameVersion && checkValue && checkValue !== unit.checkValue)
       throw new UsageError(
@@ -275,6 +278,10 @@ export class LedgerFile implements Ledger {
       .all(fields.product, range.first, range.last) as { serial: string }[];
     const inside = used.find(({ serial }) => isInRange(serial, range));
     if (inside) throw new UsageError(`${inside.serial} of this range has been used already.`);
+  }
+
+  private reservation(product: string, serial: string): Reservation | undefined {
+    return this.ranges(product).find((row) => isInRange(serial, rangeOf(row)));
   }
 
   private ranges(product: string): Reservation[] {

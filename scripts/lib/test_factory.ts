@@ -27,7 +27,11 @@ export interface Keys {
 
 /** Make a key record of random keys. */
 export function newKeys(): Keys {
-  const all = [0, 1, 2, 3].map(() => randomBytes(16));
+  return recordOf([0, 1, 2, 3].map(() => randomBytes(16)));
+}
+
+/** Make the record of these: psk, ota, console, rekey. */
+export function recordOf(all: Buffer[]): Keys {
   const record = Buffer.concat([...all, ...all.map((key) => mac(key, Buffer.alloc(16)).subarray(0, 3))]);
   return { psk: all[0], console: all[2], all, record };
 }
