@@ -66,6 +66,8 @@ const ERASE_NONCE_LENGTH = 8; // bytes
 const PROVE_MS = 4000;
 /** The radio is part of the test, and an access point may take its time. */
 const SELF_TEST_MS = 180_000;
+/** Its part without the radio: a cipher and hashes in the interpreter, and one flash page. */
+const TEST_START_MS = 5000;
 /** Erasing all of Storage: the largest has 224 pages, at 45 ms typically (W25Q32). */
 const ERASE_MS = 40_000;
 const RESTART_MS = 10_000;
@@ -182,12 +184,31 @@ export class Device {
     const storage = 'require("Storage")';
     const erased = Buffer.alloc(RECORD_LENGTH, 0xff).toString("base64");
     // old code must not run while it is erased, hence the restart
-    const isEmpty = await ask(this.port, `${storage}.list().length+${storage}.getStats().trashBytes`);
-    if (isEmpty !== "0") {
-      await ask(this.port, `[${storage}.eraseAll(),1][1]`, ERASE_MS);
-      await this.restart();
+    const used = `${storage}.list().length+${storage}.getStats().trashBytes`;
+    const deadline = Date.now() + ERASE_MS;
+    let isErased = false;
+    while ((await ask(this.port, used)) !== "0") {
+      if (Date.now() > deadline) throw new StepFailed("flash-failed", "Storage could not be erased.");
+      await tell(this.port, `${storage}.eraseAll()`);
+      isErased = true;
+      // it answers nothing while it erases
+      while (Date.now() < deadline) {
+        const isBack = await findPrompt(this.port).then(
+          () => true,
+          () => false,
+        );
+        if (isBack) break;
+      }
     }
-    await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
+    if (isErased) await this.restart();
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
+      this.state = await this.identifyAtPrompt();
+      if (this.state.keyFile === "erased") return;
+      // noise came in between: of what was just erased and holds no key, nothing is lost
+      await ask(this.port, `[${storage}.erase("${KEY_FILE}"),1][1]`);
+    }
+    throw new StepFailed("flash-failed", "the place for the keys did not reach the flash.");
   }
 
   /** Take the firmware away, so that no code runs while it is written over. Keys and settings stay. */
@@ -204,6 +225,11 @@ export class Device {
 
   // ------------------------------------------------------------------------------- the bench's own program
 
+  /** Tell whether the program is there. */
+  async hasProgram(): Promise<boolean> {
+    return (await ask(this.port, `(require("Storage").read("${PROVISION_FILE}")||"").length`)) !== "0";
+  }
+
   /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
   async startProgram(): Promise<void> {
     const keep = 'global.bench="",global.print=function(s){global.bench+=s}';
@@ -217,7 +243,7 @@ export class Device {
     let answer = "";
     // what noise did to the request is not the board's fault; a board that is bad fails twice
     for (let attempt = 0; attempt < 2 && answer !== "E0"; attempt++) {
-      await ask(this.port, `[global.bench="",provision("test"),1][2]`, ERASE_MS);
+      await ask(this.port, `[global.bench="",provision("test"),1][2]`, TEST_START_MS);
       const deadline = Date.now() + SELF_TEST_MS;
       answer = "";
       while (answer === "" && Date.now() < deadline) {

@@ -97,6 +97,7 @@ export class SimulatedBoard {
   private port = 0;
   private count = 0;
   private isOn = false;
+  private unplugged = Promise.resolve();
   private noise: (() => number) | undefined;
 
   constructor(options: SimulatedBoardOptions) {
@@ -123,6 +124,7 @@ export class SimulatedBoard {
 
   /** Power it and listen; returns the port's name for the bench. */
   async start(): Promise<string> {
+    await this.unplugged;
     this.powerOn();
     await new Promise<void>((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
     this.port = (this.server.address() as AddressInfo).port;
@@ -138,7 +140,8 @@ export class SimulatedBoard {
     this.toBench.clear();
     this.prompt.reset();
     this.socket?.destroy();
-    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    this.unplugged = new Promise((resolve) => this.server.close(() => resolve()));
+    await this.unplugged;
   }
 
   /** Bytes at the board's UART at once, as from someone who sits there. */

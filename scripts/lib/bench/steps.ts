@@ -116,6 +116,8 @@ async function detect(unit: Unit): Promise<undefined> {
   const { device, identity, known, operation, job } = unit;
   await device.identify();
   device.checkBoard();
+  // cut between its keys and its restart: now it locks itself, or wipes what is torn
+  if (device.state.keyFile === "some") await device.restart();
   const { state } = device;
   if (known?.state === "scrapped")
     throw new StepFailed("scrapped", `${identity.serial} is scrapped, for ever.`);
@@ -196,10 +198,11 @@ async function verify(unit: Unit): Promise<StepName | undefined> {
 }
 
 /** Does the firmware start, and is the board sound. */
-async function selfTest({ device, identity, job }: Unit): Promise<undefined> {
-  // what was just written starts now; a record that is there already, whole or torn, shows what it is
+async function selfTest({ device, identity, job }: Unit): Promise<StepName | undefined> {
+  // what was just written starts now; a record that is there already shows what it is: torn, it is wiped
   await device.restart();
   if (device.state.mode === "locked") return undefined;
+  if (!(await device.hasProgram())) return "flash";
   // the radio is tested with the settings
   await device.writeSettings({ id: identity.text, ...job.settings });
   await device.startProgram();
