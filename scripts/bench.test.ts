@@ -198,8 +198,9 @@ describe("a simulated board", () => {
     const hex = bytesOfHex(readFileSync(join(out, "storage.hex"), "latin1"));
     assert.ok(hex.bytes.equals(bytes));
     const data = (await readBoard(BOARD)) as unknown as Board;
-    assert.equal(hex.address, data.storageStart);
-    assert.equal(bytes.length, data.storageEnd - data.storageStart);
+    const storage = data.flashMap.find(({ name }) => name === "storage");
+    assert.equal(hex.address, storage?.start);
+    assert.equal(bytes.length, storage?.length);
     const board = new SimulatedBoard({ board: data, chip: "chip-1" });
     bytes.copy(board.machine.flash.bytes);
     const port = await board.start();
