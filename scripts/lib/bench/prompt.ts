@@ -10,6 +10,7 @@ const CTRL_C = "\x03";
 export const PROMPT = /(^|[\r\n]|\x1b\[J)([>:])$/;
 const ANSWER_TIMEOUT_MS = 1500;
 const PROMPT_TIMEOUT_MS = 400;
+const BUSY_MS = 1200;
 const TRIES = 3;
 
 /** Nothing that makes sense came back. */
@@ -32,6 +33,8 @@ let questions = 0;
 /** Get the prompt: break off what may have been typed before. Throws NoAnswer where none comes. */
 export async function findPrompt(port: Port): Promise<void> {
   let seen = await exchange(port, "\n", PROMPT, PROMPT_TIMEOUT_MS);
+  // it may only be busy, and Linux's interpreter ends at the second Ctrl-C
+  seen ??= await exchange(port, "\n", PROMPT, BUSY_MS);
   for (let attempt = 0; attempt < TRIES && seen?.[2] !== ">"; attempt++) {
     await exchange(port, CTRL_C, PROMPT, PROMPT_TIMEOUT_MS);
     // whoever was here before may have switched the echo off, and the prompt with it
