@@ -119,6 +119,31 @@ test("R27 the interpreter: floods of Ctrl-C from power-on, and every byte", { sk
   }
 });
 
+test("R27 the interpreter: a flood while the bundle starts slowly leaves the prompt shut", {
+  skip,
+}, async () => {
+  const keys = newKeys();
+  // a slow chip: a second goes by between the bundle's first statement and the rest of it
+  const at = bundle.indexOf("E.setConsole(") + bundle.slice(bundle.indexOf("E.setConsole(")).indexOf(";") + 1;
+  const slow = `${bundle.slice(0, at)}var until=getTime()+1;while(getTime()<until);${bundle.slice(at)}`;
+  const engine = new Engine({ ...image(keys.record.toString("latin1")), [BUNDLE_FILE]: slow });
+  try {
+    for (let i = 0; i < 100; i++) {
+      engine.send(Buffer.alloc(20, 3));
+      await delay(10);
+    }
+    engine.send(Buffer.from("\nprint('open')\nquit()\n"));
+    await delay(1500);
+    assert.ok(!engine.lines.some((line) => /^open$|^=|debug/.test(line)), engine.lines.join("\n"));
+    let ended = false;
+    engine.ended.then(() => (ended = true));
+    await delay(10);
+    assert.equal(ended, false);
+  } finally {
+    await engine.stop();
+  }
+});
+
 test("the lock holds few variables while it waits", { skip }, async () => {
   const sample = 'setInterval(function(){USB.write("use "+process.memory().usage+"\\n")},200)';
   const usage = async (key: string, requests: string[]) => {

@@ -1,6 +1,5 @@
-// The device once it holds its keys, a section: from power-on the console's port is ours and not the interpreter's, whose
-// prompt shows every variable. What stands in its way must lie in `.bootrst`: a button held at boot skips `.bootcde`, not
-// that. Bytes from the port are collected to lines of at most LINE_LIMIT; the "\n" that ends a request is the last byte that
+// The device once it holds its keys, a section: the console's port is ours (port.ts) and not the interpreter's, whose prompt
+// shows every variable. Bytes from the port are collected to lines of at most LINE_LIMIT; the "\n" that ends a request is the last byte that
 // comes, so wait for an answer before the next request. Bytes in both directions are base64. Requests and their answers, each
 // a line:
 //
@@ -27,6 +26,7 @@ import type { Bytes } from "./bytes";
 import { cmac } from "./crypto/cmac";
 import { random } from "./crypto/ctr_drbg";
 import { CHECK_VALUES, CONSOLE_KEY, isWhole, macs, RECORD_LENGTH } from "./key_record";
+import { keyBytes } from "./port";
 import { INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "./tls/alert";
 
 /** Longest line, bytes: of a longer one only the end is kept. */
@@ -40,7 +40,7 @@ let line: Bytes = "";
 /** The nonce to which an answer may come. */
 let nonce: Bytes = "";
 
-/** Take what the port brings; called without, at power-on: take the port. Returns false there where no key is. */
+/** Take what the port brings; called without, at power-on: begin. Says there whether the device has a key to work with. */
 export function onSerial(bytes?: Bytes): unknown {
   return section(import("./lock"))(bytes);
 }
@@ -54,9 +54,7 @@ export default function lock(bytes?: Bytes): unknown {
   const record = flash.read("key") || "";
   let wiped = false;
   if (!bytes) {
-    // no file, a key alone (16 bytes, for tests), or the place for a record: the prompt stays open
-    if (record.length < RECORD_LENGTH || record === "\xff".repeat(RECORD_LENGTH))
-      return record.length % RECORD_LENGTH;
+    if (keyBytes < RECORD_LENGTH) return keyBytes;
     serialOpen(onSerial);
     wiped = !isWhole(record);
   } else {

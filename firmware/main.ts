@@ -1,5 +1,6 @@
 // The firmware: lets events into the application and its answers out over the session. The only file with effects on
 // import. What it does not need between two events is a section.
+import "./port";
 import type { Event } from "./application";
 import { onSerial } from "./lock";
 import { KEEP_ALIVE_S } from "./profile";

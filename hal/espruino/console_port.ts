@@ -5,8 +5,12 @@ import { board } from "board";
 import type { Bytes } from "../../firmware/bytes";
 
 /** Take the port (Serial in hal.ts). */
-export function serialOpen(onData: (bytes: Bytes) => void): void {
+export function serialTake(): void {
   E.setConsole("LoopbackB", { force: true });
+}
+
+/** Listen to the port (Serial in hal.ts). */
+export function serialOpen(onData: (bytes: Bytes) => void): void {
   global[board.consolePort].on("data", onData);
 }
 
