@@ -1,9 +1,11 @@
 # Everything that one does with this project, a word each; `make help` lists them from the comments below.
-# Variables: T=part of a test's file name, BOARD=one board, E=an error code.
+# Variables: T=part of a test's file name, BOARD=one board, E=an error code, A=arguments.
 
 MAKEFLAGS += --no-print-directory
 RUN := node --import tsx
 TESTS = $(sort $(shell find boards firmware hal scripts -name '*$(T)*.test.ts'))
+
+export BOARD PORT
 
 .DEFAULT_GOAL := all
 
@@ -40,10 +42,32 @@ simulate: node_modules ## the bundle on the simulated board, its console here
 explain: node_modules ## what an error code means: E=532
 	npm run -s explain -- $(E)
 
+keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
+	npm run -s keys -- $(A)
+
+flash: node_modules ## write the firmware of BOARD= to the board at PORT=, and compare
+	npm run -s flash
+
+image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board>/storage.hex and .bin
+	npm run -s image
+
+bench: node_modules ## the factory bench; its options: A="--help"
+	npm run -s bench -- $(A)
+
+ledger: node_modules ## the bench's ledger: A="verify FILE", report, head, show, reserve, merge, scrap
+	npm run -s ledger -- $(A)
+
+label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAST"
+	npm run -s label -- $(A)
+
+bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
+	npm run -s bench-report
+
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
 node_modules:
 	npm ci
 
-.PHONY: all check test watch bundle all-boards debug size measure simulate explain help
+.PHONY: all check test watch bundle all-boards debug size measure simulate explain keys flash image bench ledger label \
+	bench-report help

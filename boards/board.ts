@@ -65,6 +65,8 @@ export interface Board {
   writeLength: number;
   /** Flash of the chip, bytes. */
   flashLength: number;
+  /** Address of the first byte of Storage, as `require("Flash")` counts. */
+  storageStart: number;
   /** What lies where; exactly one is called "storage", where Espruino's Storage keeps its files. */
   flashMap: FlashArea[];
 }

@@ -30,6 +30,7 @@ export const board: Board = {
   pageLength: 4096,
   writeLength: 4,
   flashLength: 0x400000,
+  storageStart: 0x320000,
   flashMap: [
     { name: "bootloader", start: 0x1000, length: 0x7000 },
     { name: "partitions", start: 0x8000, length: 0x1000 },

@@ -30,5 +30,6 @@ export const board: Board = {
   pageLength: 1024,
   writeLength: 1,
   flashLength: 0x40000,
+  storageStart: 0x10000000,
   flashMap: [{ name: "storage", start: 0x0, length: 0x40000 }],
 };

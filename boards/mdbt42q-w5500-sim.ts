@@ -30,6 +30,7 @@ export const board: Board = {
   pageLength: 4096,
   writeLength: 4,
   flashLength: 0x80000,
+  storageStart: 0x6c000,
   flashMap: [
     { name: "softdevice", start: 0x0, length: 0x1f000 },
     { name: "espruino", start: 0x1f000, length: 0x4d000 },

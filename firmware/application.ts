@@ -9,7 +9,7 @@ import { TIMEOUT } from "./tls/alert";
 import type { Server, SessionEvent } from "./tls/session";
 
 /** The last error, of tls/alert.ts; goes with the telemetry. */
-let lastError = 0;
+export let lastError = 0;
 /** Attempts since the broker last accepted us. */
 let failures = 0;
 /** Half keep-alives since then; below 0 it has not accepted us yet: the ticks that it may still take, less 1. */

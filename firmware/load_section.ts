@@ -1,6 +1,7 @@
 // Makes the sections: functions that are not there until they are called (scripts/lib/bundle/sections.ts). Leaves out
 // eval, which would read all of the code to find its end.
 import { flash } from "hal:flash";
+import { BUNDLE_FILE } from "./profile";
 
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
@@ -11,6 +12,6 @@ const construct = Function;
  */
 export function loadSection(offset: number): unknown {
   // the interpreter takes digits for a number
-  const length = flash.read(".bootcde", offset, 3) as unknown as number;
-  return construct("$", "Y", "Z", flash.read(".bootcde", offset + 3, length) as string);
+  const length = flash.read(BUNDLE_FILE, offset, 3) as unknown as number;
+  return construct("$", "Y", "Z", flash.read(BUNDLE_FILE, offset + 3, length) as string);
 }

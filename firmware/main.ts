@@ -1,6 +1,8 @@
 // The firmware: lets events into the application and its answers out over the session. The only file with effects on
 // import. What it does not need between two events is a section.
+import "./port";
 import type { Event } from "./application";
+import { onSerial } from "./lock";
 import { KEEP_ALIVE_S } from "./profile";
 
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */
@@ -19,4 +21,4 @@ function onEvent(event: Event): void {
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setInterval(onEvent, KEEP_ALIVE_S * 500);
-onEvent(true);
+if (onSerial()) onEvent(true);

@@ -33,3 +33,6 @@ export const KEEP_ALIVE_S = 120;
 export const TELEMETRY_EVERY = 1;
 /** Longest MQTT packet that is taken, bytes: a longer one is acknowledged and passed over as it comes. */
 export const PACKET_LIMIT = 640;
+
+/** The file in Storage under which the bundle lies: started at power-on, and a button held then does not skip it. */
+export const BUNDLE_FILE = ".bootrst";

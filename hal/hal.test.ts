@@ -793,6 +793,7 @@ test("R27 Serial: console_port takes the port from the prompt, Ctrl-C and all, a
   const lines: string[] = [];
   useBoard(linux, { onPrint: (line) => lines.push(line) });
   let got = "";
+  SERIAL.serialTake();
   SERIAL.serialOpen((data) => {
     got += data;
   });

@@ -113,7 +113,9 @@ export interface System {
 
 /** `hal:serial`: the console's port, taken from the interpreter's prompt. */
 export interface Serial {
-  /** Take the port: from here on every byte received, Ctrl-C too, comes to `onData`. */
+  /** Take the port: from here on no byte received, Ctrl-C neither, reaches the prompt. */
+  serialTake(): void;
+  /** Listen to a port that is taken: every byte received comes to `onData`. */
   serialOpen(onData: (bytes: Bytes) => void): void;
   serialWrite(text: string): void;
 }

@@ -46,6 +46,8 @@ interface String {
   padEnd(length: number, fill?: string): string;
 }
 
+declare function atob(text: string): string;
+declare function btoa(bytes: string): string;
 declare const console: { log(...values: unknown[]): void };
 declare const global: any;
 

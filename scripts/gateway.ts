@@ -2,9 +2,11 @@
 // broker behind it (lib/gateway.ts). The list of revoked identities is read again on SIGHUP.
 // Leaves out: becoming a daemon, log files; a supervisor does both better.
 import { readFileSync } from "node:fs";
+import { openMaster } from "./lib/custody/master";
+import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { runCommand, UsageError } from "./lib/exit";
 import { type GatewayEvent, startGateway } from "./lib/gateway";
-import { parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
+import { parseIdentity, SCHEME_NAMES } from "./lib/keys";
 import { endpoint, flag, integer, oneOf, option, parseCommand, port } from "./lib/options";
 
 const COMMAND = {
@@ -14,12 +16,12 @@ const COMMAND = {
     "may use its own topics only. Runs until Ctrl-C.",
   options: {
     master: option(
-      "FILE",
-      "the psk master, 16 bytes or 32 hex digits (npm run derive makes a throwaway one)",
+      "FILE|pkcs11:...",
+      "the psk master: a sealed file or a token (npm run keys), or raw (npm run derive makes a throwaway one)",
     ),
     scheme: option(
       "NAME",
-      `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf`,
+      `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
       oneOf(SCHEME_NAMES),
     ),
     "key-version": option(
@@ -34,6 +36,7 @@ const COMMAND = {
       "take plain MQTT from this machine's programs on 127.0.0.1; default off",
       port,
     ),
+    ...SECRET_OPTIONS,
     json: flag("for machines: one JSON object a line"),
   },
 };
@@ -43,13 +46,18 @@ await runCommand("gateway", async (argv) => {
   if (!parsed) return;
   const { options } = parsed;
   if (!options.master)
-    throw new UsageError("--master FILE is missing; npm run derive makes a throwaway one.");
-  const master = readSecret(options.master);
+    throw new UsageError("--master is missing; npm run keys makes one, npm run derive a throwaway one.");
+  const secrets = new Secrets(options, ["master"]);
+  const master = await openMaster(options.master, {
+    purpose: "psk",
+    scheme: options.scheme,
+    secrets,
+    name: "master",
+  });
   const revokedFile = options.revoked;
   const { host, port } = options.listen ?? { host: "127.0.0.1", port: 8883 };
   const gateway = await startGateway({
     master,
-    scheme: options.scheme,
     keyVersion: options["key-version"],
     revoked: revokedFile ? readRevoked(revokedFile) : [],
     host,
@@ -72,6 +80,7 @@ await runCommand("gateway", async (argv) => {
     process.once("SIGTERM", resolve);
   });
   await gateway.close();
+  master.close();
 });
 
 function readRevoked(path: string): string[] {
@@ -94,6 +103,8 @@ function sentence(event: GatewayEvent): string {
       return `${event.identity} ${event.kind}`;
     case "refused":
       return `${event.address} refused: ${event.reason}`;
+    case "fault":
+      return event.reason;
     case "denied":
       return `${event.identity} may not ${event.action} ${JSON.stringify(event.topic)}`;
   }

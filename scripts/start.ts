@@ -9,6 +9,7 @@ import * as profile from "../firmware/profile";
 import { Machine } from "../hal/simulator/machine";
 import { NOISE_MODELS, type NoiseModel } from "../hal/simulator/noise";
 import { type Bundle, buildBundle, PROJECT, readBoard } from "./lib/build";
+import { masterFromBytes } from "./lib/custody/master";
 import { DeviceRun, interrupted } from "./lib/device_run";
 import { runCommand, UsageError } from "./lib/exit";
 import { type Gateway, startGateway } from "./lib/gateway";
@@ -154,8 +155,7 @@ async function openGateway(
   view: LiveView,
 ): Promise<Gateway> {
   const gateway = await startGateway({
-    master,
-    scheme,
+    master: masterFromBytes(master, "psk", scheme),
     keyVersion: identity.keyVersion,
     onEvent(event) {
       if (event.kind === "refused" || event.kind === "denied") view.show({ kind: "refused", event });

@@ -6,19 +6,16 @@ import type { Bytes } from "../bytes";
 
 /** Compute the CMAC of `data` under `key` (16 bytes): 16 bytes. */
 export function cmac(key: Bytes, data: Bytes): Bytes {
-  const zeros = "\0".repeat(16);
-  const whole = data.length && !(data.length & 15);
+  const subkey = E.toUint8Array(aes(ECB_ENCRYPT, key, "\0".repeat(16)));
   // L, doubled once for a whole last block, twice for a padded one (6.1)
-  const subkey = E.toUint8Array(aes(ECB_ENCRYPT, key, zeros));
-  for (let doublings = whole ? 1 : 2; doublings--; ) {
-    let carry = subkey[0] & 128 ? 0x87 : 0;
-    for (let i = 15; i >= 0; i--) {
-      const shifted = (subkey[i] << 1) ^ carry;
-      subkey[i] = shifted;
-      carry = shifted >> 8;
-    }
+  let doublings = 1;
+  if (data.length & 15 || !data) {
+    doublings = 2;
+    data = E.toString(data, 0x80, { data: 0, count: ~data.length & 15 });
   }
-  const text = E.toUint8Array(whole ? data : E.toString(data, 0x80, { data: 0, count: ~data.length & 15 }));
-  for (let i = text.length - 16, j = 0; j < 16; ) text[i++] ^= subkey[j++];
-  return E.toString(aes(CBC_ENCRYPT, key, text, zeros)).slice(-16);
+  while (doublings--)
+    for (let i = 16, carry = (subkey[0] >> 7) * 0x87; i--; carry >>= 8) subkey[i] = carry ^= subkey[i] << 1;
+  const text = E.toUint8Array(data);
+  for (let i = 16; i--; ) text[text.length - 16 + i] ^= subkey[i];
+  return E.toString(aes(CBC_ENCRYPT, key, text)).slice(-16);
 }

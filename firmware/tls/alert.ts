@@ -30,6 +30,17 @@ export const SEQUENCE_END = 13;
 /** Plus the CONNACK's return code, 1 to 5: the broker refused the connection. */
 export const MQTT_REFUSED = 16;
 
+/** AES gives another result than FIPS 197 says. */
+export const AES_WRONG = 22;
+/** A hash gives another result than FIPS 180-4 says. */
+export const HASH_WRONG = 23;
+/** Flash does not hold what was written. */
+export const FLASH_FAILED = 24;
+/** The key record is not whole, or there is one already. */
+export const KEY_REFUSED = 25;
+/** The console does not know this request. */
+export const REQUEST_UNKNOWN = 26;
+
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;
 /** Plus the alert: we sent it. */

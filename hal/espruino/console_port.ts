@@ -1,20 +1,20 @@
 // The console's serial port, taken from the interpreter: the prompt is moved to a loopback device that nobody
 // reads, and stays there (force), so that no byte reaches it, Ctrl-C neither. The board's data names the
-// port.
+// port, a global of Espruino's.
 import { board } from "board";
 import type { Bytes } from "../../firmware/bytes";
 
-// a port is a global of Espruino's by the name in the board's data
-let port: any;
-
 /** Take the port (Serial in hal.ts). */
-export function serialOpen(onData: (bytes: Bytes) => void): void {
-  port = global[board.consolePort];
+export function serialTake(): void {
   E.setConsole("LoopbackB", { force: true });
-  port.on("data", onData);
+}
+
+/** Listen to the port (Serial in hal.ts). */
+export function serialOpen(onData: (bytes: Bytes) => void): void {
+  global[board.consolePort].on("data", onData);
 }
 
 /** Write to the port (Serial in hal.ts). */
 export function serialWrite(text: string): void {
-  port.write(text);
+  global[board.consolePort].write(text);
 }

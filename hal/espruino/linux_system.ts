@@ -1,5 +1,5 @@
 // Resets of Espruino for Linux: a process has no reset cause and no watchdog; restart() resets the
-// interpreter, which starts again from Storage.
+// interpreter, which starts again from Storage; the console is where a start has it.
 
 /** Tell the reset cause (System in hal.ts): always 0 here. */
 export function resetCause(): number {
@@ -11,5 +11,6 @@ export function watchdog(_seconds: number): void {}
 
 /** Start anew (System in hal.ts). */
 export function restart(): void {
+  E.setConsole("USB");
   load();
 }

@@ -6,12 +6,12 @@ import type { Board } from "../../boards/board";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
 import type { Noise, NoiseModel } from "./noise";
+import { type Cut, NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
-import { NorFlash } from "./storage";
 
 export interface MachineOptions {
   board: Board | Readonly<Record<string, unknown>>;
-  /** The built bundle; stored as `.bootcde`. Absent: nothing boots but what `files` holds. */
+  /** The built bundle; stored as `.bootrst`. Absent: nothing boots but what `files` holds. */
   bundle?: string;
   /** Further files of Storage, as binary strings. */
   files?: Record<string, string>;
@@ -39,7 +39,8 @@ export class Machine {
   /** Runs while the power is on. */
   runtime!: Runtime;
   private context!: vm.Context;
-  private flash: NorFlash;
+  /** Where Storage lies; for power cuts. */
+  readonly flash: NorFlash;
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
   private isOn = false;
@@ -48,9 +49,9 @@ export class Machine {
     this.board = options.board as Board;
     const area = this.board.flashMap.find(({ name }) => name === "storage");
     if (!area) throw new Error(`board ${this.board.name} has no Storage area`);
-    this.flash = new NorFlash(area.length, this.board.pageLength);
+    this.flash = new NorFlash(area.length, this.board.pageLength, this.board.writeLength);
     this.powerOn();
-    this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootcde": options.bundle }) });
+    this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootrst": options.bundle }) });
     this.powerOff();
   }
 
@@ -58,6 +59,10 @@ export class Machine {
   boot(resetCause?: number): void {
     this.powerOff();
     this.powerOn(resetCause);
+    if (!this.runtime.storage.isValid) {
+      this.options.onPrint?.("Storage is corrupt.");
+      this.runtime.storage.eraseAll();
+    }
     for (const name of [".boot0", ".boot1", ".boot2", ".boot3"]) this.bootFile(name);
     this.bootFile(this.runtime.storage.read(".bootrst") === undefined ? ".bootcde" : ".bootrst");
   }
@@ -68,6 +73,11 @@ export class Machine {
     this.collectCompressions();
     this.isOn = false;
     this.runtime.powerOff();
+  }
+
+  /** Cut the power in the flash operations to come, and count them; undefined: count them only. */
+  cutPower(cut: Cut | undefined): void {
+    this.flash.cut(cut, () => this.powerOff());
   }
 
   /** Evaluate code in the board's global scope. */
@@ -120,6 +130,7 @@ export class Machine {
   }
 
   private powerOn(resetCause?: number): void {
+    this.flash.isOn = true;
     const context = vm.createContext({}, { name: this.board.name });
     const evaluate = (code: string): any => vm.runInContext(code, context);
     makePoor(evaluate("globalThis"));

@@ -14,9 +14,10 @@ import { nativeCrypto } from "./native_crypto";
 import { Net, type NetFaults } from "./net";
 import { Link, type NetworkFaults } from "./networks";
 import { fixedCourse, type Noise, type NoiseModel, noiseOf } from "./noise";
+import { NorFlash } from "./nor_flash";
 import { NrfEcb } from "./nrf_ecb";
 import { espRandom, NrfRng } from "./random_registers";
-import { NorFlash, Storage } from "./storage";
+import { Storage } from "./storage";
 
 /** The constructors of the world in which the board's code runs. */
 export interface Realm {
@@ -92,7 +93,7 @@ export class Runtime {
     });
     const area = board.flashMap.find(({ name }) => name === "storage");
     if (!area) throw new Error(`simulator: board ${board.name} has no Storage area`);
-    const flash = options.flash ?? new NorFlash(area.length, board.pageLength);
+    const flash = options.flash ?? new NorFlash(area.length, board.pageLength, board.writeLength);
     const arrayBuffer = (bytes: Buffer) => this.arrayBuffer(bytes);
     // files are aligned to 4 bytes at least (jsflash)
     this.storage = new Storage(flash, Math.max(4, board.writeLength), {
@@ -217,6 +218,8 @@ export class Runtime {
       console: { log: print, debug: print, info: print, warn: print, error: print },
       getTime: () => Number(process.hrtime.bigint() - this.started) / 1e9,
       getSerial: () => "00000000-addeadde",
+      btoa: (bytes: unknown) => toBytes(bytes).toString("base64"),
+      atob: (text: unknown) => base64Bytes(text).toString("latin1"),
       load: () => this.options.onRestart?.(),
       reset: () => this.options.onRestart?.(),
       SPI1: { setup() {} },
@@ -309,10 +312,39 @@ export class Runtime {
     for (const line of lines) this.options.onPrint?.(line);
   }
 
+  /** `require("Flash")`, over the area of Storage alone: elsewhere it reads zeros and writes nothing. */
+  private flashLibrary(arrayBuffer: (bytes: Buffer) => ArrayBuffer): Record<string, unknown> {
+    const { board, realm } = this.options;
+    const { flash } = this.storage;
+    const inside = (address: number) =>
+      address >= board.storageStart && address < board.storageStart + flash.length;
+    const page = (address: number) => address - (address % board.pageLength);
+    return {
+      read: (length: number, address: number) => {
+        const bytes = Buffer.alloc(length);
+        const from = address - board.storageStart;
+        if (inside(address)) flash.bytes.copy(bytes, 0, from, Math.min(from + length, flash.length));
+        return new realm.Uint8Array(arrayBuffer(bytes));
+      },
+      write: (data: unknown, address: number) => {
+        if (inside(address)) flash.writeAligned(address - board.storageStart, toBytes(data));
+      },
+      erasePage: (address: number) => {
+        if (inside(address)) flash.erasePage(address - board.storageStart);
+      },
+      getPage: (address: number) =>
+        inside(address) ? { addr: page(address), length: board.pageLength } : undefined,
+      getFree: () => [],
+    };
+  }
+
   private modules(arrayBuffer: (bytes: Buffer) => ArrayBuffer): Record<string, unknown> {
     const { realm } = this.options;
     const { crypto, libraries } = this.build;
-    const builtIn: Record<string, unknown> = { Storage: this.storage.library() };
+    const builtIn: Record<string, unknown> = {
+      Storage: this.storage.library(),
+      Flash: this.flashLibrary(arrayBuffer),
+    };
     if (crypto.length) {
       const print = (line: string) => this.print(line);
       builtIn.crypto = nativeCrypto(crypto, { counters: this.counters, print, arrayBuffer });
@@ -348,6 +380,18 @@ export class Runtime {
     };
     return { require, Modules };
   }
+}
+
+/** Decode base64 as Espruino's atob does: what is no digit of it counts as a zero, and nothing throws but no string. */
+function base64Bytes(text: unknown): Buffer {
+  if (typeof text !== "string") throw new Error(`Expecting String, got ${typeof text}`);
+  const digits = text.replace(/\s/g, "");
+  const bytes = Buffer.from(digits.replace(/[^A-Za-z0-9+/=]/g, "A"), "base64");
+  // of garbage only the length is sure
+  const length = Math.floor((digits.length * 3) / 4) - (/==$/.test(digits) ? 2 : /=$/.test(digits) ? 1 : 0);
+  return bytes.length === length
+    ? bytes
+    : Buffer.concat([bytes, Buffer.alloc(Math.max(0, length))], Math.max(0, length));
 }
 
 function isError(value: unknown): boolean {

@@ -1,33 +1,15 @@
-// NOR flash and Espruino's Storage library over it (jswrap_storage, jsflash): 32-byte headers (size, 28 bytes
-// of name), data aligned, a deleted file's name zeroed, programming only clears bits, erase works on pages,
-// compaction when there is no room. Names are cut at 28 characters without a word. Leaves out StorageFile, a
-// second bank and file flags.
+// Espruino's Storage library over NOR flash (jswrap_storage, jsflash.c of 2v29): 32-byte headers (size and flags in 4
+// bytes, 28 of name), data aligned, only a file's name marks it as deleted, a hole is looked for before anything is
+// compacted, and nothing of it is safe against power cuts. Names are cut at 28 characters without a word. Leaves out
+// StorageFile, a second bank, the table of names and the compaction's buffer of one page: it goes page by page all the
+// same.
 import { toBytes } from "./bytes";
+import type { NorFlash } from "./nor_flash";
 
 const HEADER = 32;
 const NAME_LENGTH = 28;
-
-/** A piece of NOR flash. */
-export class NorFlash {
-  readonly bytes: Buffer;
-  erases = 0;
-
-  constructor(
-    readonly length: number,
-    readonly pageLength: number,
-  ) {
-    this.bytes = Buffer.alloc(length, 0xff);
-  }
-
-  program(offset: number, data: Buffer): void {
-    for (let i = 0; i < data.length; i++) this.bytes[offset + i] &= data[i];
-  }
-
-  erasePage(page: number): void {
-    this.bytes.fill(0xff, page * this.pageLength, (page + 1) * this.pageLength);
-    this.erases++;
-  }
-}
+/** Flags of files that a compaction keeps: none, StorageFile, compressed. */
+const REAL_FLAGS = [0, 64, 128];
 
 interface Found {
   name: string;
@@ -106,7 +88,7 @@ export class Storage {
     if (offset + bytes.length > file.size) throw new Error("Too much data for file size");
     if (!this.erased(file.offset + offset, bytes.length))
       throw new Error("File already written with different data");
-    this.flash.program(file.offset + offset, bytes);
+    this.flash.writeAligned(file.offset + offset, bytes);
     return true;
   }
 
@@ -120,74 +102,148 @@ export class Storage {
     return pattern ? names.filter((name) => pattern.test(name)) : names;
   }
 
+  /** Move the files together, from the first page on that begins with a header and has a deleted file behind it. */
   compact(): void {
-    const kept = [...this.files()].map((file) => ({
-      name: file.name,
-      data: Buffer.from(this.contents(file)),
-    }));
-    this.eraseAll();
-    for (const { name, data } of kept) {
-      const file = this.create(name, data.length);
-      if (file) this.flash.program(file.offset, data);
+    let start = -1;
+    let unbroken = 0;
+    for (const { offset, isDeleted } of this.headers()) {
+      const at = offset - HEADER;
+      if (at % this.flash.pageLength === 0) unbroken = at;
+      if (isDeleted && start < 0) start = unbroken;
+    }
+    if (start < 0) return;
+    const kept = Buffer.concat(
+      [...this.headers(start)]
+        .filter(({ isReal }) => isReal)
+        .map(({ offset, size }) =>
+          Buffer.from(this.flash.bytes.subarray(offset - HEADER, offset + this.aligned(size))),
+        ),
+    );
+    const { pageLength, length } = this.flash;
+    for (let page = start; page < length; page += pageLength) {
+      this.flash.erasePage(page);
+      const piece = kept.subarray(page - start, page - start + pageLength);
+      if (piece.length) this.flash.write(page, piece);
     }
   }
 
   eraseAll(): void {
-    for (let page = 0; page * this.flash.pageLength < this.flash.length; page++) this.flash.erasePage(page);
+    for (let page = 0; page < this.flash.length; page += this.flash.pageLength) this.flash.erasePage(page);
+  }
+
+  /** What the interpreter asks at power-on: where this is false it erases all of Storage (jsfIsStorageValid). */
+  get isValid(): boolean {
+    let at = 0;
+    let last = 0;
+    for (const { offset, size } of this.headers()) {
+      last = offset - HEADER;
+      at = this.aligned(offset + size);
+      if (at + HEADER > this.flash.length) return at <= this.flash.length;
+    }
+    // what ends the list: where it is no erased header, the next page's must be
+    if (!this.erased(at, HEADER) && at > last) at = this.nextPage(at);
+    return at >= this.flash.length || this.erased(at, HEADER);
   }
 
   private stats() {
-    const files = [...this.files()];
-    const fileBytes = files.reduce((sum, file) => sum + HEADER + this.aligned(file.size), 0);
+    const headers = [...this.headers()];
+    const lengthOf = (deleted: boolean) =>
+      headers
+        .filter(({ isDeleted }) => isDeleted === deleted)
+        .reduce((sum, { size }) => sum + HEADER + this.aligned(size), 0);
+    const trashCount = headers.filter(({ isDeleted }) => isDeleted).length;
     return {
       totalBytes: this.flash.length,
       freeBytes: this.flash.length - this.end(),
-      fileBytes,
-      fileCount: files.length,
-      trashBytes: this.end() - fileBytes,
-      trashCount: [...this.files(true)].length - files.length,
+      fileBytes: lengthOf(false),
+      fileCount: headers.length - trashCount,
+      trashBytes: lengthOf(true),
+      trashCount,
     };
   }
 
-  private *files(withTrash = false): Generator<Found> {
-    for (let at = 0; at + HEADER <= this.flash.length; ) {
-      const size = this.flash.bytes.readUInt32LE(at);
-      if (size === 0xffffffff) return;
+  /** Every header from `start` on. Where there is none the next page may begin with one (jsfGetNextFileHeader). */
+  private *headers(start = 0): Generator<Found & { isDeleted: boolean; isReal: boolean }> {
+    for (let at = start; at + HEADER <= this.flash.length; ) {
+      if (!this.isHeader(at)) {
+        const next = this.nextPage(at);
+        if (at === start || next >= this.flash.length || !this.isHeader(next)) return;
+        at = next;
+      }
+      const word = this.flash.bytes.readUInt32LE(at);
+      const size = word & 0xffffff;
       const name = this.flash.bytes.toString("latin1", at + 4, at + HEADER).replace(/\0.*$/s, "");
-      if (name || withTrash) yield { name, offset: at + HEADER, size };
-      at += HEADER + this.aligned(size);
+      const isDeleted = this.flash.bytes.readUInt32LE(at + 4) === 0;
+      yield {
+        name,
+        offset: at + HEADER,
+        size,
+        isDeleted,
+        isReal: !isDeleted && REAL_FLAGS.includes(word >>> 24),
+      };
+      at = this.aligned(at + HEADER + size);
     }
+  }
+
+  private *files(): Generator<Found> {
+    for (const file of this.headers()) if (file.isReal) yield file;
+  }
+
+  private isHeader(at: number): boolean {
+    if (at + HEADER > this.flash.length) return false;
+    const word = this.flash.bytes.readUInt32LE(at);
+    return word !== 0xffffffff && word !== 0 && at + HEADER + (word & 0xffffff) <= this.flash.length;
   }
 
   private find(name: string): Found | undefined {
     const short = String(name).slice(0, NAME_LENGTH);
-    for (const file of this.files()) if (file.name === short) return file;
+    for (const file of this.headers()) if (file.name === short && !file.isDeleted) return file;
     return undefined;
   }
 
   private create(name: string, size: number): Found | undefined {
     const needed = HEADER + this.aligned(size);
-    if (this.end() + needed > this.flash.length) {
-      const used = [...this.files()].reduce((sum, file) => sum + HEADER + this.aligned(file.size), 0);
-      if (used + needed > this.flash.length) return undefined;
+    let at = this.hole(needed);
+    if (at === undefined) {
+      const { freeBytes, trashBytes } = this.stats();
+      if (needed >= freeBytes + trashBytes) return undefined;
       this.compact();
+      at = this.hole(needed);
+      if (at === undefined) return undefined;
     }
-    const at = this.end();
     const header = Buffer.alloc(HEADER);
     header.writeUInt32LE(size);
     header.write(name.slice(0, NAME_LENGTH), 4, "latin1");
-    this.flash.program(at, header);
+    this.flash.write(at, header);
     return { name, offset: at + HEADER, size };
   }
 
+  /** Find the place behind the files that has room; whatever a torn header left there. */
+  private hole(needed: number): number | undefined {
+    const { length, pageLength } = this.flash;
+    for (let at = 0; at < length; at = this.nextPage(at)) {
+      while (this.isHeader(at))
+        at = this.aligned(at + HEADER + (this.flash.bytes.readUInt32LE(at) & 0xffffff));
+      if (at >= length) return undefined;
+      const next = at - (at % pageLength) + pageLength;
+      const room = (next < length && this.isHeader(next) ? next : length) - at;
+      if (room >= needed) return at;
+    }
+    return undefined;
+  }
+
   private remove(file: Found): void {
-    this.flash.program(file.offset - NAME_LENGTH, Buffer.alloc(NAME_LENGTH));
+    this.flash.write(file.offset - NAME_LENGTH, Buffer.alloc(4));
   }
 
   private end(): number {
     let end = 0;
-    for (const file of this.files(true)) end = file.offset + this.aligned(file.size);
+    for (const file of this.headers()) end = file.offset + this.aligned(file.size);
     return end;
+  }
+
+  private nextPage(at: number): number {
+    return at - (at % this.flash.pageLength) + this.flash.pageLength;
   }
 
   private contents(file: Found): Buffer {
@@ -198,7 +254,7 @@ export class Storage {
     return this.flash.bytes.subarray(offset, offset + length).every((byte) => byte === 0xff);
   }
 
-  private aligned(size: number): number {
-    return Math.ceil(size / this.align) * this.align;
+  private aligned(bytes: number): number {
+    return Math.ceil(bytes / this.align) * this.align;
   }
 }

@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
+import { BUNDLE_FILE } from "../../firmware/profile";
 import { type BoardData, boardModules } from "./bundle/board_modules";
 import { inlineNumbers } from "./bundle/constants";
 import { shortenDeclarations } from "./bundle/declarations";
@@ -20,8 +21,7 @@ import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 
-/** The Storage file under which the bundle lies: what the interpreter starts at boot. */
-export const BUNDLE_FILE = ".bootcde";
+export { BUNDLE_FILE };
 
 export interface BuildOptions {
   /** A name in boards/, or the data themselves. */

@@ -93,6 +93,11 @@ export class Engine {
     this.child.stdin?.write(`${text}\n`);
   }
 
+  /** Send bytes to its port. */
+  send(bytes: Buffer): void {
+    this.child.stdin?.write(bytes);
+  }
+
   /** End it, whatever it does. */
   async stop(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");

@@ -28,6 +28,14 @@ const OWN = {
   OUT_OF_MEMORY: "The interpreter ran out of variables; the device restarts its connection.",
   SEQUENCE_END:
     "The record sequence numbers of this connection are used up; the device makes a new connection with new keys.",
+  AES_WRONG:
+    "AES gives another result than FIPS 197 says: the chip or its interpreter is faulty, put the unit aside.",
+  HASH_WRONG:
+    "SHA-1 or SHA-256 gives another result than FIPS 180-4 says: the chip or its interpreter is faulty, put the unit aside.",
+  FLASH_FAILED: "Flash does not hold what was written into it, or Storage is full: lay the image down anew.",
+  KEY_REFUSED:
+    "The key record was refused and nothing is written: its check values are wrong, or the device holds a whole one already, which only a factory reset removes.",
+  REQUEST_UNKNOWN: "The device does not know this request.",
 } satisfies Partial<Record<keyof typeof codes, string>>;
 
 /** What a broker means by the return code of its CONNACK (MQTT 3.1.1, 3.2.2.3). */

@@ -2,7 +2,7 @@
 // library would not send what an attacker would. Rows 2, 3, 11, 12 of the requirements, half-open floods.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,10 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import mqtt, { type Packet } from "mqtt-packet";
+import { masterFromBytes, openMaster } from "./custody/master";
+import { Secrets } from "./custody/secrets";
+import { makeTokens, skipWithoutToken, tokenUri } from "./custody/test_token";
+import { createTokenKey, parseTokenUri } from "./custody/token";
 import { UsageError } from "./exit";
 import { type Gateway, type GatewayEvent, mayPublish, maySubscribe, startGateway } from "./gateway";
 import { deriveDeviceKey, parseIdentity, randomKey, SCHEME_NAMES } from "./keys";
@@ -26,7 +30,7 @@ describe("the gateway", () => {
   let events: GatewayEvent[] = [];
   before(async () => {
     gateway = await startGateway({
-      master,
+      master: masterFromBytes(master),
       keyVersion: 7,
       revoked: [REVOKED],
       onEvent: (event) => events.push(event),
@@ -321,7 +325,7 @@ describe("the gateway", () => {
 
 for (const scheme of SCHEME_NAMES) {
   test(`R1 scheme ${scheme}: its key is let in, another scheme's key is not`, async () => {
-    const gateway = await startGateway({ master, scheme });
+    const gateway = await startGateway({ master: masterFromBytes(master, "psk", scheme) });
     try {
       const identity = parseIdentity("v1.meter.SN0001");
       for (const other of SCHEME_NAMES) {
@@ -341,6 +345,35 @@ for (const scheme of SCHEME_NAMES) {
   });
 }
 
+test("R11 the master in a token: its devices are let in; a token that is gone refuses all alike, and the gateway says so and lives", {
+  skip: skipWithoutToken(),
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-"));
+  await makeTokens(folder, { gateway: "73519-pin" });
+  const uri = parseTokenUri(tokenUri("gateway", "psk"));
+  const pin = Buffer.from("73519-pin");
+  (await createTokenKey(uri, pin, "psk", "kdf", master)).key.close();
+  const secrets = new Secrets({ "passphrase-file": [join(folder, "pin")] }, ["master"]);
+  writeFileSync(join(folder, "pin"), pin, { mode: 0o600 });
+  const inToken = await openMaster(tokenUri("gateway", "psk"), { purpose: "psk", secrets, name: "master" });
+  const events: GatewayEvent[] = [];
+  const gateway = await startGateway({ master: inToken, onEvent: (event) => events.push(event) });
+  try {
+    const key = keyOf("v1.meter.SN1");
+    assert.equal(await knock(gateway, "v1.meter.SN1", key), "in");
+    assert.equal(await knock(gateway, "v1.meter.SN1", randomKey()), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
+    inToken.close();
+    for (const identity of ["v1.meter.SN1", "v9.meter.SN1", "nonsense"])
+      assert.equal(await knock(gateway, identity, key), "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC");
+    const faults = events.filter(({ kind }) => kind === "fault");
+    assert.equal(faults.length, 3);
+    assert.match(JSON.stringify(faults[0]), /the token .*gateway.* cannot be used: its session has ended/);
+  } finally {
+    rmSync(folder, { recursive: true });
+    await gateway.close();
+  }
+});
+
 describe("half-open floods", () => {
   const limits = {
     handshakeTimeoutMs: 600,
@@ -351,7 +384,7 @@ describe("half-open floods", () => {
   };
   let gateway: Gateway;
   before(async () => {
-    gateway = await startGateway({ master, limits });
+    gateway = await startGateway({ master: masterFromBytes(master), limits });
   });
   after(() => gateway.close());
 
@@ -417,7 +450,7 @@ test("an operator on this machine sees all devices and commands them, in plain M
   skip: skipWithout("mosquitto_pub", "mosquitto_sub"),
 }, async (t) => {
   const operatorPort = await freePort();
-  const gateway = await startGateway({ master, operatorPort });
+  const gateway = await startGateway({ master: masterFromBytes(master), operatorPort });
   t.after(() => gateway.close());
   const identity = "v1.meter.SN40";
   const device = await mqttClient(gateway, identity);
@@ -440,12 +473,15 @@ test("an operator on this machine sees all devices and commands them, in plain M
 });
 
 test("a port that is taken is a sentence", async () => {
-  const gateway = await startGateway({ master });
-  await assert.rejects(startGateway({ master, port: gateway.port }), (error: Error) => {
-    assert.ok(error instanceof UsageError);
-    assert.match(error.message, /another program listens there/);
-    return true;
-  });
+  const gateway = await startGateway({ master: masterFromBytes(master) });
+  await assert.rejects(
+    startGateway({ master: masterFromBytes(master), port: gateway.port }),
+    (error: Error) => {
+      assert.ok(error instanceof UsageError);
+      assert.match(error.message, /another program listens there/);
+      return true;
+    },
+  );
   await gateway.close();
 });
 

@@ -8,21 +8,13 @@ import { constants } from "node:crypto";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { Aedes, type Client } from "aedes";
-import { UsageError } from "./exit";
-import {
-  deriveDeviceKey,
-  type Identity,
-  parseIdentity,
-  randomKey,
-  type SchemeName,
-  topicPrefix,
-} from "./keys";
+import { type Master, masterFromBytes } from "./custody/master";
+import { DeviceError, UsageError } from "./exit";
+import { type Identity, parseIdentity, randomKey, topicPrefix } from "./keys";
 
 export interface GatewayOptions {
-  /** The psk master, 16 bytes. */
-  master: Uint8Array;
-  /** How keys are derived; default kdf. */
-  scheme?: SchemeName;
+  /** The psk master, wherever it is kept; the caller closes it. */
+  master: Master;
   /** The fleet's key version n; n - 1 is accepted as well. Default 1. */
   keyVersion?: number;
   /** Identities that are refused though their key is right. */
@@ -63,6 +55,7 @@ export type GatewayEvent =
   | { kind: "secured"; identity: string; address: string; suite: string }
   | { kind: "connected" | "disconnected"; identity: string }
   | { kind: "refused"; address: string; reason: string }
+  | { kind: "fault"; reason: string }
   | { kind: "denied"; identity: string; topic: string; action: "publish" | "subscribe" };
 
 export interface Gateway {
@@ -98,7 +91,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const counters = { accepted: 0, halfOpen: 0, secured: 0, refused: 0, derivations: 0 };
   const operators = new WeakSet<object>();
   const broker = await createBroker(identities, operators, limits, emit);
-  const keyOf = keySource(options, revoked, counters);
+  const keyOf = keySource(options, revoked, counters, emit);
 
   const tls = createTlsServer({
     minVersion: "TLSv1.2",
@@ -196,14 +189,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
  * Make the function from an identity's text to its key. Every call derives twice, the device's key and one under a
  * master that nobody has, and then takes one of them: known or not, revoked or not, the work is the same.
  */
-function keySource(options: GatewayOptions, revoked: ReadonlySet<string>, counters: { derivations: number }) {
+function keySource(
+  options: GatewayOptions,
+  revoked: ReadonlySet<string>,
+  counters: { derivations: number },
+  emit: (event: GatewayEvent) => void,
+) {
   const version = options.keyVersion ?? 1;
-  const nobodysMaster = randomKey();
+  const { master } = options;
+  const nobodysMaster = masterFromBytes(randomKey(), master.purpose, master.scheme);
   const nobody = parseIdentity("v1.nobody.0");
   const deriveBoth = (identity: Identity) => {
-    const keys = [options.master, nobodysMaster].map((master) =>
-      deriveDeviceKey(master, identity, options.scheme),
-    );
+    const keys = [master, nobodysMaster].map((one) => one.deviceKey(identity));
     counters.derivations += keys.length;
     return keys;
   };
@@ -217,12 +214,19 @@ function keySource(options: GatewayOptions, revoked: ReadonlySet<string>, counte
     }
   };
   return (text: string): { key: Buffer; identity?: Identity } => {
-    const { identity, keys } = parseAndDerive(text);
-    const [deviceKey, nobodysKey] = keys;
-    const current =
-      identity !== undefined && (identity.keyVersion === version || identity.keyVersion === version - 1);
-    const known = current && !revoked.has(text);
-    return known ? { key: deviceKey, identity } : { key: nobodysKey };
+    try {
+      const { identity, keys } = parseAndDerive(text);
+      const [deviceKey, nobodysKey] = keys;
+      const current =
+        identity !== undefined && (identity.keyVersion === version || identity.keyVersion === version - 1);
+      const known = current && !revoked.has(text);
+      return known ? { key: deviceKey, identity } : { key: nobodysKey };
+    } catch (error) {
+      // The token with the master is gone: everyone is refused, and the gateway says why and lives on.
+      if (!(error instanceof DeviceError)) throw error;
+      emit({ kind: "fault", reason: error.message });
+      return { key: nobodysMaster.deviceKey(nobody) };
+    }
   };
 }
 

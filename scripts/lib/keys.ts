@@ -1,8 +1,9 @@
 // Keys on the host's side (protocol.md, section 3): one root, four masters, a key of its own for each device.
 // KDF: SP 800-108r1 in counter mode with AES-128-CMAC (SP 800-38B), 32-bit counter, 32-bit length, one block.
 // Two older schemes can be selected for lines that already run them: AES-128 of the serial, and NXP AN10922.
-// Keys and masters are Buffers of 16 bytes; they live in files of mode 0600 and are never printed.
-// Leaves out: the ledger and the bench that burns keys; the masters' custody.
+// A key or master is 16 bytes at hand, or an AesKey that computes with bytes which nobody sees (custody/token.ts); the
+// schemes ask for no more than that. Bytes live in files of mode 0600 and are never printed.
+// Leaves out: where masters are kept (custody/); the ledger and the bench that burns keys.
 import { createCipheriv, randomBytes } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { cmac } from "@noble/ciphers/aes.js";
@@ -36,7 +37,7 @@ export function identityFault(text: string): string | undefined {
 
 // Product and serial become levels of MQTT topics: no separator, no wildcard, nothing that starts with `$` (MQTT 3.1.1,
 // 4.7); and no dot, which separates them here.
-const TOPIC_LEVEL = /^[^./+# ]+$/;
+export const TOPIC_LEVEL = /^[^./+# ]+$/;
 
 /** Parse an identity, or say in a UsageError what is wrong with it. Never changes a byte: what is valid is compared as is. */
 export function parseIdentity(text: string): Identity {
@@ -63,12 +64,32 @@ export function topicPrefix(identity: Identity): string {
 
 // ------------------------------------------------------------------------------------------- derivation
 
+/** An AES-128 key to compute with, wherever its bytes are. */
+export interface AesKey {
+  /** AES-CMAC (SP 800-38B) of a message of at least one byte: 16 bytes. */
+  cmac(message: Uint8Array): Buffer;
+  /** Encrypt whole blocks in CBC mode from an IV of zeros. */
+  cbc(blocks: Uint8Array): Buffer;
+}
+
+/** Take 16 bytes as an AesKey; an AesKey stays what it is. */
+export function aesKey(key: Uint8Array | AesKey): AesKey {
+  if (!(key instanceof Uint8Array)) return key;
+  return {
+    cmac: (message) => Buffer.from(cmac(message, key)),
+    cbc(blocks) {
+      const cipher = createCipheriv("aes-128-cbc", key, Buffer.alloc(16)).setAutoPadding(false);
+      return Buffer.concat([cipher.update(blocks), cipher.final()]);
+    },
+  };
+}
+
 /**
  * Derive 16 bytes from a master: CMAC(master, [1]_32 || label || 0x00 || context || [128]_32), SP 800-108r1, 4.1.
  * Label and context are bytes (a string is taken as ASCII). The same as `openssl kdf -kdfopt mode:COUNTER -kdfopt
  * mac:CMAC -kdfopt salt:<label> -kdfopt info:<context> KBKDF`.
  */
-export function kbkdf(master: Uint8Array, label: string, context: Uint8Array | string): Buffer {
+export function kbkdf(master: Uint8Array | AesKey, label: string, context: Uint8Array | string): Buffer {
   const counter = Buffer.from([0, 0, 0, 1]);
   const lengthInBits = Buffer.from([0, 0, 0, KEY_LENGTH * 8]);
   const input = Buffer.concat([
@@ -78,10 +99,13 @@ export function kbkdf(master: Uint8Array, label: string, context: Uint8Array | s
     Buffer.from(context),
     lengthInBits,
   ]);
-  return Buffer.from(cmac(input, master));
+  return aesKey(master).cmac(input);
 }
 
-/** Split the root into its four masters. The root has no other use; label `master`, context the purpose. */
+/**
+ * Split the root into its four masters: kbkdf(root, "master", purpose). The root has no other use, and no label of a
+ * device's key is `master`.
+ */
 export function splitRoot(root: Uint8Array): Record<Purpose, Buffer> {
   const split = (purpose: Purpose) => kbkdf(root, "master", purpose);
   return { psk: split("psk"), ota: split("ota"), console: split("console"), rekey: split("rekey") };
@@ -89,7 +113,7 @@ export function splitRoot(root: Uint8Array): Record<Purpose, Buffer> {
 
 export interface Scheme {
   about: string;
-  derive(master: Uint8Array, identity: Identity): Buffer;
+  derive(master: AesKey, identity: Identity, purpose: Purpose): Buffer;
 }
 
 /** The derivations that can be selected, by name. */
@@ -97,7 +121,7 @@ export const SCHEMES = {
   kdf: {
     about:
       "SP 800-108 KDF with CMAC over the whole identity: bound to version and product, any length; the default",
-    derive: (master, identity) => kbkdf(master, "psk", identity.text),
+    derive: (master, identity, purpose) => kbkdf(master, purpose, identity.text),
   },
   "aes-serial": {
     about:
@@ -112,16 +136,24 @@ export const SCHEMES = {
 export type SchemeName = keyof typeof SCHEMES;
 export const SCHEME_NAMES = Object.keys(SCHEMES) as SchemeName[];
 
-/** Derive the TLS pre-shared key of one device. Throws UsageError where the scheme cannot take the identity. */
-export function deriveDeviceKey(master: Uint8Array, identity: Identity, scheme: SchemeName = "kdf"): Buffer {
-  return (SCHEMES[scheme] as Scheme).derive(master, identity);
+/**
+ * Derive one device's key from the master of `purpose`; default is the TLS pre-shared key. In the two older schemes it
+ * is the master alone that tells purposes apart. Throws UsageError where the scheme cannot take the identity.
+ */
+export function deriveDeviceKey(
+  master: Uint8Array | AesKey,
+  identity: Identity,
+  scheme: SchemeName = "kdf",
+  purpose: Purpose = "psk",
+): Buffer {
+  return (SCHEMES[scheme] as Scheme).derive(aesKey(master), identity, purpose);
 }
 
 /**
  * Encrypt the serial, filled up with zero bytes to one block, under the master. Neither key version nor product enter:
  * a new key means a new master, and two products must not share one.
  */
-function aesOfSerial(master: Uint8Array, serial: string): Buffer {
+function aesOfSerial(master: AesKey, serial: string): Buffer {
   if (serial.length > 16) {
     throw new UsageError(
       `the serial ${serial} is longer than the 16 bytes that the scheme aes-serial can hold; ` +
@@ -130,14 +162,15 @@ function aesOfSerial(master: Uint8Array, serial: string): Buffer {
   }
   const block = Buffer.alloc(16);
   block.write(serial, "ascii");
-  return aesBlocks("aes-128-ecb", master, block, null);
+  return master.cbc(block);
 }
 
 /**
  * Diversify a master by AN10922, 2.2: CMAC over 0x01 || M, except that M is always padded to two blocks.
  * M: 1 to 31 bytes.
  */
-export function an10922(master: Uint8Array, diversificationInput: Uint8Array): Buffer {
+export function an10922(master: Uint8Array | AesKey, diversificationInput: Uint8Array): Buffer {
+  const { cbc } = aesKey(master);
   const length = diversificationInput.length;
   if (length < 1 || length > 31) {
     throw new UsageError(`a diversification input of ${length} bytes is outside the 1 to 31 of AN10922.`);
@@ -147,10 +180,10 @@ export function an10922(master: Uint8Array, diversificationInput: Uint8Array): B
   message.set(diversificationInput, 1);
   const padded = length < 31;
   if (padded) message[length + 1] = 0x80;
-  const subkey1 = double(aesBlocks("aes-128-ecb", master, Buffer.alloc(16), null));
+  const subkey1 = double(cbc(Buffer.alloc(16)));
   const subkey = padded ? double(subkey1) : subkey1;
   for (let i = 0; i < 16; i++) message[16 + i] ^= subkey[i];
-  return aesBlocks("aes-128-cbc", master, message, Buffer.alloc(16)).subarray(16);
+  return cbc(message).subarray(16);
 }
 
 /** Double a block in GF(2^128), as CMAC's subkeys are made (SP 800-38B, 6.1). */
@@ -161,21 +194,9 @@ function double(block: Buffer): Buffer {
   return doubled;
 }
 
-function aesBlocks(
-  mode: "aes-128-ecb" | "aes-128-cbc",
-  key: Uint8Array,
-  blocks: Buffer,
-  iv: Buffer | null,
-): Buffer {
-  const cipher = createCipheriv(mode, key, iv).setAutoPadding(false);
-  return Buffer.concat([cipher.update(blocks), cipher.final()]);
-}
-
 /** The key check value: the first 3 bytes of CMAC(key, 16 zero bytes), as 6 hex digits. Safe to print and to compare. */
-export function keyCheckValue(key: Uint8Array): string {
-  return Buffer.from(cmac(new Uint8Array(16), key).subarray(0, 3))
-    .toString("hex")
-    .toUpperCase();
+export function keyCheckValue(key: Uint8Array | AesKey): string {
+  return aesKey(key).cmac(Buffer.alloc(16)).toString("hex", 0, 3).toUpperCase();
 }
 
 // ---------------------------------------------------------------------------------------- weak masters
@@ -221,16 +242,33 @@ export function masterFault(master: Uint8Array): string | undefined {
   return undefined;
 }
 
+/**
+ * The same for a key whose bytes cannot be seen: whether it does what a published key, or one byte repeated, would do.
+ */
+export function hiddenKeyFault(key: AesKey): string | undefined {
+  const tell = (candidate: AesKey) => candidate.cmac(Buffer.alloc(16)).toString("hex");
+  const found = tell(key);
+  for (let byte = 0; byte < 256; byte++) {
+    if (found === tell(aesKey(Buffer.alloc(KEY_LENGTH, byte)))) return "is one byte repeated";
+  }
+  for (const published of PUBLISHED_KEYS) {
+    if (found === tell(aesKey(Buffer.from(published, "hex"))))
+      return "is a published test key that everyone knows";
+  }
+  return undefined;
+}
+
 /** Refuse a weak master or key (RFC 9257, section 6; RFC 7925, 4.1) with a UsageError. Returns it. */
 export function strongKey<Key extends Uint8Array>(master: Key, what: string): Key {
   const fault = masterFault(master);
-  if (fault) throw new UsageError(`${what} ${fault}. Make one with 128 random bits: npm run derive.`);
+  if (fault) throw new UsageError(`${what} ${fault}. Make one with 128 random bits: npm run keys -- new.`);
   return master;
 }
 
-/** Make 16 random bytes by the system's generator. */
+/** Make 16 random bytes by the system's generator; the one in a million that looks weak is drawn again. */
 export function randomKey(): Buffer {
-  return randomBytes(KEY_LENGTH);
+  const key = randomBytes(KEY_LENGTH);
+  return masterFault(key) ? randomKey() : key;
 }
 
 // ----------------------------------------------------------------------------------------------- files
@@ -245,32 +283,36 @@ export function writeSecret(path: string, secret: Uint8Array): void {
 }
 
 /**
- * Read a secret of 16 bytes, stored as 16 raw bytes or as 32 hex digits, and refuse a weak one.
- * A file that others can read is refused as well: its secret is no longer one.
+ * Read a file that holds a secret, at most `limit` bytes. One that others can read is refused: its secret is no longer
+ * one. `what` names the contents in the sentence.
  */
-export function readSecret(path: string): Buffer {
-  let bytes: Buffer;
+export function readPrivateFile(path: string, limit: number, what: string): Buffer {
   try {
     const status = statSync(path);
-    if (status.isFile() && status.size > 64)
-      throw new UsageError(`${path} is too long for a key of 16 bytes or 32 hex digits.`);
+    if (status.isFile() && status.size > limit) throw new UsageError(`${path} is too long for ${what}.`);
     if (process.platform !== "win32" && status.isFile() && status.mode & 0o077) {
       throw new UsageError(
-        `${path} can be read by others than its owner; chmod 600 it, and think of the key as known.`,
+        `${path} can be read by others than its owner; chmod 600 it, and think of what is in it as known.`,
       );
     }
-    bytes = readFileSync(path);
+    return readFileSync(path);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`cannot read ${path}: ${fileFault(error)}.`);
   }
+}
+
+/** Read a secret of 16 bytes from a private file, stored as 16 raw bytes or as 32 hex digits; refuse a weak one. */
+export function readSecret(path: string): Buffer {
+  const bytes = readPrivateFile(path, 64, "a key of 16 bytes or 32 hex digits");
   const text = bytes.toString("latin1").trim();
   const secret =
     bytes.length !== KEY_LENGTH && /^[0-9A-Fa-f]*$/.test(text) ? Buffer.from(text, "hex") : bytes;
   return strongKey(secret, `the key in ${path}`);
 }
 
-function fileFault(error: unknown): string {
+/** Say in words why a file could not be read or written. */
+export function fileFault(error: unknown): string {
   const sentences: Record<string, string> = {
     ENOENT: "there is no such file or folder",
     EEXIST: "it is there already, and keys are not written over",

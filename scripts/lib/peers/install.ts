@@ -1,7 +1,7 @@
 /*
- * The servers that the tests need, as Debian packages: `npm test` runs this file first. What is missing is
- * installed with apt-get, as root or by `sudo -n`; where that is not allowed the packages are named and the tests
- * skip their cases, except under CI=true, where a missing server is a failure.
+ * The servers, the token, the readers and the pseudo-terminals that the tests need, as Debian packages: `npm test` runs
+ * this file first. What is missing is installed with apt-get, as root or by `sudo -n`; where that is not allowed the
+ * packages are named and the tests skip their cases, except under CI=true, where a missing package is a failure.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
@@ -16,8 +16,14 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "mosquitto", package: "mosquitto" },
   { program: "mosquitto_sub", package: "mosquitto-clients" },
   { program: "mosquitto_pub", package: "mosquitto-clients" },
+  { program: "chromium", package: "chromium" },
+  { program: "dmtxread", package: "dmtx-utils" },
+  { program: "pdftoppm", package: "poppler-utils" },
+  { program: "rsvg-convert", package: "librsvg2-bin" },
   { program: "unshare", package: "util-linux" },
   { program: "ip", package: "iproute2" },
+  { program: "softhsm2-util", package: "softhsm2" },
+  { program: "socat", package: "socat" },
 ];
 
 /** Folders of PATH, and those of the system's daemons, which an ordinary user's PATH leaves out. */
@@ -75,7 +81,7 @@ function install(packages: string[]): string {
 function prepare(): string[] {
   const missing = missingPackages();
   if (!missing.length) return [];
-  console.log(`Installing the servers that the tests need: ${missing.join(" ")}`);
+  console.log(`Installing what the tests need: ${missing.join(" ")}`);
   const reason = install(missing);
   return missingPackages().map((name) => `${name} (${reason})`);
 }
@@ -88,7 +94,7 @@ async function main(): Promise<void> {
   if (!without.length) return;
   console.log(`Without: ${without.join("; ")}. Those cases are skipped.`);
   if (process.env.CI !== "true") return;
-  console.log("CI=true: nothing may be skipped for want of a server.");
+  console.log("CI=true: nothing may be skipped for want of a package.");
   process.exit(1);
 }
 

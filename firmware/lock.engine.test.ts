@@ -1,0 +1,170 @@
+// A device's first hours on the real interpreter, board linux: blank with its prompt open, tested, given its keys, locked;
+// flooded from power-on; reset. And what the lock costs of the heap. Needs ESPRUINO_BIN, any Linux build of Espruino;
+// skipped without.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { BUNDLE_FILE, buildBundle } from "../scripts/lib/build";
+import { ENGINE, Engine } from "../scripts/lib/engine";
+import { IDENTITY } from "../scripts/lib/test_device";
+import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../scripts/lib/test_factory";
+import { KEY_REFUSED, REQUEST_UNKNOWN } from "./tls/alert";
+
+/** Most variables that the lock may hold while it waits. */
+const MOST = 40;
+/** Builds with fewer variables run the firmware, but not the bench's program beside it. */
+const PROGRAM_MOST = 900;
+/** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
+const FIRMWARE_MOST = 500;
+
+const skip = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
+let bundle = "";
+let program = "";
+let variables = 0;
+
+before(async () => {
+  if (!ENGINE) return;
+  bundle = (await buildBundle({ board: "linux" })).code;
+  program = (await buildBundle({ board: "linux", entry: "firmware/provision.ts" })).code;
+  const engine = new Engine({ [BUNDLE_FILE]: "print('has',process.memory().total)" });
+  variables = Number((await engine.line(/^has (\d+)/))[1]);
+  await engine.stop();
+});
+
+const image = (key: string) => ({ key, [BUNDLE_FILE]: bundle, provision: program, conf: CONF });
+
+/** Send something and wait for the line that answers it. */
+async function ask(engine: Engine, request: string, pattern: RegExp): Promise<RegExpMatchArray> {
+  engine.lines.length = 0;
+  engine.type(request);
+  return engine.line(pattern, 10000);
+}
+
+/** Ask for a proof and check it. */
+async function prove(engine: Engine, keys: ReturnType<typeof newKeys>): Promise<void> {
+  const nonce = randomBytes(16);
+  const [, bytes] = await ask(
+    engine,
+    `prove ${nonce.toString("base64")}`,
+    new RegExp(`^${IDENTITY} \\d+ (\\S+)$`),
+  );
+  const proofs = keys.all.map((key) => mac(key, "prove", nonce));
+  assert.deepEqual(Buffer.from(bytes, "base64"), Buffer.concat([keys.record.subarray(64), ...proofs]));
+}
+
+test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", { skip }, async (t) => {
+  if (variables < PROGRAM_MOST) return t.skip(`${variables} variables`);
+  const keys = newKeys();
+  const engine = new Engine(image(PLACE));
+  try {
+    await ask(engine, "print('open')", /^open$/);
+    engine.type('eval(require("Storage").read("provision"))');
+    await ask(engine, 'provision("test")', /^E0$/);
+    const request = `provision("key ${keys.record.toString("base64")}")`;
+    await ask(engine, request, /^E0$/);
+    await ask(engine, request, new RegExp(`^E${KEY_REFUSED}$`));
+    engine.type("load()");
+    await delay(500);
+    await prove(engine, keys);
+    await ask(engine, "print('open')", new RegExp(`^E${REQUEST_UNKNOWN}$`));
+    assert.ok(!engine.lines.includes("open"));
+    const [, nonce] = await ask(engine, "erase", /^([A-Za-z0-9+/]{11}=)$/);
+    const answer = mac(keys.console, "conr", Buffer.from(nonce, "base64"));
+    engine.type(`erase ${answer.toString("base64")}`);
+    await delay(1500);
+    await ask(engine, "print('open again')", /^open again$/);
+    await ask(engine, "print(require('Storage').list().join())", new RegExp(`^${BUNDLE_FILE}$`));
+    const pieces: string[] = [];
+    for (let at = 0; at < 24 * 1024; at += 256) {
+      const read = `print("@"+btoa(require("Flash").read(256,${0x10000000 + at})))`;
+      pieces.push((await ask(engine, read, /^@(\S+)$/))[1]);
+    }
+    const flash = Buffer.concat(pieces.map((piece) => Buffer.from(piece, "base64")));
+    assert.ok(flash.includes(bundle.slice(0, 100)), "what was read is the flash");
+    for (const secret of [...keys.all, Buffer.from(PASSPHRASE)])
+      for (let i = 0; i + 6 <= secret.length; i++) assert.ok(!flash.includes(secret.subarray(i, i + 6)));
+  } finally {
+    await engine.stop();
+  }
+});
+
+test("R27 the interpreter: floods of Ctrl-C from power-on, and every byte", { skip }, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
+  const keys = newKeys();
+  const engine = new Engine(image(keys.record.toString("latin1")));
+  const send = (bytes: Buffer) => engine.send(bytes);
+  try {
+    // there before the interpreter is
+    for (let i = 0; i < 200; i++) {
+      send(Buffer.alloc(100, 3));
+      await delay(5);
+    }
+    send(Buffer.from("\n"));
+    await delay(500);
+    await prove(engine, keys);
+    // 4 ends the Linux build itself, whatever has its console
+    for (let byte = 0; byte < 256; byte++) if (byte !== 4) send(Buffer.alloc(65, byte));
+    send(Buffer.from("\nprint('open')\n"));
+    await delay(1000);
+    engine.type("");
+    await delay(200);
+    await prove(engine, keys);
+    assert.ok(
+      !engine.lines.some((line) => /^open$|^=|Uncaught|MEMORY|ERROR/.test(line)),
+      engine.lines.join("\n"),
+    );
+  } finally {
+    await engine.stop();
+  }
+});
+
+test("R27 the interpreter: a flood while the bundle starts slowly leaves the prompt shut", {
+  skip,
+}, async () => {
+  const keys = newKeys();
+  // a slow chip: a second goes by between the bundle's first statement and the rest of it
+  const at = bundle.indexOf("E.setConsole(") + bundle.slice(bundle.indexOf("E.setConsole(")).indexOf(";") + 1;
+  const slow = `${bundle.slice(0, at)}var until=getTime()+1;while(getTime()<until);${bundle.slice(at)}`;
+  const engine = new Engine({ ...image(keys.record.toString("latin1")), [BUNDLE_FILE]: slow });
+  try {
+    for (let i = 0; i < 100; i++) {
+      engine.send(Buffer.alloc(20, 3));
+      await delay(10);
+    }
+    engine.send(Buffer.from("\nprint('open')\nquit()\n"));
+    await delay(1500);
+    assert.ok(!engine.lines.some((line) => /^open$|^=|debug/.test(line)), engine.lines.join("\n"));
+    let ended = false;
+    engine.ended.then(() => (ended = true));
+    await delay(10);
+    assert.equal(ended, false);
+  } finally {
+    await engine.stop();
+  }
+});
+
+test("the lock holds few variables while it waits", { skip }, async () => {
+  const sample = 'setInterval(function(){USB.write("use "+process.memory().usage+"\\n")},200)';
+  const usage = async (key: string, requests: string[]) => {
+    const engine = new Engine({ key, [BUNDLE_FILE]: bundle, conf: CONF, ".boot0": sample });
+    try {
+      await delay(2000);
+      for (const request of requests) {
+        engine.type(request);
+        await delay(300);
+      }
+      engine.lines.length = 0;
+      await delay(1500);
+      return Math.min(...engine.lines.flatMap((line) => /^use (\d+)$/.exec(line)?.[1] ?? []).map(Number));
+    } finally {
+      await engine.stop();
+    }
+  };
+  const open = await usage("0123456789abcdef", []);
+  const key = newKeys().record.toString("latin1");
+  const locked = await usage(key, []);
+  const used = await usage(key, ["prove AAAA", "erase", "x", "erase AAAA"]);
+  console.log(`at rest: ${open} variables with an open prompt, ${locked} locked, ${used} after requests`);
+  assert.ok(locked - open <= MOST && used - open <= MOST);
+});

@@ -1,0 +1,366 @@
+// The port of a device that holds its keys, on the simulated boards: what it answers, what it does not tell, what it lets
+// through, and the wipe, with the power cut anywhere in it.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, test } from "node:test";
+import { type Cut, cutStates, type FlashOperation } from "../hal/simulator/nor_flash";
+import { SIMULATED_BOARDS, type TestDevice } from "../scripts/lib/test_device";
+import {
+  ask,
+  bootFactory,
+  bootLocked,
+  CONF,
+  eraseAuthorised,
+  isPromptOpen,
+  type Keys,
+  mac,
+  newKeys,
+  PASSPHRASE,
+  provision,
+  readableIn,
+  settled,
+} from "../scripts/lib/test_factory";
+import { REQUEST_UNKNOWN } from "./tls/alert";
+
+const BOARD = "mdbt42q-w5500-sim";
+const UNKNOWN = `E${REQUEST_UNKNOWN}`;
+
+const devices: TestDevice[] = [];
+after(() => {
+  for (const device of devices) device.powerOff();
+});
+const kept = (device: TestDevice): TestDevice => {
+  devices.push(device);
+  return device;
+};
+const locked = async (keys: Keys, files = {}) => kept(await bootLocked(BOARD, keys, files));
+
+/** What `prove` says. */
+function proofLine(keys: Keys, nonce: Buffer, identity = "v1.sensor.0001"): RegExp {
+  const bytes = Buffer.concat([keys.record.subarray(64), ...keys.all.map((key) => mac(key, "prove", nonce))]);
+  return new RegExp(`^${identity} \\d+ ${bytes.toString("base64").replace(/[+]/g, "\\+")}$`);
+}
+
+for (const board of SIMULATED_BOARDS)
+  test(`R25 each key is proved by a challenge, on ${board}`, async () => {
+    const keys = newKeys();
+    const device = kept(await bootLocked(board, keys));
+    assert.equal(isPromptOpen(device), false);
+    for (const nonce of [randomBytes(16), randomBytes(16), Buffer.alloc(16)])
+      assert.match(await ask(device, `prove ${nonce.toString("base64")}`), proofLine(keys, nonce));
+    assert.match(await ask(device, "prove"), proofLine(keys, Buffer.alloc(0)));
+    assert.match(await ask(device, "prove\r"), proofLine(keys, Buffer.alloc(0)));
+    // a wrong key in any place of the record is another proof
+    const other = newKeys();
+    assert.doesNotMatch(await ask(device, "prove"), proofLine(other, Buffer.alloc(0)));
+  });
+
+test("R12 the longest identity is told whole; without settings, or with broken ones, the port still answers", async () => {
+  const keys = newKeys();
+  const id = `v1.sensor.${"x".repeat(54)}`;
+  const device = await locked(keys, { conf: JSON.stringify({ id, host: "127.0.0.1", port: 1 }) });
+  assert.match(await ask(device, "prove"), proofLine(keys, Buffer.alloc(0), id));
+  const broken = await locked(keys, { conf: '{"id":' });
+  assert.match(await ask(broken, "prove"), proofLine(keys, Buffer.alloc(0), "undefined"));
+  assert.equal(await ask(broken, "x"), UNKNOWN);
+  assert.equal(isPromptOpen(broken), false);
+});
+
+test("R25 nothing that can be sent brings a key or the network's password back", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  const said: string[] = [];
+  const words = [
+    "prove",
+    "erase",
+    "key",
+    "test",
+    "read",
+    "dump()",
+    "print(global)",
+    "E.dumpStr()",
+    "id",
+    "trace()",
+  ];
+  const arguments_ = [
+    "",
+    "key",
+    "conf",
+    keys.record.toString("base64").slice(0, 40),
+    "=".repeat(50),
+    "\0",
+    "%s%n",
+  ];
+  for (const word of words)
+    for (const argument of arguments_) said.push(await ask(device, `${word} ${argument}`));
+  for (let i = 0; i < 200; i++) said.push(await ask(device, randomBytes(1 + (i % 70)).toString("latin1")));
+  const text = said.join("\n");
+  for (const key of [...keys.all, Buffer.from(PASSPHRASE)])
+    for (const form of ["latin1", "hex", "base64"] as const) {
+      const whole = key.toString(form);
+      assert.ok(
+        !text.includes(whole.slice(0, 10)) && !text.includes(whole.slice(-12, -2)),
+        `${form} in ${text}`,
+      );
+    }
+  assert.equal(isPromptOpen(device), false);
+  // a base64 of bytes that hold the key at another place would not be seen above
+  for (const line of said)
+    for (const word of line.split(" "))
+      for (const key of keys.all) assert.ok(!Buffer.from(word, "base64").includes(key.subarray(0, 6)));
+  // a CMAC under a key tells it to nobody, but none may be given that means something elsewhere
+  const nonce = Buffer.from(await ask(device, "erase"), "base64");
+  const wanted = mac(keys.console, "conr", nonce);
+  const proof = Buffer.from((await ask(device, `prove ${nonce.toString("base64")}`)).split(" ")[2], "base64");
+  assert.ok(!proof.includes(wanted));
+});
+
+test("R27 no byte and no flood from power-on opens the prompt or stops the port", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  const nonce = randomBytes(16);
+  const alive = async () => {
+    assert.equal(isPromptOpen(device), false);
+    await ask(device, "");
+    assert.match(await ask(device, `prove ${nonce.toString("base64")}`), proofLine(keys, nonce));
+  };
+  for (let byte = 0; byte < 256; byte++) {
+    device.machine.type(String.fromCharCode(byte));
+    device.machine.type(String.fromCharCode(byte).repeat(64));
+    await settled();
+  }
+  await alive();
+  for (const flood of ["\x03", "\x03\n", "\x1b\x03\x10\x00", "a", "\n", "prove\n", "erase\n", "\r\n\0"]) {
+    for (let sent = 0; sent < 20_000; sent += 64) device.machine.type(flood.repeat(64 / flood.length));
+    await settled();
+    assert.ok((device.machine.value("line") as string).length <= 64);
+    assert.ok((device.machine.value("nonce") as string).length <= 8);
+    await alive();
+  }
+  for (const code of [
+    "global.got=1",
+    "E.setConsole(Serial1)",
+    "\x10global.got=1",
+    "\x03\x03global.got=1",
+    "reset()",
+  ]) {
+    assert.equal(await ask(device, code), UNKNOWN);
+    assert.equal(await ask(device, `\n${code}`), UNKNOWN);
+  }
+  assert.equal(device.machine.run("global.got"), undefined);
+  await alive();
+});
+
+test("R27 the lock is taken at the next start already, and at each", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  for (let i = 0; i < 3; i++) {
+    device.machine.boot();
+    assert.equal(isPromptOpen(device), false);
+    assert.match(await ask(device, "prove"), proofLine(keys, Buffer.alloc(0)));
+  }
+});
+
+test("a request comes in pieces of any size", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  const nonce = randomBytes(16);
+  const request = `prove ${nonce.toString("base64")}\n`;
+  for (let size = 1; size <= request.length; size++) {
+    device.lines = [];
+    for (let i = 0; i < request.length; i += size) device.machine.type(request.slice(i, i + size));
+    await device.until(() => device.lines.length > 0);
+    assert.match(device.lines.join(), proofLine(keys, nonce), `pieces of ${size}`);
+  }
+});
+
+test("R18 a prefix, an extension or a mutation of a request is answered shortly, and nothing lasts", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  const requests = [
+    `prove ${randomBytes(16).toString("base64")}`,
+    `erase ${randomBytes(16).toString("base64")}`,
+  ];
+  for (const request of requests)
+    for (let i = 0; i <= request.length; i++)
+      for (const bytes of [
+        request.slice(0, i),
+        `${request.slice(0, i)}\xff${request.slice(i + 1)}`,
+        `${request.slice(i)}`,
+      ]) {
+        const answer = await ask(device, bytes);
+        assert.ok(answer.length < 130 && answer !== "no answer", `${JSON.stringify(bytes)}: ${answer}`);
+      }
+  assert.match(await ask(device, "prove"), proofLine(keys, Buffer.alloc(0)));
+});
+
+for (const board of SIMULATED_BOARDS)
+  test(`R30 the factory reset leaves no key and no password readable in flash, on ${board}`, async () => {
+    const keys = newKeys();
+    const older = newKeys();
+    const device = kept(await bootLocked(board, keys));
+    const { machine } = device;
+    // what was replaced is only marked as deleted: it must go as well
+    machine.write({ old: older.record.toString("latin1"), conf: CONF });
+    machine.write({ old: "new", conf: CONF.replace("test", "home") });
+    assert.ok(
+      readableIn(machine, older.all) && readableIn(machine, keys.all),
+      "the test sees what is in flash",
+    );
+    const code = machine.read(".bootrst");
+    await eraseAuthorised(device, keys.console);
+    assert.equal(readableIn(machine, [...keys.all, ...older.all, Buffer.from(PASSPHRASE)]), undefined);
+    assert.deepEqual(Object.keys(machine.files), [".bootrst"]);
+    assert.equal(machine.read(".bootrst"), code);
+    assert.equal(isPromptOpen(device), true);
+    assert.equal(machine.flash.refusedBits, 0);
+    assert.ok(machine.runtime.storage.isValid);
+    // blank means blank: it takes keys again
+    const { files } = kept(await bootFactory(board)).machine;
+    machine.write({ conf: CONF, provision: files.provision });
+    assert.equal(await provision(device, `key ${older.record.toString("base64")}`), "E0");
+    machine.boot();
+    assert.match(await ask(device, "prove"), proofLine(older, Buffer.alloc(0)));
+  });
+
+test("R30 R26 the factory reset takes the console key's answer to the last nonce, once", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  const answer = (key: Buffer, nonce: Buffer, prefix = "conr") =>
+    `erase ${mac(key, prefix, nonce).toString("base64")}`;
+  const nonces = new Set<string>();
+  const next = async (request = "erase") => {
+    const nonce = await ask(device, request);
+    assert.match(nonce, /^[A-Za-z0-9+/]{11}=$/, request);
+    assert.ok(!nonces.has(nonce), "a nonce comes once");
+    nonces.add(nonce);
+    return Buffer.from(nonce, "base64");
+  };
+  // before any nonce was asked for, the empty one is none
+  await next(answer(keys.console, Buffer.alloc(0)));
+  for (const other of [...keys.all.filter((key) => key !== keys.console), newKeys().console])
+    await next(answer(other, await next()));
+  await next(answer(keys.console, await next(), "prove"));
+  const stale = await next();
+  await next();
+  const usedUp = await next(answer(keys.console, stale));
+  await next("erase AAAA");
+  await next(answer(keys.console, usedUp));
+  const nonce = await next();
+  const right = mac(keys.console, "conr", nonce);
+  // every bit of the answer counts, and there is one try for each nonce
+  for (let bit = 0; bit < 128; bit += 5) {
+    const wrong = mac(keys.console, "conr", await next());
+    wrong[bit >> 3] ^= 1 << (bit & 7);
+    await next(`erase ${wrong.toString("base64")}`);
+  }
+  await next(`erase ${right.toString("base64")}`);
+  for (let length = 0; length < 16; length++) {
+    const short = mac(keys.console, "conr", await next()).subarray(0, length);
+    await next(`erase ${short.toString("base64")}`);
+  }
+  assert.equal(device.machine.read("key"), keys.record.toString("latin1"));
+  await eraseAuthorised(device, keys.console);
+  assert.equal(device.machine.read("key"), undefined);
+});
+
+test("R13 R30 with noise that fails its tests there is no nonce, and so no reset", async () => {
+  const keys = newKeys();
+  const device = kept(
+    await bootFactory("esp32-sim", { key: keys.record.toString("latin1") }, { noise: "stuck" }),
+  );
+  assert.match(await ask(device, "erase"), /^E[123]$/);
+  assert.match(await ask(device, `erase ${mac(keys.console, "conr").toString("base64")}`), /^E[123]$/);
+  assert.equal(device.machine.read("key"), keys.record.toString("latin1"));
+});
+
+/** A locked device whose wipe is short, and what it must come to. */
+async function wipeBench() {
+  const keys = newKeys();
+  const device = await locked(keys, {
+    provision: "x".repeat(10),
+    conf: '{"id":"v1.s.1","pass":"passphrase"}',
+  });
+  const { machine } = device;
+  const { flash } = machine;
+  machine.powerOff();
+  const before = Buffer.from(flash.bytes);
+  const secrets = [...keys.all, Buffer.from("passphrase")];
+  const code = machine.read(".bootrst");
+  return {
+    machine,
+    before,
+    /** Let it be reset as it was at first, with the power cut where it says. Gives what was done to the flash. */
+    async reset(cut?: Cut): Promise<FlashOperation[]> {
+      flash.load(before);
+      machine.boot();
+      const nonce = Buffer.from(await ask(device, "erase"), "base64");
+      machine.cutPower(cut);
+      machine.type(`erase ${mac(keys.console, "conr", nonce).toString("base64")}\n`);
+      await settled();
+      machine.powerOff();
+      return flash.operations;
+    },
+    /** Start it with this in its flash. Gives what was done to the flash. */
+    async start(state: Buffer): Promise<FlashOperation[]> {
+      machine.powerOff();
+      flash.load(state);
+      machine.cutPower(undefined);
+      machine.boot();
+      await settled();
+      return flash.operations;
+    },
+    /** Judge the device that has started: the prompt is open only where nothing is left to read. */
+    judge(place: string): void {
+      assert.equal(machine.read(".bootrst"), code, place);
+      assert.ok(machine.runtime.storage.isValid, place);
+      if (isPromptOpen(device)) {
+        assert.equal(readableIn(machine, secrets), undefined, place);
+        // at most a record's header with a torn name, over zeros
+        for (const [name, data] of Object.entries(machine.files))
+          if (name !== ".bootrst") assert.match(data, /^\0*$/, place);
+      } else assert.equal(machine.read("key"), keys.record.toString("latin1"), place);
+      machine.powerOff();
+    },
+  };
+}
+
+const torn = () => randomBytes(1)[0];
+
+test("R23 R30 power fails once, anywhere in the factory reset: it is finished at the next start", async () => {
+  const { machine, before, reset, start, judge } = await wipeBench();
+  const operations = [...(await reset())];
+  assert.ok(operations.length > 50, `${operations.length} operations`);
+  let cuts = 0;
+  for (const { state, cut } of cutStates(before, operations, torn)) {
+    // what is laid out here is what a cut leaves
+    if (cuts++ % 50 === 0) {
+      const expected = Buffer.from(state);
+      await reset(cut);
+      assert.ok(machine.flash.bytes.equals(expected), JSON.stringify(cut));
+    }
+    await start(state);
+    judge(JSON.stringify(cut));
+  }
+  assert.ok(cuts >= 5 * operations.length, `${cuts} cuts`);
+});
+
+test("R23 R30 power fails twice: in the factory reset, and anywhere in what finishes it", async () => {
+  const { before, reset, start, judge } = await wipeBench();
+  const operations = [...(await reset())];
+  let nth = 0;
+  let cuts = 0;
+  for (const { state, cut: first } of cutStates(before, operations, torn)) {
+    if (nth++ % 23) continue;
+    const once = Buffer.from(state);
+    const finishing = [...(await start(once))];
+    for (const { state: twice, cut } of cutStates(once, finishing, torn)) {
+      // the states of one word in four, and each of the last operations
+      if (cut.operation % 4 && cut.operation < finishing.length - 3) continue;
+      await start(twice);
+      judge(`${JSON.stringify(first)}, then ${JSON.stringify(cut)}`);
+      cuts++;
+    }
+  }
+  assert.ok(cuts > 500, `${cuts} cuts`);
+});

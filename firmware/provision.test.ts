@@ -1,0 +1,242 @@
+// What the bench brings along, on the simulated boards: self-test, with each part failing; the key record, written once,
+// with the power cut anywhere in it, and what the next start makes of that.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, test } from "node:test";
+import { cutStates, type FlashOperation } from "../hal/simulator/nor_flash";
+import { deriveDeviceKey, keyCheckValue, parseIdentity } from "../scripts/lib/keys";
+import { IDENTITY, SIMULATED_BOARDS, type TestDevice } from "../scripts/lib/test_device";
+import {
+  ask,
+  bootFactory,
+  isPromptOpen,
+  mac,
+  newKeys,
+  PLACE,
+  provision,
+  readableIn,
+  recordOf,
+  settled,
+} from "../scripts/lib/test_factory";
+import {
+  AES_WRONG,
+  FLASH_FAILED,
+  HASH_WRONG,
+  KEY_REFUSED,
+  NO_NETWORK,
+  NOISE_DEAD,
+  NOISE_PROPORTION,
+  NOISE_REPETITION,
+  REQUEST_UNKNOWN,
+} from "./tls/alert";
+
+const BOARD = "mdbt42q-w5500-sim";
+const devices: TestDevice[] = [];
+after(() => {
+  for (const device of devices) device.powerOff();
+});
+const factory = async (...options: Parameters<typeof bootFactory>) => {
+  const device = await bootFactory(...options);
+  devices.push(device);
+  return device;
+};
+const write = (device: TestDevice, record: Buffer) => provision(device, `key ${record.toString("base64")}`);
+
+for (const board of SIMULATED_BOARDS)
+  test(`R23 R25 a blank board is tested, takes its keys once, is locked and proves them, on ${board}`, async () => {
+    const device = await factory(board);
+    assert.equal(isPromptOpen(device), true);
+    assert.equal(await provision(device, "test"), "E0");
+    const keys = newKeys();
+    const operations = () => device.machine.flash.operations.length;
+    device.machine.cutPower(undefined);
+    assert.equal(await write(device, keys.record), "E0");
+    assert.equal(operations(), 1, "one flash operation");
+    assert.ok(!device.lines.join("\n").includes(keys.record.toString("base64")));
+    // written once: not another, not the same, before the restart and after
+    for (const record of [newKeys().record, keys.record]) {
+      assert.equal(await write(device, record), `E${KEY_REFUSED}`);
+      assert.equal(operations(), 1);
+    }
+    device.machine.boot();
+    assert.equal(isPromptOpen(device), false);
+    const nonce = randomBytes(16);
+    const [identity, , bytes] = (await ask(device, `prove ${nonce.toString("base64")}`)).split(" ");
+    assert.equal(identity, IDENTITY);
+    const proofs = keys.all.map((key) => mac(key, "prove", nonce));
+    assert.deepEqual(Buffer.from(bytes, "base64"), Buffer.concat([keys.record.subarray(64), ...proofs]));
+    // and even if the program could be run, it would not
+    assert.equal(device.machine.read("key"), keys.record.toString("latin1"));
+  });
+
+test("R1 R3 the check values are those of the bench: keys derived for each identity, no two alike", async () => {
+  const masters = [0, 1, 2, 3].map(() => randomBytes(16));
+  const seen = new Set<string>();
+  for (const serial of ["0001", "0002", "0003"]) {
+    const identity = parseIdentity(`v1.sensor.${serial}`);
+    const keys = recordOf(masters.map((master) => deriveDeviceKey(master, identity)));
+    const device = await factory(BOARD);
+    assert.equal(await write(device, keys.record), "E0");
+    device.machine.boot();
+    const values = Buffer.from((await ask(device, "prove")).split(" ")[2], "base64").subarray(0, 12);
+    const expected = keys.all.map((key) => keyCheckValue(key)).join("");
+    assert.equal(values.toString("hex").toUpperCase(), expected.toUpperCase());
+    for (let i = 0; i < 12; i += 3) seen.add(values.toString("hex", i, i + 3));
+  }
+  assert.equal(seen.size, 12);
+});
+
+test("a record that is not whole is refused and nothing is written", async () => {
+  const device = await factory(BOARD);
+  const { record } = newKeys();
+  device.machine.cutPower(undefined);
+  const bad: Buffer[] = [Buffer.alloc(0), record.subarray(0, 75), Buffer.concat([record, Buffer.alloc(1)])];
+  for (let i = 0; i < record.length; i++) {
+    const flipped = Buffer.from(record);
+    flipped[i] ^= 1 << (i % 8);
+    bad.push(flipped);
+  }
+  for (const each of bad) assert.equal(await write(device, each), `E${KEY_REFUSED}`, each.toString("hex"));
+  for (const request of ["", "key", "keys", "write", "\0", "x".repeat(300)])
+    assert.equal(await provision(device, request), `E${REQUEST_UNKNOWN}`, request);
+  assert.deepEqual(device.machine.flash.operations, []);
+  assert.equal(device.machine.read("key"), PLACE);
+});
+
+test("the self-test names what fails", async () => {
+  const spoil = async (code: string, board: (typeof SIMULATED_BOARDS)[number] = "esp32-sim") => {
+    const device = await factory(board);
+    device.machine.run(code);
+    return provision(device, "test");
+  };
+  const aes = (method: string) =>
+    `(function(a){var real=a.${method};a.${method}=function(d,k,o){var r=real(d,k,o);new Uint8Array(r)[3]^=1;return r}})(require("crypto").AES)`;
+  assert.equal(await spoil(aes("encrypt")), `E${AES_WRONG}`);
+  assert.equal(await spoil(aes("decrypt")), `E${AES_WRONG}`);
+  const hash = (name: string) =>
+    `(function(c){var real=c.${name};c.${name}=function(d){var r=real(d);new Uint8Array(r)[9]^=128;return r}})(require("crypto"))`;
+  assert.equal(await spoil(hash("SHA1")), `E${HASH_WRONG}`);
+  assert.equal(await spoil(hash("SHA256")), `E${HASH_WRONG}`);
+  // cells that hold no 1, no 0, and a Storage that is full
+  const cells = (result: string) =>
+    `(function(s){var real=s.read;s.read=function(n,o,l){var t=real(n,o,l);return n=="test"&&t?${result}:t}})(require("Storage"))`;
+  assert.equal(await spoil(cells('t.substr(1)+"\\0"')), `E${FLASH_FAILED}`);
+  assert.equal(
+    await spoil('require("Storage").write=function(){throw new Error("full")}'),
+    `E${FLASH_FAILED}`,
+  );
+  assert.equal(await spoil('require("Storage").erase=function(){}'), `E${FLASH_FAILED}`);
+});
+
+test("R13 the self-test names the fault of the noise", async () => {
+  for (const [noise, codes] of [
+    ["stuck", [NOISE_REPETITION, NOISE_PROPORTION]],
+    ["biased", [NOISE_PROPORTION, NOISE_REPETITION]],
+    ["dead", [NOISE_DEAD, NOISE_REPETITION]],
+  ] as const) {
+    const device = await factory(BOARD, {}, { noise });
+    const answer = await provision(device, "test");
+    assert.ok(
+      codes.some((code) => answer === `E${code}`),
+      `${noise}: ${answer}`,
+    );
+  }
+});
+
+test("R29 the self-test tells that the radio does not get through", async () => {
+  const device = await factory("esp32-sim", {}, { network: { up: false, failures: 100 } });
+  assert.equal(await provision(device, "test"), `E${NO_NETWORK}`);
+  const good = await factory("esp32-sim", {}, { network: { up: false } });
+  assert.equal(await provision(good, "test"), "E0");
+});
+
+test("the self-test leaves Storage as it was but for deleted scratch files", async () => {
+  const device = await factory(BOARD);
+  const { files } = device.machine;
+  for (let i = 0; i < 3; i++) assert.equal(await provision(device, "test"), "E0");
+  assert.deepEqual(device.machine.files, files);
+  assert.equal(device.machine.flash.refusedBits, 0);
+});
+
+/** A blank device, its flash, and what the keys that it gets must come to. */
+async function cutBench(hasPlace: boolean) {
+  const device = await factory(BOARD);
+  const { machine } = device;
+  const { flash } = machine;
+  if (!hasPlace) machine.runtime.storage.erase("key");
+  const keys = newKeys();
+  const image = Buffer.from(flash.bytes);
+  const code = machine.read(".bootrst");
+  machine.cutPower(undefined);
+  assert.equal(await write(device, keys.record), "E0");
+  const writing = [...flash.operations];
+  return {
+    device,
+    keys,
+    before: image,
+    writing,
+    /** Start it with this in its flash, and give what was done to the flash. */
+    async start(state: Buffer): Promise<FlashOperation[]> {
+      machine.powerOff();
+      flash.load(state);
+      machine.cutPower(undefined);
+      machine.boot();
+      await settled();
+      return [...flash.operations];
+    },
+    /** It has started: it holds the whole record and is locked, or nothing of it. Gives which. */
+    judge(place: string): boolean {
+      assert.ok(machine.runtime.storage.isValid, place);
+      assert.equal(machine.read(".bootrst"), code, place);
+      const isLocked = !isPromptOpen(device);
+      if (isLocked) assert.equal(machine.read("key"), keys.record.toString("latin1"), place);
+      else assert.equal(readableIn(machine, keys.all), undefined, place);
+      return isLocked;
+    },
+  };
+}
+const torn = () => randomBytes(1)[0];
+let program = "";
+before(async () => {
+  program = (await factory(BOARD)).machine.read("provision") as string;
+});
+
+for (const { name, hasPlace } of [
+  { name: "into the place of the image", hasPlace: true },
+  { name: "as a new file", hasPlace: false },
+])
+  test(`R23 power fails once in the writing of the keys ${name}, and once more in what follows`, async () => {
+    const { device, keys, before, writing, start, judge } = await cutBench(hasPlace);
+    assert.equal(writing.length, hasPlace ? 1 : 2, "operations");
+    let locked = 0;
+    let cuts = 0;
+    const twice: { place: string; state: Buffer; operations: FlashOperation[] }[] = [];
+    for (const { state, cut } of cutStates(before, writing, torn)) {
+      const place = JSON.stringify(cut);
+      const once = Buffer.from(state);
+      const operations = await start(once);
+      if (judge(place)) locked++;
+      else if (cuts % 13 === 0) {
+        // blank again: it takes keys
+        device.machine.write({ provision: program });
+        assert.equal(await write(device, keys.record), "E0", place);
+        device.machine.boot();
+        assert.equal(judge(place), true, place);
+      }
+      if (operations.length > 0 && cuts % 61 === 0) twice.push({ place, state: once, operations });
+      cuts++;
+    }
+    assert.ok(cuts > (hasPlace ? 120 : 160), `${cuts} cuts`);
+    // the last cut is after all of it; before it only a torn last byte may have all its bits
+    assert.ok(locked >= 1 && locked <= 2, `${locked} were locked`);
+    let second = 0;
+    for (const { place, state, operations } of twice)
+      for (const { state: more, cut } of cutStates(state, operations, torn)) {
+        // the program's 2,600 bytes are most of what is wiped: one in 40 of their words
+        if (cut.operation % 40 && cut.operation > 60 && cut.operation < operations.length - 60) continue;
+        await start(more);
+        judge(`${place}, then ${JSON.stringify(cut)}`);
+        second++;
+      }
+    assert.ok(second > 250, `${second} second cuts`);
+  });

@@ -1,0 +1,188 @@
+// The factory bench: `make bench BOARD=esp32` or `npm run bench -- OPTIONS`. Takes every unit that is plugged in through
+// the steps of lib/bench/steps.ts, many at once. Keys come from the four masters or from a factory's batch (npm run keys),
+// what happened goes into the ledger (npm run ledger), labels are printed from the folder of labels.
+// Leaves out: one board without a ledger (flash.ts), keys' custody (keys.ts).
+import { hostname, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import type { Board } from "../boards/board";
+import { showBars, showLines } from "./lib/bench/bars";
+import { Bench } from "./lib/bench/bench";
+import { digestOf } from "./lib/bench/device";
+import { bundleFiles } from "./lib/bench/image";
+import { OPERATIONS } from "./lib/bench/interfaces";
+import { portName } from "./lib/bench/port";
+import { startPage } from "./lib/bench_page";
+import { BUNDLE_FILE, boardNames, readBoard } from "./lib/build";
+import { openBatch } from "./lib/custody/batch";
+import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
+import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
+import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { DeviceError, runCommand, UsageError } from "./lib/exit";
+import { PURPOSES, parseIdentity, readPrivateFile } from "./lib/keys";
+import { writeLabel } from "./lib/label";
+import { openLedger } from "./lib/ledger";
+import { parseRange } from "./lib/ledger/serials";
+import {
+  endpoint,
+  flag,
+  integer,
+  options as manyOf,
+  oneOf,
+  option,
+  type Parsed,
+  parseCommand,
+  port,
+} from "./lib/options";
+
+const COMMAND = {
+  usage: "npm run bench --",
+  about:
+    "Take devices from blank to finished: flash, test, keys, proof, lock, ledger, label. Many at once; what is cut at any\n" +
+    "point goes on when it is plugged in again. Scan or type a serial and press Enter; Enter alone starts. Ctrl-C ends it.",
+  options: {
+    board: option("NAME", "the boards on this bench; default BOARD of the environment", oneOf(boardNames())),
+    port: manyOf(
+      "PORT",
+      "a fixture: a serial port's path or tcp://HOST:PORT; repeat it for more; default: USB serial ports as they are plugged in",
+      portName,
+    ),
+    product: option("NAME", "the product, which is part of every identity"),
+    server: option("HOST:PORT", "where the devices will connect to", endpoint),
+    ssid: option("NAME", "name of the devices' access point; default none"),
+    "wifi-password-file": option("FILE", "its password, from a file of mode 0600"),
+    master: manyOf(
+      "PURPOSE=PLACE",
+      `where a master is, FILE or pkcs11:...; one for each of ${PURPOSES.join(", ")}`,
+      parsePurposePlace,
+    ),
+    batch: manyOf("FILE", "device keys from a factory's batch instead of masters; repeat it for its parts"),
+    "factory-key": option("FILE", "with --batch: the factory's private key, sealed"),
+    "key-version": option("N", "of the keys to write; default 1", integer(1, 99_999)),
+    operation: option(
+      "NAME",
+      "provision: write what is missing; rework: erase and write again; rekey: from version N - 1 to N; default provision",
+      oneOf(OPERATIONS),
+    ),
+    range: option("FIRST..LAST", "take no serial outside; default: any that is free", parseRange),
+    automatic: flag("with --range: give each blank device the next free serial, and start without a key"),
+    units: option(
+      "N",
+      "end after so many results: exit 0 where all passed, 1 where not",
+      integer(1, 1_000_000),
+    ),
+    station: option("NAME", "this bench's name in the ledger; default this machine's"),
+    who: option("NAME", "who works here; default the user's name"),
+    ledger: option("FILE", "the ledger; made where there is none"),
+    labels: option("FOLDER", "where labels are written; default the folder labels beside the ledger"),
+    page: option("PORT", "serve the operators' page on 127.0.0.1 at this port", port),
+    bundle: option("FILE", "the firmware; default: built now from this source"),
+    ...SECRET_OPTIONS,
+    json: flag("for machines: one JSON object a line"),
+  },
+};
+type Options = Parsed<(typeof COMMAND)["options"]>;
+
+await runCommand("bench", async (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const { options } = parsed;
+  const name = options.board ?? oneOf(boardNames())(process.env.BOARD || missing("--board"));
+  const product = options.product ?? missing("--product");
+  const server = options.server ?? missing("--server");
+  const ledgerFile = options.ledger ?? missing("--ledger");
+  if (options.automatic && !options.range) throw new UsageError("--automatic needs --range.");
+  const keyVersion = options["key-version"] ?? 1;
+  // what an identity may hold, before anything is plugged in
+  parseIdentity(`v${keyVersion}.${product}.0`);
+  const board = (await readBoard(name)) as unknown as Board;
+  const files = await bundleFiles(name, options.bundle);
+  const settings = { ...server, ssid: options.ssid ?? "", pass: wifiPassword(options) };
+  const keys = await openKeys(options);
+  const ledger = openLedger(ledgerFile);
+  const labels = options.labels ?? join(dirname(ledgerFile), "labels");
+  const bench = new Bench({
+    board,
+    files,
+    imageDigest: digestOf(files[BUNDLE_FILE]),
+    product,
+    keyVersion,
+    settings,
+    keys,
+    ledger,
+    station: options.station ?? hostname().split(".")[0],
+    who: options.who ?? userInfo().username,
+    operation: options.operation ?? "provision",
+    ports: options.port ?? [],
+    watchUsb: !options.port,
+    range: options.range,
+    automatic: options.automatic,
+    writeLabel: (label) => writeLabel(labels, label),
+  });
+  let failed = 0;
+  let page: Awaited<ReturnType<typeof startPage>> | undefined;
+  try {
+    if (options.page) {
+      page = await startPage(bench, { port: options.page });
+      if (!options.json) console.log(`the operators' page: ${page.url}`);
+    }
+    failed = await work(bench, options);
+  } finally {
+    await page?.close();
+    await bench.stop();
+    await keys.close();
+    ledger.close();
+  }
+  if (failed) throw new DeviceError(`${failed} of ${options.units} units failed.`);
+});
+
+/** Run until Ctrl-C, or until `units` results are in; returns how many of them were failures. */
+async function work(bench: Bench, { units, json }: Options): Promise<number> {
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  process.once("SIGINT", end).once("SIGTERM", end);
+  const isTerminal = process.stdout.isTTY && process.stdin.isTTY && !json;
+  const stopShowing = isTerminal ? showBars(bench, end) : showLines(bench, json ?? false);
+  let results = 0;
+  let failed = 0;
+  bench.subscribe((event) => {
+    if (event.kind !== "result") return;
+    results++;
+    if (event.result === "fail") failed++;
+    if (results === units) end();
+  });
+  bench.start();
+  await ended;
+  stopShowing();
+  return units ? failed : 0;
+}
+
+function missing(option: string): never {
+  throw new UsageError(`${option} is missing. See --help.`);
+}
+
+/** Read the access point's password, which a device needs in clear. */
+function wifiPassword(options: Options): string {
+  const file = options["wifi-password-file"];
+  if (!file) return "";
+  return readPrivateFile(file, 256, "a password")
+    .toString("utf8")
+    .replace(/\r?\n$/, "");
+}
+
+/** Open the masters or the batch. */
+async function openKeys(options: Options): Promise<KeySource> {
+  if (options.batch) {
+    if (options.master) throw new UsageError("--batch and --master exclude each other.");
+    const file = readSealed(options["factory-key"] ?? missing("--factory-key"), "factory");
+    const secrets = new Secrets(options, ["passphrase"]);
+    return openBatch(
+      options.batch,
+      await openFactoryKey(file, await secrets.existing("passphrase", file.path)),
+    );
+  }
+  if (!options.master)
+    throw new UsageError("the keys' source is missing: --master for each purpose, or --batch.");
+  return keySourceOfMasters(await openMasters(options.master, new Secrets(options, PURPOSES)));
+}

@@ -1,0 +1,88 @@
+// One board without a bench: `make flash BOARD=esp32 PORT=/dev/ttyUSB0` writes the bundle, reads it back, compares, and
+// starts it. Keys and settings are left as they are; a device that is locked is refused. Leaves out keys (bench.ts).
+import { Presets, SingleBar } from "cli-progress";
+import type { Board } from "../boards/board";
+import { Device, digestOf, StepFailed } from "./lib/bench/device";
+import { bundleFiles } from "./lib/bench/image";
+import { Port, PortClosed, portName } from "./lib/bench/port";
+import { NoAnswer } from "./lib/bench/prompt";
+import { BUNDLE_FILE, boardNames, readBoard } from "./lib/build";
+import { DeviceError, runCommand, UsageError } from "./lib/exit";
+import { flag, oneOf, option, parseCommand } from "./lib/options";
+
+const COMMAND = {
+  usage: "npm run flash --",
+  about: "Write the firmware to one board over its console, read it back and compare.",
+  options: {
+    board: option("NAME", "default BOARD of the environment", oneOf(boardNames())),
+    port: option(
+      "PORT",
+      "a serial port's path or tcp://HOST:PORT; default PORT of the environment",
+      portName,
+    ),
+    bundle: option("FILE", "the firmware; default: built now from this source"),
+    careful: flag("wait after each piece, for ports whose input overflows"),
+    json: flag("for machines: one JSON object at the end"),
+  },
+};
+
+await runCommand("flash", async (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const { options } = parsed;
+  const name = options.board ?? oneOf(boardNames())(process.env.BOARD || missing("--board"));
+  const portPath = options.port ?? portName(process.env.PORT || missing("--port"));
+  const board = (await readBoard(name)) as unknown as Board;
+  const files = await bundleFiles(name, options.bundle);
+  const bundle = { [BUNDLE_FILE]: files[BUNDLE_FILE] };
+  try {
+    const device = new Device(await Port.open(portPath), board);
+    try {
+      await flash(device, bundle, options);
+    } finally {
+      device.close();
+    }
+  } catch (error) {
+    if (error instanceof NoAnswer || error instanceof PortClosed || error instanceof StepFailed)
+      throw new DeviceError(`${portPath}: ${error.message}`);
+    throw error;
+  }
+  const digest = digestOf(bundle[BUNDLE_FILE]);
+  const length = bundle[BUNDLE_FILE].length;
+  if (options.json) console.log(JSON.stringify({ port: portPath, board: name, bytes: length, digest }));
+  else console.log(`${portPath}: ${length} bytes written and read back, SHA-256 ${digest}`);
+});
+
+async function flash(
+  device: Device,
+  bundle: Record<string, string>,
+  { careful, json }: { careful?: boolean; json?: boolean },
+): Promise<void> {
+  const { mode } = await device.identify();
+  if (mode === "locked")
+    throw new DeviceError("the device holds its keys and is locked: npm run bench -- --operation rework.");
+  device.checkBoard();
+  const bar = new SingleBar(
+    { format: "{step} {bar} {percentage} %", hideCursor: true, noTTYOutput: false },
+    Presets.shades_classic,
+  );
+  const isShown = process.stderr.isTTY && !json;
+  if (isShown) bar.start(1000, 0, { step: "write" });
+  const show = (step: string, from: number) => (share: number) => {
+    if (isShown) bar.update(Math.round(1000 * (from + Math.min(1, share) / 2)), { step });
+  };
+  try {
+    await device.stopFirmware();
+    await device.writeFiles(bundle, careful ? "careful" : "fast", show("write", 0));
+    const digests = await device.readDigests(bundle, show("verify", 0.5));
+    if (digests[BUNDLE_FILE] !== digestOf(bundle[BUNDLE_FILE]))
+      throw new DeviceError("what was read back is not the bundle; try --careful.");
+  } finally {
+    if (isShown) bar.stop();
+  }
+  await device.restart();
+}
+
+function missing(option: string): never {
+  throw new UsageError(`${option} is missing. See --help.`);
+}

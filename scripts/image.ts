@@ -1,0 +1,43 @@
+// An image of a board's Storage as a file: `make image BOARD=esp32` writes dist/<board>/storage.hex (Intel hex, as the
+// espruino CLI's --ohex makes it) and storage.bin (the same bytes, to be put where it says). It holds the place for
+// the key record, the bundle and the bench's program; no key, no settings. Leaves out Espruino itself.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Board } from "../boards/board";
+import { digestOf } from "./lib/bench/device";
+import { bundleFiles, makeImage } from "./lib/bench/image";
+import { BUNDLE_FILE, boardNames, PROJECT, readBoard } from "./lib/build";
+import { runCommand, UsageError } from "./lib/exit";
+import { flag, oneOf, option, parseCommand } from "./lib/options";
+
+const COMMAND = {
+  usage: "npm run image --",
+  about: "Write an image of a board's Storage, as Intel hex and as plain bytes.",
+  options: {
+    board: option("NAME", "default BOARD of the environment", oneOf(boardNames())),
+    bundle: option("FILE", "the firmware; default: built now from this source"),
+    out: option("FOLDER", "default dist/<board>"),
+    json: flag("for machines: one JSON object"),
+  },
+};
+
+await runCommand("image", async (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const { options } = parsed;
+  const given = options.board ?? process.env.BOARD;
+  if (!given) throw new UsageError("--board is missing. See --help.");
+  const name = oneOf(boardNames())(given);
+  const board = (await readBoard(name)) as unknown as Board;
+  const files = await bundleFiles(name, options.bundle);
+  const { hex, bytes, address } = await makeImage(board, files);
+  const folder = options.out ?? join(PROJECT, "dist", name);
+  mkdirSync(folder, { recursive: true });
+  const [hexFile, binFile] = ["storage.hex", "storage.bin"].map((file) => join(folder, file));
+  writeFileSync(hexFile, hex);
+  writeFileSync(binFile, bytes);
+  const digest = digestOf(files[BUNDLE_FILE]);
+  const place = `0x${address.toString(16)}`;
+  if (options.json) console.log(JSON.stringify({ board: name, hex: hexFile, bin: binFile, address, digest }));
+  else console.log(`${hexFile}\n${binFile}: ${bytes.length} bytes for ${place}; bundle's SHA-256 ${digest}`);
+});

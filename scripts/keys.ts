@@ -1,0 +1,487 @@
+// The custody of the keys: `npm run keys -- COMMAND` (protocol.md 3; what is kept how: lib/custody/).
+// `new` draws a root of 128 random bits and splits it once into the four masters, each for other hands:
+//   master = CMAC(root, [1]_32 || "master" || 0x00 || purpose || [128]_32), the KDF of the devices' keys with the label
+//   `master` and the purpose (psk, ota, console, rekey) as context (splitRoot in lib/keys.ts).
+// The root is shown to nobody: it goes sealed into a file for the safe, or nowhere. No master is printed either; check
+// values are. Bad input, a wrong passphrase or a file that is there already: a sentence, exit 2, nothing written.
+// Leaves out: making tokens, which softhsm2-util or the token's own tool does.
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { BATCH_MOST, makeBatch, openBatch } from "./lib/custody/batch";
+import {
+  masterFromBytes,
+  openMaster,
+  openMasterFile,
+  openMasters,
+  parsePurposePlace,
+  tokenPin,
+} from "./lib/custody/master";
+import {
+  fingerprint,
+  makeFactoryKey,
+  openFactoryKey,
+  openWithPassphrase,
+  readFactoryPublicKey,
+  readSealed,
+  sealWithPassphrase,
+  writeNewFiles,
+} from "./lib/custody/sealed_file";
+import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { createTokenKey, isTokenUri, parseTokenUri, type TokenUri } from "./lib/custody/token";
+import { runCommand, UsageError } from "./lib/exit";
+import {
+  keyCheckValue,
+  PURPOSES,
+  type Purpose,
+  parseIdentity,
+  randomKey,
+  SCHEME_NAMES,
+  type SchemeName,
+  splitRoot,
+  strongKey,
+} from "./lib/keys";
+import {
+  type Command,
+  flag,
+  integer,
+  options as manyOf,
+  type OptionTable,
+  oneOf,
+  option,
+  type Parsed,
+  parseCommand,
+} from "./lib/options";
+
+const PLACE = "FILE|pkcs11:...";
+const json = flag("for machines: one JSON object");
+const scheme = option(
+  "NAME",
+  `how devices' keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the place says`,
+  oneOf(SCHEME_NAMES),
+);
+
+// --------------------------------------------------------------------------------------------------- new
+
+const NEW = command({
+  usage: "npm run keys -- new --out FOLDER",
+  about:
+    "Draw a root, split it once into the four masters, and seal each into its own file. Every file has a passphrase of\n" +
+    "its own: FOLDER/root.sealed, psk.sealed, ota.sealed, console.sealed, rekey.sealed. With --root, make masters\n" +
+    "again from a root out of the safe. Names of passphrases: root, psk, ota, console, rekey.",
+  options: {
+    out: option("FOLDER", "where the sealed files go; made if it is not there"),
+    "without-root": flag("keep no root: what is lost then is lost for ever"),
+    root: option("FILE", "take this sealed root instead of a new one"),
+    only: manyOf("PURPOSE", `this master only; may be given again: ${PURPOSES.join(", ")}`, oneOf(PURPOSES)),
+    token: manyOf(
+      "PURPOSE=pkcs11:...",
+      "put this master into a token instead of a file; its passphrase is the PIN",
+      parsePurposePlace,
+    ),
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const folder = needed(options.out, "--out FOLDER");
+    const purposes = PURPOSES.filter((purpose) => !options.only || options.only.includes(purpose));
+    if (options.only && !options.root) throw new UsageError("--only is for masters made again, with --root.");
+    if (options.root && options["without-root"]) throw new UsageError("--without-root is for a new root.");
+    const uris = tokenUris(options.token ?? [], purposes);
+    const secrets = new Secrets(options, ["root", ...PURPOSES]);
+    const inFolder = (name: string) => join(folder, `${name}.sealed`);
+    const newRoot = !options.root && !options["without-root"];
+    const sealed = [...(newRoot ? ["root"] : []), ...purposes.filter((purpose) => !uris.has(purpose))];
+    refuseExisting(sealed.map(inFolder));
+
+    const root = options.root ? await openRoot(options.root, secrets) : randomKey();
+    const passphrases = new Map<string, Buffer>();
+    for (const name of sealed) {
+      const passphrase = await secrets.fresh(name, name === "root" ? "the root" : `the master ${name}`);
+      if ([...passphrases.values()].some((other) => other.equals(passphrase)))
+        throw new UsageError(
+          `the passphrase for ${name} is another's as well; they are for different hands.`,
+        );
+      passphrases.set(name, passphrase);
+    }
+    const masters = splitRoot(root);
+    for (const purpose of PURPOSES) strongKey(masters[purpose], `the master ${purpose}`);
+    const files: { path: string; bytes: Buffer }[] = [];
+    for (const [name, passphrase] of passphrases) {
+      files.push({
+        path: inFolder(name),
+        bytes:
+          name === "root"
+            ? await sealWithPassphrase("root", {}, root, passphrase)
+            : await sealMaster(masters[name as Purpose], name as Purpose, "kdf", passphrase),
+      });
+    }
+    makeFolder(folder);
+    await intoTokens(
+      [...uris].map(([purpose, uri]) => ({ purpose, uri, value: masters[purpose] })),
+      secrets,
+      "kdf",
+      () => writeNewFiles(files),
+    );
+    const rows = purposes.map((purpose) => ({
+      purpose,
+      place: uris.has(purpose) ? `token ${uris.get(purpose)?.token}` : inFolder(purpose),
+      checkValue: keyCheckValue(masters[purpose]),
+    }));
+    if (newRoot) rows.unshift({ purpose: "root" as Purpose, place: inFolder("root"), checkValue: "" });
+    for (const secret of [root, ...Object.values(masters), ...passphrases.values()]) secret.fill(0);
+    if (options.json) console.log(JSON.stringify(rows));
+    else
+      for (const row of rows)
+        console.log(`${row.purpose.padEnd(8)} ${row.checkValue.padEnd(6)}  ${row.place}`);
+  },
+});
+
+async function openRoot(path: string, secrets: Secrets): Promise<Buffer> {
+  const file = readSealed(path, "root");
+  return strongKey(await openWithPassphrase(file, await secrets.existing("root", path)), "the root");
+}
+
+// ---------------------------------------------------------------------------------------- generate, import
+
+const GENERATE = command({
+  usage: "npm run keys -- generate --purpose PURPOSE --token pkcs11:...",
+  about:
+    "Have a master made inside a token. It belongs to no root and can be copied nowhere: with the token it is lost.",
+  options: {
+    purpose: option("PURPOSE", PURPOSES.join(", "), oneOf(PURPOSES)),
+    token: option("pkcs11:...", "the token and the new key's name", tokenUri),
+    scheme,
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const purpose = needed(options.purpose, "--purpose PURPOSE");
+    const uri = needed(options.token, "--token pkcs11:...");
+    const secrets = new Secrets(options, ["token"]);
+    const pin = await tokenPin(uri, secrets, "token");
+    const chosen = options.scheme ?? "kdf";
+    const { key } = await createTokenKey(uri, pin, purpose, chosen);
+    printMaster(options.json, { purpose, scheme: chosen, place: key.about, checkValue: keyCheckValue(key) });
+    key.close();
+  },
+});
+
+const IMPORT = command({
+  usage: `npm run keys -- import --master FILE --out FILE`,
+  about:
+    "Take an existing master, raw (16 bytes or 32 hex digits) or sealed, into a sealed file or a token. That is for a\n" +
+    "line that already runs a scheme, another passphrase, another place. The old file stays; destroy it yourself.\n" +
+    "Names of passphrases: old, new.",
+  options: {
+    master: option("FILE", "the master as it is now"),
+    purpose: option("PURPOSE", `what a raw file holds: ${PURPOSES.join(", ")}`, oneOf(PURPOSES)),
+    scheme,
+    out: option("FILE", "the sealed file to make"),
+    token: option("pkcs11:...", "or the token and the new key's name", tokenUri),
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const place = needed(options.master, "--master FILE");
+    if (isTokenUri(place)) throw new UsageError("a master never comes out of a token again.");
+    if ((options.out === undefined) === (options.token === undefined))
+      throw new UsageError("say where it goes, --out FILE or --token pkcs11:....");
+    if (options.out) refuseExisting([options.out]);
+    const secrets = new Secrets(options, ["old", "new"]);
+    const { purpose, scheme } = options;
+    const old = await openMasterFile(place, { purpose, scheme, secrets, name: "old" });
+    const master = masterFromBytes(old.bytes, old.purpose, old.scheme, old.about);
+    const row = { purpose: master.purpose, scheme: master.scheme, checkValue: master.checkValue() };
+    if (options.out) {
+      const passphrase = await secrets.fresh("new", options.out);
+      writeNewFiles([
+        { path: options.out, bytes: await sealMaster(old.bytes, master.purpose, master.scheme, passphrase) },
+      ]);
+    } else if (options.token) {
+      const value = { purpose: master.purpose, uri: options.token, value: old.bytes };
+      await intoTokens([value], secrets, master.scheme, () => {}, "new");
+    }
+    master.close();
+    printMaster(options.json, { ...row, place: options.out ?? `token ${options.token?.token}` });
+  },
+});
+
+// ------------------------------------------------------------------------------------ factory-key, batch
+
+const FACTORY_KEY = command({
+  usage: "npm run keys -- factory-key --out FOLDER",
+  about:
+    "Make a factory's pair of keys, there. FOLDER/factory.sealed stays under its passphrase, and\n" +
+    "FOLDER/factory.pub goes to whoever makes batches. Read the fingerprint to them on another way.",
+  options: { out: option("FOLDER", "where the two files go"), ...SECRET_OPTIONS, json },
+  async run(options) {
+    const folder = needed(options.out, "--out FOLDER");
+    const files = { key: join(folder, "factory.sealed"), publicKey: join(folder, "factory.pub") };
+    refuseExisting(Object.values(files));
+    const passphrase = await new Secrets(options, ["factory"]).fresh("factory", "the factory's key");
+    const { privateKey, publicKey, pem } = makeFactoryKey();
+    const print = fingerprint(publicKey);
+    const bytes = await sealWithPassphrase("factory", { fingerprint: print }, privateKey, passphrase);
+    privateKey.fill(0);
+    passphrase.fill(0);
+    makeFolder(folder);
+    writeNewFiles([
+      { path: files.key, bytes },
+      { path: files.publicKey, bytes: Buffer.from(pem), mode: 0o644 },
+    ]);
+    if (options.json) console.log(JSON.stringify({ ...files, fingerprint: print }));
+    else console.log(`${files.key}\n${files.publicKey}\nfingerprint  ${print}`);
+  },
+});
+
+const BATCH = command({
+  usage:
+    "npm run keys -- batch --master psk=FILE --product NAME --first SERIAL --count N --for FILE --out FILE",
+  about:
+    "Derive the keys of a range of serials and seal them for a factory. Each holder of a master can make a part with his\n" +
+    "own; the factory's bench opens the parts together. Names of passphrases and PINs: psk, ota, console, rekey.",
+  options: {
+    master: manyOf(`PURPOSE=${PLACE}`, "a master; may be given again for others", parsePurposePlace),
+    product: option("NAME", "the product, second part of the identity"),
+    "key-version": option("N", "the key version, first part of the identity; default 1", integer(1, 99_999)),
+    first: option("SERIAL", "the first serial; the digits at its end count up"),
+    count: option("N", `how many serials, at most ${BATCH_MOST}`, integer(1, BATCH_MOST)),
+    for: option("FILE", "the factory's public key, factory.pub"),
+    out: option("FILE", "the batch to make"),
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const places = needed(options.master, "--master PURPOSE=PLACE");
+    const range = {
+      product: needed(options.product, "--product NAME"),
+      keyVersion: options["key-version"] ?? 1,
+      first: needed(options.first, "--first SERIAL"),
+      count: needed(options.count, "--count N"),
+    };
+    const factory = readFactoryPublicKey(needed(options.for, "--for FILE"));
+    const out = needed(options.out, "--out FILE");
+    refuseExisting([out]);
+    const masters = await openMasters(places, new Secrets(options, PURPOSES));
+    try {
+      const { bytes, digest, count, leftOut } = makeBatch(range, masters, factory);
+      writeNewFiles([{ path: out, bytes }]);
+      const row = {
+        out,
+        count,
+        purposes: masters.map(({ purpose }) => purpose),
+        factory: fingerprint(factory),
+        digest,
+      };
+      if (options.json) console.log(JSON.stringify({ ...row, leftOut }));
+      else {
+        console.log(`${out}: ${count} serials, keys ${row.purposes.join(", ")}`);
+        for (const { serial, reason } of leftOut) console.log(`left out     ${serial}: ${reason}`);
+        console.log(`sealed for   ${row.factory}\ndigest       ${digest}`);
+      }
+    } finally {
+      for (const master of masters) master.close();
+    }
+  },
+});
+
+// ------------------------------------------------------------------------------------------------- check
+
+const CHECK = command({
+  usage: `npm run keys -- check --master ${PLACE}`,
+  about:
+    "Print a check value, of a device's key with --identity, else of the master itself. With --batch instead of\n" +
+    "--master, of the keys in a batch that is opened with the factory's key. Check values are no secrets.",
+  options: {
+    master: option(PLACE, "the master"),
+    purpose: option("PURPOSE", `what a raw file holds: ${PURPOSES.join(", ")}`, oneOf(PURPOSES)),
+    scheme,
+    batch: manyOf("FILE", "a batch, or each of its parts"),
+    "factory-key": option("FILE", "factory.sealed, to open the batch"),
+    identity: option("ID", "v<key version>.<product>.<serial>", parseIdentity),
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const { identity, purpose, scheme } = options;
+    const secrets = new Secrets(options, ["passphrase"]);
+    if ((options.master === undefined) === (options.batch === undefined))
+      throw new UsageError("say what to check, --master PLACE or --batch FILE.");
+    if (options.batch) {
+      const file = readSealed(needed(options["factory-key"], "--factory-key FILE"), "factory");
+      const batch = openBatch(
+        options.batch,
+        await openFactoryKey(file, await secrets.existing("passphrase", file.path)),
+      );
+      const identities = identity
+        ? [identity]
+        : batch.serials.map((serial) => parseIdentity(`v${batch.keyVersion}.${batch.product}.${serial}`));
+      const rows = identities.flatMap((device) =>
+        batch.purposes.map((purpose) => ({
+          identity: device.text,
+          purpose,
+          checkValue: keyCheckValue(batch.deviceKey(device, purpose)),
+        })),
+      );
+      await batch.close();
+      if (options.json) console.log(JSON.stringify({ digests: batch.digests, rows }));
+      else {
+        for (const row of rows) console.log(`${row.identity}  ${row.purpose.padEnd(7)}  ${row.checkValue}`);
+        for (const digest of batch.digests) console.log(`digest  ${digest}`);
+      }
+      return;
+    }
+    const place = needed(options.master, "--master PLACE");
+    const master = await openMaster(place, { purpose, scheme, secrets, name: "passphrase" });
+    try {
+      const checkValue = identity ? keyCheckValue(master.deviceKey(identity)) : master.checkValue();
+      if (options.json)
+        console.log(JSON.stringify({ purpose: master.purpose, identity: identity?.text, checkValue }));
+      else console.log(`${identity?.text ?? `the master ${master.purpose}`}  ${checkValue}`);
+    } finally {
+      master.close();
+    }
+  },
+});
+
+// ------------------------------------------------------------------------------------------------ shared
+
+function command<Table extends OptionTable>(
+  row: Command<Table> & { run(options: Parsed<Table>): Promise<void> },
+): { about: string; main(argv: string[]): Promise<void> } {
+  return {
+    about: row.about,
+    async main(argv) {
+      const parsed = parseCommand(row, argv);
+      if (parsed) await row.run(parsed.options);
+    },
+  };
+}
+
+function needed<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new UsageError(`${what} is missing. See --help.`);
+  return value;
+}
+
+function refuseExisting(paths: readonly string[]): void {
+  const there = paths.find((path) => existsSync(path));
+  if (there !== undefined)
+    throw new UsageError(`${there} is there already, and keys are not written over; nothing was written.`);
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new UsageError(`cannot make the folder ${folder}: ${(error as Error).message}.`);
+  }
+}
+
+/** Parse a token's URI out of an option. */
+function tokenUri(text: string): TokenUri {
+  if (!isTokenUri(text)) throw new UsageError("this is no pkcs11: URI.");
+  return parseTokenUri(text);
+}
+
+/** The tokens for new masters, by purpose: different hands, so different tokens. */
+function tokenUris(
+  places: readonly { purpose: Purpose; place: string }[],
+  purposes: readonly Purpose[],
+): Map<Purpose, TokenUri> {
+  const uris = new Map<Purpose, TokenUri>();
+  for (const { purpose, place } of places) {
+    const uri = tokenUri(place);
+    const { token, serial, modulePath } = uri;
+    if (uris.has(purpose)) throw new UsageError(`the master ${purpose} is given a token twice.`);
+    if (!purposes.includes(purpose))
+      throw new UsageError(`--token ${purpose}: this master is not being made.`);
+    const same = [...uris.values()].find(
+      (other) => other.token === token && other.serial === serial && other.modulePath === modulePath,
+    );
+    if (same)
+      throw new UsageError(
+        `the token ${JSON.stringify(token)} would hold two masters; they are for different hands.`,
+      );
+    uris.set(purpose, uri);
+  }
+  return uris;
+}
+
+/** Put masters into tokens, then do the rest; where any of it fails, the tokens are as they were. */
+async function intoTokens(
+  masters: readonly { purpose: Purpose; uri: TokenUri; value: Buffer }[],
+  secrets: Secrets,
+  scheme: SchemeName,
+  rest: () => void,
+  name?: string,
+): Promise<void> {
+  const made: Awaited<ReturnType<typeof createTokenKey>>[] = [];
+  try {
+    for (const { purpose, uri, value } of masters) {
+      const pin = await tokenPin(uri, secrets, name ?? purpose);
+      made.push(await createTokenKey(uri, pin, purpose, scheme, value).finally(() => pin.fill(0)));
+    }
+    rest();
+  } catch (error) {
+    for (const { remove } of made) remove();
+    throw error;
+  } finally {
+    for (const { key } of made) key.close();
+  }
+}
+
+function sealMaster(
+  master: Buffer,
+  purpose: Purpose,
+  scheme: SchemeName,
+  passphrase: Buffer,
+): Promise<Buffer> {
+  return sealWithPassphrase(
+    "master",
+    { purpose, scheme, checkValue: keyCheckValue(master) },
+    master,
+    passphrase,
+  );
+}
+
+function printMaster(
+  asJson: boolean | undefined,
+  row: { purpose: Purpose; scheme: SchemeName; place: string; checkValue: string },
+): void {
+  if (asJson) console.log(JSON.stringify(row));
+  else
+    console.log(
+      `the master ${row.purpose}, scheme ${row.scheme}, check value ${row.checkValue}: ${row.place}`,
+    );
+}
+
+// ------------------------------------------------------------------------------------------------- main
+
+const COMMANDS = {
+  new: NEW,
+  generate: GENERATE,
+  import: IMPORT,
+  "factory-key": FACTORY_KEY,
+  batch: BATCH,
+  check: CHECK,
+};
+
+await runCommand("keys", async ([name, ...argv]) => {
+  if (name === undefined || name === "--help" || name === "-h") {
+    console.log(
+      "usage: npm run keys -- COMMAND [options]\n\nThe custody of root and masters. COMMAND --help says more.\n",
+    );
+    for (const [word, { about }] of Object.entries(COMMANDS))
+      console.log(`  ${word.padEnd(11)}  ${firstSentence(about)}`);
+    if (name === undefined) throw new UsageError("which COMMAND?");
+    return;
+  }
+  // Not shown: what stands there by mistake may be a passphrase.
+  if (!Object.hasOwn(COMMANDS, name))
+    throw new UsageError(`the first word is none of ${Object.keys(COMMANDS).join(", ")}.`);
+  await COMMANDS[name as keyof typeof COMMANDS].main(argv);
+});
+
+function firstSentence(about: string): string {
+  return about.replaceAll("\n", " ").split(". ")[0];
+}

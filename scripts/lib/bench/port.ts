@@ -1,0 +1,171 @@
+// A device's port, held open by the bench for as long as the device is there: a serial line (115,200 baud, 8N1) through
+// the `serialport` package, or a TCP console. Bytes in, bytes out; whoever listens last gets what arrives.
+// Leaves out what the bytes mean (prompt.ts, locked.ts).
+import { readdirSync, statSync } from "node:fs";
+import { connect } from "node:net";
+import { SerialPort } from "serialport";
+import { UsageError } from "../exit";
+import { endpoint } from "../options";
+
+/** Bits per second of every board's console (boards/board.ts). */
+export const LINE_RATE = 115_200;
+/** Bits that one byte takes on the line: start, 8, stop. */
+export const BITS_PER_BYTE = 10;
+
+const TCP = "tcp://";
+const CONNECT_TIMEOUT_MS = 3000;
+/** Bytes that are handed to the line at once: 44 ms of it. */
+const PIECE = 512;
+
+/** Check a port as typed: `tcp://HOST:PORT`, or an absolute path of a serial port. Returns it. */
+export function portName(text: string): string {
+  if (text.startsWith(TCP)) {
+    endpoint(text.slice(TCP.length));
+    return text;
+  }
+  if (/^(\/[^\0\n]+|COM\d{1,3})$/.test(text)) return text;
+  throw new UsageError(`"${text}" is neither the path of a serial port nor tcp://HOST:PORT.`);
+}
+
+/** The port is gone, or cannot be had. */
+export class PortClosed extends Error {
+  override name = "PortClosed";
+}
+
+interface Line {
+  write(bytes: Buffer, done: (error?: Error | null) => void): unknown;
+  destroy(): void;
+}
+
+/** An open port. */
+export class Port {
+  /** Settles when the port is gone, whoever closed it. */
+  readonly closed: Promise<void>;
+  isOpen = true;
+  private listeners: ((bytes: Buffer) => void)[] = [];
+  private ended!: () => void;
+
+  private constructor(
+    readonly name: string,
+    private readonly line: Line,
+  ) {
+    this.closed = new Promise((resolve) => {
+      this.ended = () => {
+        this.isOpen = false;
+        resolve();
+      };
+    });
+  }
+
+  /** Open it. Throws PortClosed with the reason where that fails. */
+  static open(name: string): Promise<Port> {
+    return name.startsWith(TCP) ? Port.openTcp(name) : Port.openSerial(name);
+  }
+
+  private static openTcp(name: string): Promise<Port> {
+    return new Promise((resolve, reject) => {
+      const { host, port } = endpoint(name.slice(TCP.length));
+      const socket = connect({ host, port, noDelay: true });
+      const opened = new Port(name, { write: (bytes, done) => socket.write(bytes, done), destroy });
+      function destroy() {
+        socket.destroy();
+      }
+      const timer = setTimeout(() => socket.destroy(new Error("it does not answer")), CONNECT_TIMEOUT_MS);
+      socket.once("connect", () => {
+        clearTimeout(timer);
+        resolve(opened);
+      });
+      socket.on("data", (bytes) => opened.take(bytes));
+      socket.on("error", (error) => reject(new PortClosed(`${name}: ${error.message}`)));
+      socket.on("end", destroy);
+      socket.on("close", () => {
+        clearTimeout(timer);
+        opened.ended();
+      });
+    });
+  }
+
+  private static openSerial(name: string): Promise<Port> {
+    return new Promise((resolve, reject) => {
+      // hupcl off: the modem lines of many boards are their reset
+      const serial = new SerialPort({ path: name, baudRate: LINE_RATE, hupcl: false, autoOpen: false });
+      const opened = new Port(name, {
+        write: (bytes, done) =>
+          serial.write(bytes, undefined, (error) => (error ? done(error) : serial.drain(done))),
+        destroy() {
+          if (serial.isOpen) serial.close(() => opened.ended());
+          else opened.ended();
+        },
+      });
+      serial.on("data", (bytes: Buffer) => opened.take(bytes));
+      serial.on("error", () => opened.close());
+      serial.on("close", () => opened.ended());
+      serial.open((error) => {
+        if (error) {
+          opened.ended();
+          reject(new PortClosed(`${name}: ${error.message}`));
+        } else resolve(opened);
+      });
+    });
+  }
+
+  /** Send bytes, piece by piece; settles when the line has taken them. Throws PortClosed when it is gone. */
+  async write(bytes: Buffer | string, onSent: (count: number) => void = () => {}): Promise<void> {
+    const buffer = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+    for (let at = 0; at < buffer.length; at += PIECE) {
+      if (!this.isOpen) throw new PortClosed(`${this.name} is closed`);
+      const piece = buffer.subarray(at, at + PIECE);
+      const written = new Promise<void>((resolve, reject) => {
+        this.line.write(piece, (error) => (error ? reject(new PortClosed(error.message)) : resolve()));
+      });
+      written.catch(() => {});
+      await Promise.race([written, this.gone()]);
+      onSent(piece.length);
+    }
+  }
+
+  /** Reject with PortClosed when the port goes. */
+  gone(): Promise<never> {
+    return this.closed.then(() => {
+      throw new PortClosed(`${this.name} was closed`);
+    });
+  }
+
+  /** Get all bytes from now on, alone, until the returned function is called. */
+  listen(listener: (bytes: Buffer) => void): () => void {
+    this.listeners.push(listener);
+    return () => {
+      this.listeners = this.listeners.filter((other) => other !== listener);
+    };
+  }
+
+  close(): void {
+    this.line.destroy();
+  }
+
+  private take(bytes: Buffer): void {
+    this.listeners.at(-1)?.(bytes);
+  }
+}
+
+// ----------------------------------------------------------------------------------------- what is plugged in
+
+/** Tell whether something can be opened under the name: a serial port's file is there; a TCP port always may. */
+export function isPresent(name: string): boolean {
+  if (name.startsWith(TCP) || /^COM\d/.test(name)) return true;
+  return statSync(name, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** USB serial ports as Linux names them; everywhere else the package knows. */
+const USB_SERIAL = /^tty(USB|ACM)\d+$/;
+
+/** List the USB serial ports that are plugged in. */
+export async function pluggedIn(): Promise<string[]> {
+  if (process.platform === "linux") {
+    return readdirSync("/dev")
+      .filter((name) => USB_SERIAL.test(name))
+      .map((name) => `/dev/${name}`)
+      .sort();
+  }
+  return (await SerialPort.list()).filter(({ vendorId }) => vendorId).map(({ path }) => path);
+}

@@ -1,0 +1,314 @@
+// What is done to a unit, as a table in order. Each step knows from what the device says whether it is done, and can be
+// run again; so a unit that was cut anywhere goes on at the first step that is not done, and a unit that is finished
+// goes through without a change. Only `flash`, `write-keys`, `lock` and an erase asked for by name change a device.
+// Leaves out fixtures and who watches (bench.ts).
+
+import { BUNDLE_FILE } from "../build";
+import type { DeviceKeys, KeySource } from "../custody/master";
+import { UsageError } from "../exit";
+import { type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
+import {
+  checkValuesOf,
+  type Device,
+  type DeviceSettings,
+  digestOf,
+  type ImageFiles,
+  StepFailed,
+} from "./device";
+import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
+
+/** What a bench works with, the same for all its units. */
+export interface Job {
+  /** What goes into Storage: the bundle, and the program that the bench works with. */
+  files: ImageFiles;
+  /** SHA-256 of the bundle, hex. */
+  imageDigest: string;
+  product: string;
+  keyVersion: number;
+  /** What goes into `conf` beside the identity. */
+  settings: Omit<DeviceSettings, "id">;
+  keys: KeySource;
+  ledger: Ledger;
+  who: string;
+  station: string;
+  writeLabel(label: { serial: string; product: string; identity: string }): Promise<unknown>;
+}
+
+/** A unit on its way through the steps. */
+export interface Unit {
+  job: Job;
+  device: Device;
+  fixture: number;
+  operation: Operation;
+  identity: Identity;
+  keys: DeviceKeys;
+  checkValues: string;
+  /** What the ledger knew when the unit came. */
+  known: LedgerUnit | undefined;
+  /** Digests of what was read back last, by file; undefined: not read in this run. */
+  readDigests: Record<string, string> | undefined;
+  flashings: number;
+  /** This run has written something. */
+  changed: boolean;
+  startedAt: number;
+  steps: Partial<Record<StepName, number>>;
+  /** Tell how far the running step is, 0 to 1. */
+  onProgress(share: number): void;
+}
+
+export interface Step {
+  name: StepName;
+  /** Seconds that it takes as a rule: its share of the bar. */
+  weight: number;
+  isDone(unit: Unit): boolean | Promise<boolean>;
+  /** Do it; the name of an earlier step sends the unit back there. Throws StepFailed. */
+  run(unit: Unit): Promise<StepName | undefined>;
+}
+
+const FLASHINGS_MAX = 3;
+const never = () => false;
+const isLocked = ({ device }: Unit) => device.state.mode === "locked";
+
+export const STEP_TABLE: readonly Step[] = [
+  { name: "detect", weight: 0.5, isDone: never, run: detect },
+  { name: "flash", weight: 4, isDone: hasImage, run: flash },
+  { name: "verify", weight: 3, isDone: (unit) => isLocked(unit) || isImage(unit), run: verify },
+  { name: "self-test", weight: 1, isDone: isLocked, run: selfTest },
+  { name: "write-keys", weight: 0.5, isDone: hasKeys, run: writeKeys },
+  { name: "prove", weight: 1, isDone: never, run: prove },
+  { name: "lock", weight: 1, isDone: never, run: lock },
+  { name: "ledger", weight: 0.1, isDone: isInLedger, run: enterPass },
+  { name: "label", weight: 0.1, isDone: never, run: label },
+];
+
+/**
+ * Derive a unit's keys and refuse bad ones (row 1): short, zero, repeated, published, two alike, or another serial's.
+ * Throws StepFailed; the caller wipes what it gets.
+ */
+export async function unitKeys(job: Job, identity: Identity): Promise<DeviceKeys> {
+  let keys: DeviceKeys | undefined;
+  try {
+    keys = await job.keys.deviceKeys(identity);
+    for (const purpose of PURPOSES) strongKey(keys[purpose], `the ${purpose} key of ${identity.serial}`);
+    const checks = new Set(PURPOSES.map((purpose) => keys?.[purpose].toString("hex")));
+    if (checks.size < PURPOSES.length)
+      throw new UsageError(`two of the four keys of ${identity.serial} are the same.`);
+    const values = checkValuesOf(keys);
+    const other = job.ledger.serialWithCheckValue(job.product, values, identity.keyVersion, identity.serial);
+    if (other !== undefined)
+      throw new UsageError(`${identity.serial} would get the keys that ${other} has already.`);
+    return keys;
+  } catch (error) {
+    if (keys) wipe(keys);
+    if (error instanceof UsageError) throw new StepFailed("bad-key", error.message);
+    throw error;
+  }
+}
+
+/** Overwrite keys that are no longer needed. */
+export function wipe(keys: DeviceKeys): void {
+  for (const purpose of PURPOSES) keys[purpose].fill(0);
+}
+
+// ---------------------------------------------------------------------------------------------------- steps
+
+async function detect(unit: Unit): Promise<undefined> {
+  const { device, identity, known, operation, job } = unit;
+  await device.identify();
+  device.checkBoard();
+  // cut between its keys and its restart: now it locks itself, or wipes what is torn
+  if (device.state.keyFile === "some") await device.restart();
+  const { state } = device;
+  if (known?.state === "scrapped")
+    throw new StepFailed("scrapped", `${identity.serial} is scrapped, for ever.`);
+  if (known?.chip && state.chip && known.chip !== state.chip)
+    throw new StepFailed(
+      "serial-taken",
+      `${identity.serial} belongs to another unit, whose chip is ${known.chip}.`,
+    );
+  const own = state.identity === undefined ? undefined : identityOf(state.identity);
+  const isOther = own && (own.serial !== identity.serial || own.product !== identity.product);
+  const isBound =
+    state.checkValues !== undefined || (own && job.ledger.unit(own.product, own.serial)?.chip === state.chip);
+  if (isOther && isBound) throw new StepFailed("other-serial", `this unit is ${own.serial} already.`);
+  if (state.checkValues === undefined || !own) return undefined;
+  if (own.keyVersion === identity.keyVersion && operation !== "rework") return undefined;
+  // what holds keys is erased only where that was asked for by name
+  if (operation === "provision")
+    throw new StepFailed(
+      "keys-differ",
+      `this unit has keys of version ${own.keyVersion}; only a re-key changes them.`,
+    );
+  if (operation === "rekey" && own.keyVersion !== identity.keyVersion - 1)
+    throw new StepFailed(
+      "keys-differ",
+      `this unit has keys of version ${own.keyVersion}, and a re-key goes one up, not to ${identity.keyVersion}.`,
+    );
+  unit.changed = true;
+  const old = await job.keys.deviceKeys(own);
+  try {
+    await device.erase(old.console);
+  } finally {
+    wipe(old);
+  }
+  return undefined;
+}
+
+/** The files that are not as they should be, as far as they were read. */
+function wrongFiles({ readDigests, job }: Unit): ImageFiles {
+  const wrong = Object.entries(job.files).filter(([name, data]) => readDigests?.[name] !== digestOf(data));
+  return Object.fromEntries(wrong);
+}
+
+function isImage(unit: Unit): boolean {
+  return Object.keys(wrongFiles(unit)).length === 0;
+}
+
+async function hasImage(unit: Unit): Promise<boolean> {
+  if (isLocked(unit)) return true;
+  await readBack(unit);
+  return isImage(unit);
+}
+
+async function readBack(unit: Unit): Promise<void> {
+  unit.readDigests = await unit.device.readDigests(unit.job.files, unit.onProgress);
+}
+
+async function flash(unit: Unit): Promise<undefined> {
+  const { device } = unit;
+  unit.changed = true;
+  const wrong = wrongFiles(unit);
+  if (BUNDLE_FILE in wrong && unit.flashings === 0) await device.prepareStorage();
+  const files = unit.flashings === 0 && BUNDLE_FILE in wrong ? unit.job.files : wrong;
+  // where the board's input overflowed, the second time is slower
+  await device.writeFiles(files, unit.flashings++ === 0 ? "fast" : "careful", unit.onProgress);
+  unit.readDigests = undefined;
+  return undefined;
+}
+
+async function verify(unit: Unit): Promise<StepName | undefined> {
+  await readBack(unit);
+  // noise may have hit what was read, and not what was written
+  if (!isImage(unit)) await readBack(unit);
+  if (isImage(unit)) return undefined;
+  if (unit.flashings < FLASHINGS_MAX) return "flash";
+  throw unit.readDigests?.[BUNDLE_FILE]
+    ? new StepFailed("digest-differs", "what was read back is not the bundle, after three uploads.")
+    : new StepFailed("flash-failed", "the bundle did not reach the flash, after three uploads.");
+}
+
+/** Does the firmware start, and is the board sound. */
+async function selfTest({ device, identity, job }: Unit): Promise<StepName | undefined> {
+  // what was just written starts now; a record that is there already shows what it is: torn, it is wiped
+  await device.restart();
+  if (device.state.mode === "locked") return undefined;
+  if (!(await device.hasProgram())) return "flash";
+  // the radio is tested with the settings
+  await device.writeSettings({ id: identity.text, ...job.settings });
+  await device.startProgram();
+  await device.selfTest();
+  return undefined;
+}
+
+function hasKeys({ device, checkValues, identity }: Unit): boolean {
+  const { state } = device;
+  if (state.checkValues === undefined) return false;
+  if (state.checkValues === checkValues && state.identity === identity.text) return true;
+  throw new StepFailed("keys-differ", "the device holds other keys than those of this serial.");
+}
+
+async function writeKeys(unit: Unit): Promise<undefined> {
+  const { device, keys } = unit;
+  unit.changed = true;
+  enter(unit, { type: "begin", result: "begun" });
+  await device.writeKeys(keys);
+  return undefined;
+}
+
+/** The keys prove themselves through the firmware that was built to use them, so it starts first. */
+async function prove(unit: Unit): Promise<undefined> {
+  const { device, keys } = unit;
+  if (!isLocked(unit)) {
+    unit.changed = true;
+    await device.restart();
+  }
+  if (!isLocked(unit))
+    throw new StepFailed("keys-refused", "the device came up without keys: the record was not whole.");
+  await device.prove(keys);
+  return undefined;
+}
+
+async function lock(unit: Unit): Promise<undefined> {
+  const { device, identity, checkValues } = unit;
+  await device.checkLocked();
+  if (device.state.identity !== identity.text || device.state.checkValues !== checkValues)
+    throw new StepFailed("keys-differ", "after the restart the device names another identity or other keys.");
+  return undefined;
+}
+
+function isInLedger({ changed, known, identity, checkValues }: Unit): boolean {
+  return (
+    !changed &&
+    known?.state === "passed" &&
+    known.keyVersion === identity.keyVersion &&
+    known.checkValue === checkValues
+  );
+}
+
+async function enterPass(unit: Unit): Promise<undefined> {
+  const { known, job, identity } = unit;
+  // a unit that was finished under another ledger, or cut right after its keys, is bound here and now
+  const now = job.ledger.unit(job.product, identity.serial);
+  if (!now || now.keyVersion < identity.keyVersion) enter(unit, { type: "begin", result: "begun" });
+  enter(unit, { type: "unit", result: "pass" }, known?.imageDigest);
+  return undefined;
+}
+
+async function label({ job, identity }: Unit): Promise<undefined> {
+  try {
+    await job.writeLabel({ serial: identity.serial, product: identity.product, identity: identity.text });
+  } catch (error) {
+    throw new StepFailed("label", `the label could not be written: ${(error as Error).message}`);
+  }
+  return undefined;
+}
+
+// --------------------------------------------------------------------------------------------------- ledger
+
+/** Write an entry about a unit. Throws StepFailed with the ledger's sentence. */
+export function enter(
+  unit: Unit,
+  entry: Pick<LedgerEntry, "type" | "result"> & Partial<LedgerEntry>,
+  oldDigest?: string,
+): void {
+  const { job, device, identity, known } = unit;
+  try {
+    job.ledger.append({
+      who: job.who,
+      station: job.station,
+      fixture: unit.fixture,
+      serial: identity.serial,
+      product: identity.product,
+      chip: device.state?.chip ?? known?.chip ?? "",
+      operation: unit.operation,
+      // a locked unit cannot be read back: it has what its beginning says
+      imageDigest: unit.readDigests?.[BUNDLE_FILE] || oldDigest || known?.imageDigest || "",
+      keyVersion: identity.keyVersion,
+      checkValue: unit.checkValues,
+      seconds: (performance.now() - unit.startedAt) / 1000,
+      steps: unit.steps,
+      ...entry,
+    });
+  } catch (error) {
+    throw new StepFailed("ledger", `the ledger: ${(error as Error).message}`);
+  }
+}
+
+/** The identity that a device names, if it is one. */
+export function identityOf(text: string): Identity | undefined {
+  try {
+    return parseIdentity(text);
+  } catch {
+    return undefined;
+  }
+}

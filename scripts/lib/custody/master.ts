@@ -1,0 +1,195 @@
+// One interface for a master, wherever it is kept: a sealed file, a raw file of 16 bytes (throwaway ones of
+// `npm run derive`), or a token. Gateway, bench and release scripts open theirs here and derive device keys from it.
+// A place is written FILE or pkcs11:...; what a sealed file or token says of purpose and scheme is held to.
+// Leaves out: making masters (scripts/keys.ts).
+import { UsageError } from "../exit";
+import {
+  type AesKey,
+  aesKey,
+  deriveDeviceKey,
+  type Identity,
+  keyCheckValue,
+  PURPOSES,
+  type Purpose,
+  readSecret,
+  SCHEME_NAMES,
+  type SchemeName,
+  strongKey,
+} from "../keys";
+import { openWithPassphrase, readSealedFile } from "./sealed_file";
+import { Secrets } from "./secrets";
+import { isTokenUri, openTokenKey, parseTokenUri, type TokenUri } from "./token";
+
+export interface Master {
+  readonly purpose: Purpose;
+  readonly scheme: SchemeName;
+  /** Where it is, for sentences. */
+  readonly about: string;
+  checkValue(): string;
+  /** Derive the key of one device for this master's purpose: 16 bytes, which the caller wipes. */
+  deviceKey(identity: Identity): Buffer;
+  /** Wipe it, or end the token's session. */
+  close(): void;
+}
+
+/** The four keys of one device, 16 bytes each. */
+export type DeviceKeys = Record<Purpose, Buffer>;
+
+/** Where a bench gets device keys from: the four masters, or a factory's batch (batch.ts). */
+export interface KeySource {
+  readonly about: string;
+  /** The four keys of one device; the caller wipes them. Throws UsageError where there are none. */
+  deviceKeys(identity: Identity): Promise<DeviceKeys>;
+  close(): Promise<void>;
+}
+
+function masterOf(
+  key: AesKey,
+  purpose: Purpose,
+  scheme: SchemeName,
+  about: string,
+  close: () => void,
+): Master {
+  return {
+    purpose,
+    scheme,
+    about,
+    checkValue: () => keyCheckValue(key),
+    deviceKey: (identity) => deriveDeviceKey(key, identity, scheme, purpose),
+    close,
+  };
+}
+
+/** Take 16 bytes at hand as a master; closing it wipes them. Refuses a weak one. */
+export function masterFromBytes(
+  bytes: Buffer,
+  purpose: Purpose = "psk",
+  scheme: SchemeName = "kdf",
+  about = "the master",
+): Master {
+  strongKey(bytes, about);
+  return masterOf(aesKey(bytes), purpose, scheme, about, () => bytes.fill(0));
+}
+
+export interface MasterWanted {
+  /** What it must be; undefined takes what the place says. */
+  purpose?: Purpose;
+  /** For a raw file, and to be agreed with elsewhere; default kdf. */
+  scheme?: SchemeName;
+  secrets: Secrets;
+  /** The passphrase's name in `secrets`. */
+  name: string;
+}
+
+/** Open a master at its place. Throws UsageError: nothing there, wrong passphrase or PIN, another purpose, a weak key. */
+export async function openMaster(place: string, wanted: MasterWanted): Promise<Master> {
+  if (!isTokenUri(place)) {
+    const { bytes, purpose, scheme, about } = await openMasterFile(place, wanted);
+    return masterFromBytes(bytes, purpose, scheme, about);
+  }
+  const uri = parseTokenUri(place);
+  const pin = await tokenPin(uri, wanted.secrets, wanted.name);
+  const key = await openTokenKey(uri, pin).finally(() => pin.fill(0));
+  try {
+    return masterOf(key, ...settled(key, wanted, key.about), key.about, key.close);
+  } catch (error) {
+    key.close();
+    throw error;
+  }
+}
+
+/** Read a token's PIN: from the URI's pin-source, else as any passphrase. */
+export function tokenPin(uri: TokenUri, secrets: Secrets, name: string): Promise<Buffer> {
+  const token = `the token ${JSON.stringify(uri.token)}`;
+  const source =
+    uri.pinSource === undefined
+      ? secrets
+      : new Secrets({ "passphrase-file": [`pin=${uri.pinSource}`] }, ["pin"]);
+  return source.existing(uri.pinSource === undefined ? name : "pin", token, true);
+}
+
+/** Open a master that is in a file; the caller wipes its bytes. For all but moving it elsewhere: openMaster(). */
+export async function openMasterFile(
+  path: string,
+  wanted: MasterWanted,
+): Promise<{ bytes: Buffer; purpose: Purpose; scheme: SchemeName; about: string }> {
+  const sealed = readSealedFile(path);
+  const about = `the ${sealed ? "sealed" : "raw"} file ${path}`;
+  if (!sealed) {
+    const [purpose, scheme] = settled({}, wanted, about);
+    return { bytes: readSecret(path), purpose, scheme, about };
+  }
+  if (sealed.holds !== "master") throw new UsageError(`${path} holds a ${sealed.holds}, not a master.`);
+  const [purpose, scheme] = settled(sealed.fields, wanted, path);
+  const passphrase = await wanted.secrets.existing(wanted.name, path);
+  const bytes = await openWithPassphrase(sealed, passphrase).finally(() => passphrase.fill(0));
+  return { bytes, purpose, scheme, about };
+}
+
+/** Purpose and scheme out of what the place says and what is wanted. */
+function settled(
+  said: { purpose?: unknown; scheme?: unknown },
+  wanted: MasterWanted,
+  about: string,
+): [purpose: Purpose, scheme: SchemeName] {
+  const purpose = said.purpose ?? wanted.purpose;
+  const scheme = said.scheme ?? wanted.scheme ?? "kdf";
+  if (purpose === undefined)
+    throw new UsageError(`${about} does not say which of the masters it holds; --purpose says it.`);
+  if (!PURPOSES.includes(purpose as Purpose) || !SCHEME_NAMES.includes(scheme as SchemeName))
+    throw new UsageError(`${about} is of a purpose or scheme that this version does not know.`);
+  if (wanted.purpose !== undefined && purpose !== wanted.purpose)
+    throw new UsageError(`${about} is the master ${purpose}, and the master ${wanted.purpose} is needed.`);
+  if (wanted.scheme !== undefined && scheme !== wanted.scheme)
+    throw new UsageError(`${about} is for the scheme ${scheme}, not for ${wanted.scheme}.`);
+  return [purpose as Purpose, scheme as SchemeName];
+}
+
+/** Parse `PURPOSE=PLACE`. */
+export function parsePurposePlace(text: string): { purpose: Purpose; place: string } {
+  const [purpose, place] = text.split(/=(.*)/s);
+  if (!PURPOSES.includes(purpose as Purpose) || !place)
+    throw new UsageError(
+      `this is PURPOSE=FILE or PURPOSE=pkcs11:..., the purpose one of ${PURPOSES.join(", ")}.`,
+    );
+  return { purpose: purpose as Purpose, place };
+}
+
+/** Open several masters, each purpose once; the passphrases go by the purposes' names. */
+export async function openMasters(
+  places: readonly { purpose: Purpose; place: string }[],
+  secrets: Secrets,
+): Promise<Master[]> {
+  const twice = places.find(({ purpose }, i) =>
+    places.some((other, j) => j < i && other.purpose === purpose),
+  );
+  if (twice) throw new UsageError(`the master ${twice.purpose} is given twice.`);
+  const masters: Master[] = [];
+  try {
+    for (const { purpose, place } of places)
+      masters.push(await openMaster(place, { purpose, secrets, name: purpose }));
+  } catch (error) {
+    for (const master of masters) master.close();
+    throw error;
+  }
+  return masters;
+}
+
+/** Take the four masters as a bench's source of device keys. */
+export function keySourceOfMasters(masters: readonly Master[]): KeySource {
+  const missing = PURPOSES.filter((purpose) => !masters.some((master) => master.purpose === purpose));
+  if (missing.length) throw new UsageError(`a bench needs all four masters; missing: ${missing.join(", ")}.`);
+  return {
+    about: masters.map(({ about }) => about).join(", "),
+    async deviceKeys(identity) {
+      const keyOf = (master: Master): [Purpose, Buffer] => [
+        master.purpose,
+        strongKey(master.deviceKey(identity), `the ${master.purpose} key of ${identity.text}`),
+      ];
+      return Object.fromEntries(masters.map(keyOf)) as DeviceKeys;
+    },
+    async close() {
+      for (const master of masters) master.close();
+    },
+  };
+}

@@ -1,0 +1,109 @@
+// A simulated board as it comes to the bench and as it leaves it, for tests: the image with the place for a key record and
+// the bench's program (firmware/provision.ts), a record of random keys, and requests to the port that is locked.
+import { randomBytes } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import { cmac } from "@noble/ciphers/aes.js";
+import type { Machine, MachineOptions } from "../../hal/simulator/machine";
+import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
+
+export const PASSPHRASE = "s3cret-w1fi-passphrase";
+export const CONF = JSON.stringify({
+  id: IDENTITY,
+  host: "127.0.0.1",
+  port: 1,
+  ssid: "test",
+  pass: PASSPHRASE,
+});
+/** What the image has where the record goes. */
+export const PLACE = "\xff".repeat(76);
+
+export interface Keys {
+  psk: Buffer;
+  console: Buffer;
+  /** psk, ota, console, rekey. */
+  all: Buffer[];
+  record: Buffer;
+}
+
+/** Make a key record of random keys. */
+export function newKeys(): Keys {
+  return recordOf([0, 1, 2, 3].map(() => randomBytes(16)));
+}
+
+/** Make the record of these: psk, ota, console, rekey. */
+export function recordOf(all: Buffer[]): Keys {
+  const record = Buffer.concat([...all, ...all.map((key) => mac(key, Buffer.alloc(16)).subarray(0, 3))]);
+  return { psk: all[0], console: all[2], all, record };
+}
+
+export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
+  return Buffer.from(cmac(Buffer.concat(data.map((each) => Buffer.from(each))), key));
+}
+
+/** Boot a board from a factory's image; `files` go before and over those that it has. */
+export async function bootFactory(
+  board: SimulatedBoard,
+  files: Record<string, string> = {},
+  machine: Partial<MachineOptions> = {},
+  options: DeviceOptions = {},
+): Promise<TestDevice> {
+  const program = (await bundleOf(board, "firmware/provision.ts")).code;
+  return TestDevice.boot(board, {
+    entry: "firmware/main.ts",
+    ...options,
+    machine: { files: { key: PLACE, conf: CONF, provision: program, ...files }, ...machine },
+  });
+}
+
+/** Boot a board that holds `keys`. */
+export function bootLocked(
+  board: SimulatedBoard,
+  keys: Keys,
+  files: Record<string, string> = {},
+): Promise<TestDevice> {
+  return bootFactory(board, { key: keys.record.toString("latin1"), ...files });
+}
+
+/** Call `provision(request)` at the prompt and give the line that it prints. */
+export async function provision(device: TestDevice, request: string): Promise<string> {
+  device.lines = [];
+  device.machine.run('eval(require("Storage").read("provision"))');
+  device.machine.run(`provision(${JSON.stringify(request)})`);
+  await device.until(() => device.lines.some((line) => /^E\d+$/.test(line)));
+  return device.lines.find((line) => /^E\d+$/.test(line)) ?? "no answer";
+}
+
+/** Send a request to the locked port and give the line that comes back. */
+export async function ask(device: TestDevice, request: string): Promise<string> {
+  device.lines = [];
+  device.machine.type(`${request}\n`);
+  await device.until(() => device.lines.length > 0, 1000);
+  return device.lines[0] ?? "no answer";
+}
+
+/** Send the whole factory reset. */
+export async function eraseAuthorised(device: TestDevice, key: Buffer): Promise<void> {
+  const nonce = Buffer.from(await ask(device, "erase"), "base64");
+  device.machine.type(`erase ${mac(key, "conr", nonce).toString("base64")}\n`);
+  await settled();
+}
+
+/** Whether the interpreter's prompt has the port. */
+export function isPromptOpen(device: TestDevice): boolean {
+  return device.machine.run("E.getConsole()") === device.machine.board.consolePort;
+}
+
+/** Wait until what was typed has been handled and a restart that it led to is over. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 6; i++) await turn();
+}
+
+/** Find six bytes of a secret that follow each other in flash; undefined where none do. */
+export function readableIn(machine: Machine, secrets: Buffer[]): string | undefined {
+  for (const secret of secrets)
+    for (let i = 0; i + 6 <= secret.length; i++) {
+      const at = machine.flash.bytes.indexOf(secret.subarray(i, i + 6));
+      if (at >= 0) return `bytes ${i} and on, at ${at}`;
+    }
+  return undefined;
+}
