@@ -3,7 +3,7 @@
 import "./port";
 import type { Event } from "./application";
 import { onSerial } from "./lock";
-import { KEEP_ALIVE_S } from "./profile";
+import { KEEP_ALIVE_S, LOCK } from "./profile";
 
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */
 function onEvent(event: Event): void {
@@ -21,4 +21,4 @@ function onEvent(event: Event): void {
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setInterval(onEvent, KEEP_ALIVE_S * 500);
-if (onSerial()) onEvent(true);
+if (!LOCK || onSerial()) onEvent(true);

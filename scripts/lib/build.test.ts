@@ -167,3 +167,13 @@ for (const board of boardNames()) {
     for (const line of code.split("\n")) assert.ok(line.length < 1000, line);
   });
 }
+
+test("the bundle of esp32 keeps to its limits: TLS and MQTT in 9,000 bytes, of them TLS in 6,144; the lock is beside that", async () => {
+  const { sizes } = await buildBundle({ board: "esp32", defines: { LOCK: false } });
+  assert.ok(sizes.total <= 9000, `${sizes.total} bytes`);
+  const tls = sizes.modules.filter(({ module }) => module.startsWith("firmware/tls/"));
+  assert.ok(tls.length > 5);
+  assert.ok(tls.reduce((sum, { total }) => sum + total, 0) <= 6144);
+  const { code } = await buildBundle({ board: "esp32" });
+  assert.ok(code.length > sizes.total && code.length <= 11500, `${code.length} bytes`);
+});
