@@ -32,7 +32,7 @@ export function ccmMac(context: Bytes, text: Bytes): Bytes {
 export function ccmTurn(context: Bytes, text: Bytes): Bytes {
   const buffer = E.toArrayBuffer(text);
   const words = new Int32Array(buffer);
-  for (let i = 0, at = 0; at < words.length; ) {
+  for (let i = 0, at = 0; i << 4 < text.length; ) {
     let counters = "";
     for (let end = i + PIECE / 16; i < end && i << 4 < text.length; i++)
       counters = E.toString(counters, 2, context.substr(17, 12), 0, i >> 8, i);
