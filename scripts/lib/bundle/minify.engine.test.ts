@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { buildBundle, PROJECT } from "../build";
 import { ENGINE, Engine } from "../engine";
+import { interpreter } from "../engine_run";
 
 const SHAPES = `
 function pick(x: number): string {
@@ -101,7 +102,9 @@ test("what the minifier makes computes the same on the interpreter", { skip: ski
 
 test("our own SHA, minified, agrees with the unminified on the interpreter", {
   skip: skipped(),
-}, async () => {
+}, async (t) => {
+  const { total } = await interpreter();
+  if (total < 500) return t.skip(`the unminified program does not fit in ${total} variables`);
   const digest = "own_digest";
   const { board } = await import(join(PROJECT, "boards/linux.ts"));
   const outputs: string[][] = [];
