@@ -28,7 +28,7 @@ import {
 } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { createTokenKey, isTokenUri, parseTokenUri, type TokenUri } from "./lib/custody/token";
-import { runCommand, UsageError } from "./lib/exit";
+import { UsageError } from "./lib/exit";
 import {
   keyCheckValue,
   PURPOSES,
@@ -40,17 +40,8 @@ import {
   splitRoot,
   strongKey,
 } from "./lib/keys";
-import {
-  type Command,
-  flag,
-  integer,
-  options as manyOf,
-  type OptionTable,
-  oneOf,
-  option,
-  type Parsed,
-  parseCommand,
-} from "./lib/options";
+import { flag, integer, options as manyOf, oneOf, option } from "./lib/options";
+import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 
 const PLACE = "FILE|pkcs11:...";
 const json = flag("for machines: one JSON object");
@@ -62,7 +53,7 @@ const scheme = option(
 
 // --------------------------------------------------------------------------------------------------- new
 
-const NEW = command({
+const NEW = subcommand({
   usage: "npm run keys -- new --out FOLDER",
   about:
     "Draw a root, split it once into the four masters, and seal each into its own file. Every file has a passphrase of\n" +
@@ -143,7 +134,7 @@ async function openRoot(path: string, secrets: Secrets): Promise<Buffer> {
 
 // ---------------------------------------------------------------------------------------- generate, import
 
-const GENERATE = command({
+const GENERATE = subcommand({
   usage: "npm run keys -- generate --purpose PURPOSE --token pkcs11:...",
   about:
     "Have a master made inside a token. It belongs to no root and can be copied nowhere: with the token it is lost.",
@@ -166,7 +157,7 @@ const GENERATE = command({
   },
 });
 
-const IMPORT = command({
+const IMPORT = subcommand({
   usage: `npm run keys -- import --master FILE --out FILE`,
   about:
     "Take an existing master, raw (16 bytes or 32 hex digits) or sealed, into a sealed file or a token. That is for a\n" +
@@ -208,7 +199,7 @@ const IMPORT = command({
 
 // ------------------------------------------------------------------------------------ factory-key, batch
 
-const FACTORY_KEY = command({
+const FACTORY_KEY = subcommand({
   usage: "npm run keys -- factory-key --out FOLDER",
   about:
     "Make a factory's pair of keys, there. FOLDER/factory.sealed stays under its passphrase, and\n" +
@@ -234,7 +225,7 @@ const FACTORY_KEY = command({
   },
 });
 
-const BATCH = command({
+const BATCH = subcommand({
   usage:
     "npm run keys -- batch --master psk=FILE --product NAME --first SERIAL --count N --for FILE --out FILE",
   about:
@@ -287,7 +278,7 @@ const BATCH = command({
 
 // ------------------------------------------------------------------------------------------------- check
 
-const CHECK = command({
+const CHECK = subcommand({
   usage: `npm run keys -- check --master ${PLACE}`,
   about:
     "Print a check value, of a device's key with --identity, else of the master itself. With --batch instead of\n" +
@@ -345,23 +336,6 @@ const CHECK = command({
 });
 
 // ------------------------------------------------------------------------------------------------ shared
-
-function command<Table extends OptionTable>(
-  row: Command<Table> & { run(options: Parsed<Table>): Promise<void> },
-): { about: string; main(argv: string[]): Promise<void> } {
-  return {
-    about: row.about,
-    async main(argv) {
-      const parsed = parseCommand(row, argv);
-      if (parsed) await row.run(parsed.options);
-    },
-  };
-}
-
-function needed<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new UsageError(`${what} is missing. See --help.`);
-  return value;
-}
 
 function refuseExisting(paths: readonly string[]): void {
   const there = paths.find((path) => existsSync(path));
@@ -457,31 +431,11 @@ function printMaster(
 
 // ------------------------------------------------------------------------------------------------- main
 
-const COMMANDS = {
+await runSubcommands("keys", "The custody of root and masters.", {
   new: NEW,
   generate: GENERATE,
   import: IMPORT,
   "factory-key": FACTORY_KEY,
   batch: BATCH,
   check: CHECK,
-};
-
-await runCommand("keys", async ([name, ...argv]) => {
-  if (name === undefined || name === "--help" || name === "-h") {
-    console.log(
-      "usage: npm run keys -- COMMAND [options]\n\nThe custody of root and masters. COMMAND --help says more.\n",
-    );
-    for (const [word, { about }] of Object.entries(COMMANDS))
-      console.log(`  ${word.padEnd(11)}  ${firstSentence(about)}`);
-    if (name === undefined) throw new UsageError("which COMMAND?");
-    return;
-  }
-  // Not shown: what stands there by mistake may be a passphrase.
-  if (!Object.hasOwn(COMMANDS, name))
-    throw new UsageError(`the first word is none of ${Object.keys(COMMANDS).join(", ")}.`);
-  await COMMANDS[name as keyof typeof COMMANDS].main(argv);
 });
-
-function firstSentence(about: string): string {
-  return about.replaceAll("\n", " ").split(". ")[0];
-}

@@ -1,6 +1,6 @@
 // Command lines from tables: each option is one row, `--help` is made from the rows, and what a value may be is said
 // by its row's `parse`, which throws a UsageError with a sentence. Built on parseArgs of node:util.
-// Leaves out: subcommands; a command is a file (house.md).
+// Leaves out: commands of several words, which subcommands.ts makes of several such tables.
 import { parseArgs } from "node:util";
 import { UsageError } from "./exit";
 

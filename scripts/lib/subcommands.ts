@@ -36,8 +36,9 @@ export async function runSubcommands(
   await runCommand(name, async ([word, ...argv]) => {
     if (word === undefined || word === "--help" || word === "-h") {
       console.log(`usage: npm run ${name} -- COMMAND [options]\n\n${about} COMMAND --help says more.\n`);
+      const width = Math.max(10, ...Object.keys(commands).map((key) => key.length));
       for (const [key, row] of Object.entries(commands))
-        console.log(`  ${key.padEnd(10)}  ${row.about.replaceAll("\n", " ").split(". ")[0]}`);
+        console.log(`  ${key.padEnd(width)}  ${row.about.replaceAll("\n", " ").split(". ")[0]}`);
       if (word === undefined) throw new UsageError("which COMMAND?");
       return;
     }
