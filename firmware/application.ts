@@ -26,17 +26,17 @@ export default function application(event: Event, onEvent: (event: Event) => voi
   switch (typeof event) {
     case "string":
       // in a turn of its own, when the record that brought them is off the heap
-      section(import("./mqtt/client")).keep(event as string);
+      section(import("./mqtt/client")).keep(event);
       setTimeout(onEvent, 0, false);
       break;
     case "object":
-      if (event) section(import("./tls/session")).connect(event as Server, onEvent);
+      if (event) section(import("./tls/session")).connect(event, onEvent);
       else section(import("./mqtt/client")).begin(flash.readJSON("conf").id);
       break;
     case "number":
       // the connection is over, or could not be had
       ticks = -1;
-      lastError = event as number;
+      lastError = event;
       if (event) print("E" + event);
       setTimeout(onEvent, section(import("./reconnect_delay"))(failures), true);
       if (failures < RECONNECT_DOUBLINGS) failures++;

@@ -19,6 +19,7 @@ import {
   provision,
   readableIn,
   settled,
+  startWith,
 } from "../scripts/lib/test_factory";
 import { REQUEST_UNKNOWN } from "./tls/alert";
 
@@ -302,14 +303,7 @@ async function wipeBench() {
       return flash.operations;
     },
     /** Start it with this in its flash. Gives what was done to the flash. */
-    async start(state: Buffer): Promise<FlashOperation[]> {
-      machine.powerOff();
-      flash.load(state);
-      machine.cutPower(undefined);
-      machine.boot();
-      await settled();
-      return flash.operations;
-    },
+    start: (state: Buffer) => startWith(machine, state),
     /** Judge the device that has started: the prompt is open only where nothing is left to read. */
     judge(place: string): void {
       assert.equal(machine.read(".bootrst"), code, place);

@@ -16,7 +16,7 @@ import {
   provision,
   readableIn,
   recordOf,
-  settled,
+  startWith,
 } from "../scripts/lib/test_factory";
 import {
   AES_WRONG,
@@ -176,14 +176,7 @@ async function cutBench(hasPlace: boolean) {
     before: image,
     writing,
     /** Start it with this in its flash, and give what was done to the flash. */
-    async start(state: Buffer): Promise<FlashOperation[]> {
-      machine.powerOff();
-      flash.load(state);
-      machine.cutPower(undefined);
-      machine.boot();
-      await settled();
-      return [...flash.operations];
-    },
+    start: (state: Buffer) => startWith(machine, state),
     /** It has started: it holds the whole record and is locked, or nothing of it. Gives which. */
     judge(place: string): boolean {
       assert.ok(machine.runtime.storage.isValid, place);

@@ -9,6 +9,9 @@ export const ECB_ENCRYPT = 0;
 export const CBC_ENCRYPT = 1;
 export const CBC_DECRYPT = 2;
 
+/** Bytes of a long text that go through `aes` at a time: its result wants one run of free variables, here 7. */
+export const AES_PIECE = 64;
+
 /** What drivers throw, by the numbers of firmware/tls/alert.ts; hal.test.ts compares the two. */
 export const NOISE_DEAD = 3;
 export const NO_NETWORK = 5;

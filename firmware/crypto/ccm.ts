@@ -2,11 +2,8 @@
 // Needs AES encryption alone. Leaves out the order of things and the comparison of tags, which are the record layer's: so
 // no function here holds a second copy of a text.
 import { aes } from "hal:aes128";
-import { CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
+import { AES_PIECE, CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-
-/** Bytes that go through AES at a time. */
-const PIECE = 64;
 
 /**
  * Compute the MAC of `text`, 16 bytes, before it is encrypted. `context` is the key (16 bytes), then B0 and the block of
@@ -17,10 +14,10 @@ export function ccmMac(context: Bytes, text: Bytes): Bytes {
   const key = context.substr(0, 16);
   let piece = context.substr(16);
   let mac: Bytes | undefined;
-  for (let i = 0; piece; i += PIECE) {
+  for (let i = 0; piece; i += AES_PIECE) {
     const padding = { data: 0, count: -piece.length & 15 };
     mac = E.toString(aes(CBC_ENCRYPT, key, [piece, padding], mac)).slice(-16);
-    piece = text.substr(i, PIECE);
+    piece = text.substr(i, AES_PIECE);
   }
   return mac as Bytes;
 }
@@ -34,7 +31,7 @@ export function ccmTurn(context: Bytes, text: Bytes): Bytes {
   const words = new Int32Array(buffer);
   for (let i = 0, at = 0; i << 4 < text.length; ) {
     let counters = "";
-    for (let end = i + PIECE / 16; i < end && i << 4 < text.length; i++)
+    for (let end = i + AES_PIECE / 16; i < end && i << 4 < text.length; i++)
       counters = E.toString(counters, 2, context.substr(17, 12), 0, i >> 8, i);
     for (const word of new Int32Array(aes(ECB_ENCRYPT, context.substr(0, 16), counters))) words[at++] ^= word;
   }

@@ -3,13 +3,9 @@
 // up first. The manual allows 500,000 reads a second; the interpreter makes a tenth of that. E.hwRand() is
 // not it.
 import type { Bytes } from "../../firmware/bytes";
+import { readNoise } from "./noise_register";
 
-/**
- * Read `length` bytes of raw noise (RandomSource in hal.ts). A dead register stands still: health_tests.ts sees it.
- */
+/** Read `length` bytes of raw noise (RandomSource in hal.ts). */
 export function noise(length: number): Bytes {
-  const buffer = E.toArrayBuffer(E.toString({ data: 0, count: length }));
-  const words = new Int32Array(buffer);
-  for (let i = length >> 2; i--; ) words[i] = peek32(0x600260b0);
-  return E.toString(buffer);
+  return readNoise(0x600260b0, length);
 }
