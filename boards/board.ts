@@ -21,6 +21,8 @@ export interface Board {
   espruino: string;
   /** `info` for people: the chip, and what its Espruino must be built with beyond the default. */
   chip: string;
+  /** Number of the hardware, 0..31: its bit in a manifest's mask (firmware/ota/manifest.ts). */
+  hardware: number;
   /** On a simulated twin: the name of the board that it stands for. */
   simulates?: string;
 
@@ -67,6 +69,15 @@ export interface Board {
   flashLength: number;
   /** Address of the first byte of Storage, as `require("Flash")` counts. */
   storageStart: number;
+  /**
+   * Address of the data of the file `.slots`, as `storageStart`: two slots of SLOT_BYTES (firmware/ota/slots.ts) in pages of
+   * their own, which are erased without Storage, while the file's header, at the end of the page before, stays for ever.
+   */
+  slotsStart: number;
+  /** Address of the first of the two halves of the journal (firmware/journal.ts), as `storageStart`; whole pages. */
+  journalStart: number;
+  /** Bytes of each half. */
+  journalLength: number;
   /** What lies where; exactly one is called "storage", where Espruino's Storage keeps its files. */
   flashMap: FlashArea[];
 }

@@ -6,6 +6,7 @@ export const board: Board = {
   name: "esp32-sim",
   espruino: "ESP32",
   chip: "ESP32",
+  hardware: 0,
   simulates: "esp32",
   aes128: "native_aes",
   digest: "native_digest",
@@ -31,6 +32,9 @@ export const board: Board = {
   writeLength: 4,
   flashLength: 0x400000,
   storageStart: 0x320000,
+  slotsStart: 0x321000,
+  journalStart: 0x310000,
+  journalLength: 4096,
   flashMap: [
     { name: "bootloader", start: 0x1000, length: 0x1000 },
     { name: "partitions", start: 0x8000, length: 0x1000 },
@@ -38,7 +42,8 @@ export const board: Board = {
     { name: "otadata", start: 0xc000, length: 0x2000 },
     { name: "factory", start: 0x10000, length: 0x180000 },
     { name: "ota_0", start: 0x190000, length: 0x180000 },
-    { name: "pages", start: 0x310000, length: 0x10000 },
+    { name: "journal", start: 0x310000, length: 0x2000 },
+    { name: "pages", start: 0x312000, length: 0xe000 },
     { name: "storage", start: 0x320000, length: 0xe0000 },
   ],
 };

@@ -6,6 +6,7 @@ export const board: Board = {
   name: "esp32",
   espruino: "ESP32",
   chip: "ESP32",
+  hardware: 0,
   aes128: "native_aes",
   digest: "native_digest",
   randomSource: "esp32_noise",
@@ -30,6 +31,9 @@ export const board: Board = {
   writeLength: 4,
   flashLength: 0x400000,
   storageStart: 0x320000,
+  slotsStart: 0x321000,
+  journalStart: 0x310000,
+  journalLength: 4096,
   flashMap: [
     { name: "bootloader", start: 0x1000, length: 0x1000 },
     { name: "partitions", start: 0x8000, length: 0x1000 },
@@ -37,7 +41,8 @@ export const board: Board = {
     { name: "otadata", start: 0xc000, length: 0x2000 },
     { name: "factory", start: 0x10000, length: 0x180000 },
     { name: "ota_0", start: 0x190000, length: 0x180000 },
-    { name: "pages", start: 0x310000, length: 0x10000 },
+    { name: "journal", start: 0x310000, length: 0x2000 },
+    { name: "pages", start: 0x312000, length: 0xe000 },
     { name: "storage", start: 0x320000, length: 0xe0000 },
   ],
 };

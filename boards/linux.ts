@@ -7,6 +7,7 @@ export const board: Board = {
   name: "linux",
   espruino: "LINUX",
   chip: "any",
+  hardware: 4,
   aes128: "native_aes",
   digest: "native_digest",
   randomSource: "system_random",
@@ -31,5 +32,12 @@ export const board: Board = {
   writeLength: 1,
   flashLength: 0x40000,
   storageStart: 0x10000000,
-  flashMap: [{ name: "storage", start: 0x0, length: 0x40000 }],
+  slotsStart: 0x10001000,
+  // behind Storage in its own flash: the last 8 KB, which Storage would reach last
+  journalStart: 0x1003e000,
+  journalLength: 4096,
+  flashMap: [
+    { name: "storage", start: 0x0, length: 0x3e000 },
+    { name: "journal", start: 0x3e000, length: 0x2000 },
+  ],
 };

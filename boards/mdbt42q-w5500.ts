@@ -7,6 +7,7 @@ export const board: Board = {
   name: "mdbt42q-w5500",
   espruino: "MDBT42Q",
   chip: "nRF52832; Espruino built with WIZNET=1",
+  hardware: 3,
   aes128: "nrf_ecb",
   digest: "native_digest",
   randomSource: "nrf_rng",
@@ -31,11 +32,14 @@ export const board: Board = {
   writeLength: 4,
   flashLength: 0x80000,
   storageStart: 0x6c000,
+  slotsStart: 0x6d000,
+  journalStart: 0x76000,
+  journalLength: 4096,
   flashMap: [
     { name: "softdevice", start: 0x0, length: 0x1f000 },
     { name: "espruino", start: 0x1f000, length: 0x4d000 },
     { name: "storage", start: 0x6c000, length: 0xa000 },
-    { name: "records", start: 0x76000, length: 0x2000 },
+    { name: "journal", start: 0x76000, length: 0x2000 },
     { name: "bootloader", start: 0x78000, length: 0x8000 },
   ],
 };

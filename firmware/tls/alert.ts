@@ -27,6 +27,8 @@ export const MQTT_SILENT = 11;
 export const OUT_OF_MEMORY = 12;
 /** The record sequence numbers of this connection are used up. */
 export const SEQUENCE_END = 13;
+/** The server's name is unknown: DNS did not answer, or knows no such host. */
+export const NAME_UNKNOWN = 14;
 /** Plus the CONNACK's return code, 1 to 5: the broker refused the connection. */
 export const MQTT_REFUSED = 16;
 
@@ -40,6 +42,38 @@ export const FLASH_FAILED = 24;
 export const KEY_REFUSED = 25;
 /** The console does not know this request. */
 export const REQUEST_UNKNOWN = 26;
+
+/** The request is a service command: unlock first. */
+export const LOCKED = 27;
+/** Too many false answers: wait. */
+export const WAIT = 28;
+/** The answer to the challenge is false, or none was asked for. */
+export const ANSWER_WRONG = 29;
+/** The setting's name or value is refused. */
+export const VALUE_REFUSED = 30;
+/** Flash has no room for it. */
+export const FLASH_FULL = 31;
+
+/** No slot holds a whole image. */
+export const NO_IMAGE = 32;
+/** The image as it came is not that of its manifest. */
+export const IMAGE_DIGEST = 33;
+/** A new image was started as often as is allowed and never confirmed: the old one is back. */
+export const NOT_CONFIRMED = 34;
+/** A piece of the image has another length than its place asks for. */
+export const PIECE_LENGTH = 35;
+/** The manifest's format or length is unknown; the next ones: the field that is not for this device (ota/manifest.ts). */
+export const MANIFEST_FORMAT = 36;
+export const MANIFEST_TYPE = 37;
+export const MANIFEST_ENCODING = 38;
+export const MANIFEST_HARDWARE = 39;
+/** Product or serial. */
+export const MANIFEST_TARGET = 40;
+/** Image length. */
+export const MANIFEST_LENGTH = 41;
+/** The sequence is not above the device's own: a rollback. */
+export const MANIFEST_SEQUENCE = 42;
+export const MANIFEST_TAG = 43;
 
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;

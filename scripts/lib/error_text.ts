@@ -15,7 +15,9 @@ const OWN = {
   NO_NETWORK:
     "The network is not up: check the access point's name and password, or the cable. The device tries again.",
   NO_SERVER:
-    "The server cannot be reached: unknown host name, nothing listening on that port, or a firewall. The device tries again.",
+    "The server cannot be reached: nothing listens on that port, the address is wrong, or a firewall stands between. The device tries again.",
+  NAME_UNKNOWN:
+    "The server's name is unknown: the name server did not answer, or knows no such host. Check `host` and the network's DNS. The device tries again.",
   TIMEOUT:
     "The connection or its handshake was not finished in time: the server is silent, slow, or speaks something else than TLS. The device tries again.",
   TRUNCATED:
@@ -36,6 +38,29 @@ const OWN = {
   KEY_REFUSED:
     "The key record was refused and nothing is written: its check values are wrong, or the device holds a whole one already, which only a factory reset removes.",
   REQUEST_UNKNOWN: "The device does not know this request.",
+  LOCKED: "This is a service command: answer the challenge of `unlock` first.",
+  WAIT: "Too many false answers were given: wait, the delay doubles with each more and begins anew at a restart.",
+  ANSWER_WRONG:
+    "The answer does not fit the challenge, or its role or minutes are others: ask for a new challenge.",
+  VALUE_REFUSED:
+    "The setting was refused and nothing is written: no setting has that name, or the value does not suit it.",
+  FLASH_FULL: "Flash has no room for it, and nothing is written: a unit for the bench.",
+  NO_IMAGE: "No slot holds a whole image: nothing was started. A unit for the bench.",
+  IMAGE_DIGEST:
+    "All pieces of the update came, and together they are not the image that the manifest names: the broker serves another one. The old image stays.",
+  NOT_CONFIRMED:
+    "The new image was started as often as is allowed and never had an authenticated session: the old one is back.",
+  PIECE_LENGTH:
+    "A piece of the update has another length than its place asks for: the broker serves another image.",
+  MANIFEST_FORMAT: "The manifest of the update has a format or a length that this firmware does not know.",
+  MANIFEST_TYPE: "The manifest of the update asks for a kind of update that this firmware does not do.",
+  MANIFEST_ENCODING: "The manifest of the update names an encoding that this board does not unpack.",
+  MANIFEST_HARDWARE: "The manifest of the update is for other hardware.",
+  MANIFEST_TARGET: "The manifest of the update names another product or serial.",
+  MANIFEST_LENGTH: "The image of the update does not fit into a slot, or is empty.",
+  MANIFEST_SEQUENCE:
+    "The update is not newer than what the device has confirmed already: a rollback, refused.",
+  MANIFEST_TAG: "The tag of the manifest is false: it was not signed for this device by its `ota` key.",
 } satisfies Partial<Record<keyof typeof codes, string>>;
 
 /** What a broker means by the return code of its CONNACK (MQTT 3.1.1, 3.2.2.3). */

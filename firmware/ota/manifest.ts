@@ -1,0 +1,35 @@
+// The manifest of an update (protocol.md 5; the fields are those of RFC 9124, 3), 128 bytes of fixed layout, numbers
+// big-endian. One table, which the device and scripts/ota both read; the device takes the numbers folded into its code.
+// It travels retained on `<product>/<serial>/ota`; the image in retained pieces on `fw/<product>/<first 8 hex digits of
+// the digest>/<n>`, n from 0, each PIECE_BYTES bytes of the image but the last, whatever their encoding.
+
+/** Length of a manifest, bytes. */
+export const MANIFEST_BYTES = 128;
+/** Bytes of the image in a piece. */
+export const PIECE_BYTES = 512;
+
+/** Value of `format`. */
+export const FORMAT = 1;
+/** Values of `type`. */
+export const TYPE_IMAGE = 1;
+export const TYPE_REKEY = 2;
+/** Values of `encoding`: pieces as they are, or each packed by heatshrink (window 8, lookahead 4: Espruino's). */
+export const ENCODING_NONE = 0;
+export const ENCODING_HEATSHRINK = 1;
+/** Value of `slot rule`: the slot that does not run. */
+export const SLOT_OTHER = 0;
+
+/** Where each field begins; `version`, `product`, `serial` are ASCII, padded with zeros. */
+export const AT_FORMAT = 0; // 1
+export const AT_TYPE = 1; // 1
+export const AT_ENCODING = 2; // 1
+export const AT_KEY_ID = 3; // 1, the key version of the `ota` key
+export const AT_HARDWARE = 4; // 4, mask: bit n for boards whose `hardware` is n
+export const AT_SEQUENCE = 8; // 4
+export const AT_IMAGE_LENGTH = 12; // 4, bytes
+export const AT_VERSION = 16; // 16, for people
+export const AT_DIGEST = 32; // 32, of the installed image: imageDigest
+export const AT_PRODUCT = 64; // 16
+export const AT_SERIAL = 80; // 28
+export const AT_SLOT_RULE = 108; // 1, then 3 zeros
+export const AT_TAG = 112; // 16, CMAC(the device's `ota` key, the bytes before it)
