@@ -83,6 +83,9 @@ export async function rollupOptions(options: BuildOptions & { board: string }): 
   return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
 }
 
+/** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
+const WHOLE = ["firmware/provision.ts", "firmware/loader.ts"];
+
 /** What makes a section. */
 const LOADER = join(PROJECT, "firmware/load_section.ts");
 
@@ -109,6 +112,7 @@ async function inputOptions(
     throw new Error(
       `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
     );
+  const whole = WHOLE.includes(options.entry ?? "");
   let names: Names = { variables: {}, properties: {} };
   let sections: Section[] = [];
   return {
@@ -128,7 +132,7 @@ async function inputOptions(
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
-      { name: "mark-sections", transform: (code) => markSections(code, LOADER) },
+      { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOADER) },
       ...FOLDING,
       { name: "name-natives", renderChunk: (code) => nameNatives(code) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
