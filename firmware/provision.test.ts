@@ -60,7 +60,7 @@ for (const board of SIMULATED_BOARDS)
     }
     device.machine.boot();
     assert.equal(isPromptOpen(device), false);
-    const nonce = randomBytes(16);
+    const nonce = randomBytes(11);
     const [identity, , bytes] = (await ask(device, `prove ${nonce.toString("base64")}`)).split(" ");
     assert.equal(identity, IDENTITY);
     const proofs = keys.all.map((key) => mac(key, "prove", nonce));

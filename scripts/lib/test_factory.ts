@@ -37,8 +37,10 @@ export function recordOf(all: Buffer[]): Keys {
   return { psk: all[0], console: all[2], all, record };
 }
 
+/** CMAC of what a device has a MAC for: zeros fill the last block. */
 export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
-  return Buffer.from(cmac(Buffer.concat(data.map((each) => Buffer.from(each))), key));
+  const message = Buffer.concat(data.map((each) => Buffer.from(each)));
+  return Buffer.from(cmac(Buffer.concat([message, Buffer.alloc(-message.length & 15)]), key));
 }
 
 /** Boot a board from a factory's image; `files` go before and over those that it has. */
