@@ -34,6 +34,36 @@ const COMMAND = {
   },
 };
 
+/** Questions at the terminal, asked again where the answer is none; or lines of a pipe, where it is refused. */
+class Questions {
+  private reader: ReturnType<typeof createInterface> | undefined;
+  private lines: AsyncIterator<string> | undefined;
+
+  async ask<T>(question: string, parse: (text: string) => T): Promise<T> {
+    const isTerminal = process.stdin.isTTY === true;
+    this.reader ??= createInterface({ input: process.stdin, output: process.stderr, terminal: isTerminal });
+    this.lines ??= this.reader[Symbol.asyncIterator]();
+    for (;;) {
+      if (isTerminal) {
+        this.reader.setPrompt(question);
+        this.reader.prompt();
+      }
+      const { value, done } = await this.lines.next();
+      if (done) throw new UsageError(`there is no answer to "${question.trim()}".`);
+      try {
+        return parse(value.trim());
+      } catch (error) {
+        if (!(error instanceof UsageError) || !isTerminal) throw error;
+        console.error(error.message);
+      }
+    }
+  }
+
+  close(): void {
+    this.reader?.close();
+  }
+}
+
 await runCommand("unlock", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
@@ -70,36 +100,6 @@ await runCommand("unlock", async (argv) => {
     master.close();
   }
 });
-
-/** Questions at the terminal, asked again where the answer is none; or lines of a pipe, where it is refused. */
-class Questions {
-  private reader: ReturnType<typeof createInterface> | undefined;
-  private lines: AsyncIterator<string> | undefined;
-
-  async ask<T>(question: string, parse: (text: string) => T): Promise<T> {
-    const isTerminal = process.stdin.isTTY === true;
-    this.reader ??= createInterface({ input: process.stdin, output: process.stderr, terminal: isTerminal });
-    this.lines ??= this.reader[Symbol.asyncIterator]();
-    for (;;) {
-      if (isTerminal) {
-        this.reader.setPrompt(question);
-        this.reader.prompt();
-      }
-      const { value, done } = await this.lines.next();
-      if (done) throw new UsageError(`there is no answer to "${question.trim()}".`);
-      try {
-        return parse(value.trim());
-      } catch (error) {
-        if (!(error instanceof UsageError) || !isTerminal) throw error;
-        console.error(error.message);
-      }
-    }
-  }
-
-  close(): void {
-    this.reader?.close();
-  }
-}
 
 /** The challenge as it was understood, to be read back. */
 function understood({ identity, nonce, boots }: DeviceChallenge): string {
