@@ -6,7 +6,7 @@ import type { Board } from "../../boards/board";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
 import type { Noise, NoiseModel } from "./noise";
-import { type Cut, NorFlash } from "./nor_flash";
+import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
 
 export interface MachineOptions {
@@ -39,7 +39,7 @@ export class Machine {
   /** Runs while the power is on. */
   runtime!: Runtime;
   private context!: vm.Context;
-  /** Where Storage lies; for power cuts. */
+  /** Storage, and the journal behind it; for power cuts. */
   readonly flash: NorFlash;
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
@@ -47,9 +47,7 @@ export class Machine {
 
   constructor(private options: MachineOptions) {
     this.board = options.board as Board;
-    const area = this.board.flashMap.find(({ name }) => name === "storage");
-    if (!area) throw new Error(`board ${this.board.name} has no Storage area`);
-    this.flash = new NorFlash(area.length, this.board.pageLength, this.board.writeLength);
+    this.flash = flashOf(this.board);
     this.powerOn();
     this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootrst": options.bundle }) });
     this.powerOff();

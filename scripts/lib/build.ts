@@ -5,6 +5,7 @@ import { readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import MagicString from "magic-string";
 import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../firmware/profile";
@@ -16,6 +17,7 @@ import { fold, minify, type Names } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
 import { type Defines, overrideConstants } from "./bundle/overrides";
 import { cutSections, markSections, placeSections, type Section } from "./bundle/sections";
+import { type Rewritten, rewritten } from "./bundle/syntax";
 import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
 
 /** The folder of package.json. */
@@ -83,8 +85,12 @@ export async function rollupOptions(options: BuildOptions & { board: string }): 
   return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
 }
 
+/** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
+export const LOADER = "firmware/loader.ts";
+const WHOLE = ["firmware/provision.ts", LOADER];
+
 /** What makes a section. */
-const LOADER = join(PROJECT, "firmware/load_section.ts");
+const LOAD_SECTION = join(PROJECT, "firmware/load_section.ts");
 
 const OUTPUT: OutputOptions = {
   format: "es",
@@ -109,6 +115,7 @@ async function inputOptions(
     throw new Error(
       `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
     );
+  const whole = WHOLE.includes(options.entry ?? "");
   let names: Names = { variables: {}, properties: {} };
   let sections: Section[] = [];
   return {
@@ -128,10 +135,11 @@ async function inputOptions(
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
-      { name: "mark-sections", transform: (code) => markSections(code, LOADER) },
+      { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
       { name: "name-natives", renderChunk: (code) => nameNatives(code) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
+      { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },
       { name: "shorten-declarations", renderChunk: (code) => (debug ? null : shortenDeclarations(code)) },
       {
         name: "minify",
@@ -178,6 +186,16 @@ async function inputOptions(
       },
     ],
   };
+}
+
+/** Put the loader's program into a function, so that nothing of it is left when what it gives is evaluated at the root. */
+function wrapLoader(code: string): Rewritten {
+  const text = new MagicString(code);
+  const call = /global\.__start__\(([^;]*)\);\s*$/.exec(code);
+  if (!call) throw new Error("the loader does not end with __start__(...)");
+  text.overwrite(call.index, code.length, `return ${call[1]};`);
+  text.prepend("eval((() => {\n").append("\n})());\n");
+  return rewritten(text);
 }
 
 /** Throw one error that names the source place of everything that the guard found. */

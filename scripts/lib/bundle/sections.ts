@@ -52,7 +52,8 @@ export interface Section {
 
 /**
  * Replace `section(import("X"))` and `section(import("X")).name` in one module by a static import of X and a marker;
- * `loader` is the path of firmware/load_section.ts. No section: undefined.
+ * `loader` is the path of firmware/load_section.ts; "": no marker, the export itself, for a program without sections. Nothing
+ * to replace: undefined.
  */
 export function markSections(code: string, loader = "./load_section"): Rewritten | undefined {
   if (!/\bimport\s*\(/.test(code)) return undefined;
@@ -87,10 +88,10 @@ export function markSections(code: string, loader = "./load_section"): Rewritten
     text.overwrite(
       call.start,
       (isNamed ? member : call).end,
-      `${MARK}(${root.name}, "${root.stem}", ${LOADER})`,
+      loader ? `${MARK}(${root.name}, "${root.stem}", ${LOADER})` : root.name,
     );
   });
-  if (imported.size > 0) text.append(`\nimport { ${LOADER} } from ${JSON.stringify(loader)};`);
+  if (loader && imported.size > 0) text.append(`\nimport { ${LOADER} } from ${JSON.stringify(loader)};`);
   return rewritten(text);
 }
 

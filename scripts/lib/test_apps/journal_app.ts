@@ -1,0 +1,9 @@
+/*
+ * The journal alone, as a bundle for tests: `journal.append(data)`, `journal.newest(kind)`.
+ */
+import "../../../firmware/port";
+
+(global as unknown as { journal: unknown }).journal = {
+  append: (data: string) => section(import("../../../firmware/journal")).append(data),
+  newest: (kind: number) => section(import("../../../firmware/journal")).newest(kind),
+};
