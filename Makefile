@@ -72,6 +72,9 @@ bench: node_modules ## the factory bench; its options: A="--help"
 ledger: node_modules ## the bench's ledger: A="verify FILE", report, head, show, reserve, merge, scrap
 	npm run -s ledger -- $(A)
 
+ota: node_modules ## updates over the air: A="build ...", sign, publish, status, rollout, stop
+	npm run -s ota -- $(A)
+
 label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAST"
 	npm run -s label -- $(A)
 
