@@ -1,10 +1,17 @@
 // Makes the sections: functions that are not there until they are called (scripts/lib/bundle/sections.ts). Leaves out
 // eval, which would read all of the code to find its end.
 import { flash } from "hal:flash";
+import type { Bytes } from "./bytes";
+import { SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
 import { BUNDLE_FILE } from "./profile";
 
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
+
+/** The bundle that runs, in flash, and what may lie behind it: in the slot that the loader has started, or alone. */
+const bundle = (
+  global.slot === undefined ? flash.read(BUNDLE_FILE) : flash.read(SLOTS_FILE, slot, SLOT_BYTES)
+) as Bytes;
 
 /**
  * Make the function that lies at `offset` of the bundle: three characters of length, then the body; its parameters have
@@ -12,6 +19,6 @@ const construct = Function;
  */
 export function loadSection(offset: number): unknown {
   // the interpreter takes digits for a number
-  const length = flash.read(BUNDLE_FILE, offset, 3) as unknown as number;
-  return construct("$", "Y", "Z", flash.read(BUNDLE_FILE, offset + 3, length) as string);
+  const length = bundle.substr(offset, 3) as unknown as number;
+  return construct("$", "Y", "Z", bundle.substr(offset + 3, length));
 }

@@ -76,7 +76,11 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     ["a serial twice", sign("--list", at("twice")), /SN1 is named twice/],
     ["another product's device", sign("--list", at("other-product")), /another product/],
     ["no update", sign("--update", at("image"), "--serials", "SN1"), /no whole update/],
-    ["an unknown scheme", sign("--master", at("operator"), "--serials", "SN1", "--scheme", "none"), /none of/],
+    [
+      "an unknown scheme",
+      sign("--master", at("operator"), "--serials", "SN1", "--scheme", "none"),
+      /none of/,
+    ],
     ["plain MQTT over the network", publish("--broker", "192.0.2.1:1883"), /not this machine/],
     ["half a key", publish("--psk-identity", "operator"), /belong together/],
     ["no port", publish("--broker", "localhost"), /HOST:PORT/],
