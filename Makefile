@@ -18,6 +18,9 @@ test: node_modules ## unit tests and real servers; T=record for the files with t
 	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
 	$(RUN) --test --test-reporter=spec $(TESTS)
 
+powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
+	npm run -s powercuts
+
 watch: node_modules ## run the tests again at every change; T= as in test
 	$(RUN) --watch --test --test-reporter=spec $(TESTS)
 
@@ -72,5 +75,5 @@ help: ## this list
 node_modules:
 	npm ci
 
-.PHONY: all check test watch bundle all-boards debug size measure simulate explain keys flash image bench ledger ota label \
-	bench-report help
+.PHONY: all check test powercuts watch bundle all-boards debug size measure simulate explain keys flash image bench \
+	ledger ota label bench-report help

@@ -43,7 +43,7 @@ async function ask(engine: Engine, request: string, pattern: RegExp): Promise<Re
 
 /** Ask for a proof and check it. */
 async function prove(engine: Engine, keys: ReturnType<typeof newKeys>): Promise<void> {
-  const nonce = randomBytes(16);
+  const nonce = randomBytes(11);
   const [, bytes] = await ask(
     engine,
     `prove ${nonce.toString("base64")}`,

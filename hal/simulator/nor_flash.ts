@@ -132,12 +132,12 @@ export class NorFlash {
 /**
  * Lay out what a flash that held `before` holds after each cut in `operations`: before, inside after each byte with the
  * next one whole and torn, and after. Each `state` is good until the next is taken. What the firmware did without a cut it
- * did up to the cut as well: so one run stands for all of them.
+ * did up to the cut as well: so one run stands for all of them. `torn` gives the bits of the byte at an offset that are torn.
  */
 export function* cutStates(
   before: Buffer,
   operations: readonly FlashOperation[],
-  torn: () => number = () => 0xa5,
+  torn: (at: number) => number = () => 0xa5,
 ): Generator<{ state: Buffer; cut: Cut }> {
   const state = Buffer.from(before);
   for (const [operation, { offset, length, result }] of operations.entries()) {
@@ -145,7 +145,7 @@ export function* cutStates(
       const at = offset + byte;
       yield { state, cut: { operation, byte } };
       const old = state[at];
-      const mask = torn();
+      const mask = torn(at);
       state[at] = (old & ~mask) | (result[byte] & mask);
       if (state[at] !== old && state[at] !== result[byte])
         yield { state, cut: { operation, byte, torn: mask } };
