@@ -1,12 +1,13 @@
 // The journal on simulated flash, with the power cut at every byte of everything that it writes and erases, once and twice:
-// what is found is the old or the new, never nothing, and no number comes back. Over pages and write units of all kinds.
+// what is found is the old or the new, never nothing, and no number falls. Over pages and write units of all kinds.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { Machine } from "../hal/simulator/machine";
 import { cutStates, type FlashOperation, PowerCut } from "../hal/simulator/nor_flash";
 import { readBoard } from "../scripts/lib/build";
 import { bundleOf } from "../scripts/lib/test_device";
-import { mac, newKeys } from "../scripts/lib/test_factory";
+import { newKeys } from "../scripts/lib/test_factory";
 
 const BOARD = "esp32-sim";
 const APP = "scripts/lib/test_apps/journal_app.ts";
@@ -60,28 +61,24 @@ class Journal {
   }
 
   newest(kind: number): { content: string; number: number } | undefined {
-    const found = Buffer.from(this.machine.run(`journal.newest(${kind})`) as string, "latin1");
+    const found = Buffer.from(this.machine.run(`journal.newest("\\x0${kind}")`) as string, "latin1");
     if (!found.length) return undefined;
-    assert.equal(found.length, 16);
-    if (kind) assert.equal(found[0], kind);
+    assert.equal(found.length, PLACE);
+    assert.equal(found[0], kind);
     return { content: found.toString("latin1", 1, 12), number: found.readUInt32BE(12) };
   }
 
-  /** Places that are taken in the half with the higher number. */
+  /** Places that are taken in the half in use. */
   taken(): Buffer[] {
-    const halves = [0, this.half].map((from) => {
-      const places: Buffer[] = [];
-      for (let at = 0; at < this.half; at += PLACE) {
-        const place = this.machine.flash.bytes.subarray(
-          this.start + from + at,
-          this.start + from + at + PLACE,
-        );
-        if (!place.every((byte) => byte === 0xff)) places.push(place);
-      }
-      return places;
-    });
-    const highest = (places: Buffer[]) => Math.max(-1, ...places.map((place) => place.readUInt32BE(12)));
-    return highest(halves[0]) > highest(halves[1]) ? halves[0] : halves[1];
+    this.newest(STATE);
+    const inUse = (this.machine.run("journal.place()") as number) - this.machine.board.journalStart;
+    const from = this.start + (inUse > this.half ? this.half : 0);
+    const places: Buffer[] = [];
+    for (let at = from; at < from + this.half; at += PLACE) {
+      const place = this.machine.flash.bytes.subarray(at, at + PLACE);
+      if (!place.every((byte) => byte === 0xff)) places.push(place);
+    }
+    return places;
   }
 
   /** What is done to the flash while `work` is done, and what it held before. */
@@ -92,11 +89,9 @@ class Journal {
     return { before, operations: [...this.machine.flash.operations] };
   }
 
-  /** Both kinds and the highest number. */
+  /** The newest of both kinds. */
   all() {
-    const state = this.newest(STATE);
-    const log = this.newest(LOG);
-    return { state, log, highest: Math.max(state?.number ?? 0, log?.number ?? 0) };
+    return { state: this.newest(STATE), log: this.newest(LOG) };
   }
 }
 
@@ -109,11 +104,12 @@ function assertOldOrNew(
 ) {
   const found = journal.all();
   for (const kind of ["state", "log"] as const) {
-    const isOld = JSON.stringify(found[kind]) === JSON.stringify(before[kind]);
-    const isNew = JSON.stringify(found[kind]) === JSON.stringify(after[kind]);
+    const isOld = found[kind]?.content === before[kind]?.content;
+    const isNew = found[kind]?.content === after[kind]?.content;
     assert.ok(isOld || isNew, `${place}: ${kind} is ${JSON.stringify(found[kind])}`);
+    const least = before[kind]?.number ?? 0;
+    assert.ok((found[kind]?.number ?? 0) >= least, `${place}: the number of ${kind} fell`);
   }
-  assert.ok(found.highest >= before.highest, `${place}: the number fell to ${found.highest}`);
   return found;
 }
 
@@ -122,24 +118,30 @@ for (const pageLength of [256, 1024, 4096])
     describe(`journal, pages of ${pageLength}, writes of ${writeLength}`, () => {
       test("records are found again, turned over in time, and their numbers run on", async () => {
         const journal = await Journal.on(pageLength, writeLength);
-        assert.deepEqual(journal.all(), { state: undefined, log: undefined, highest: 0 });
-        const last: Record<number, string> = {};
+        assert.deepEqual(journal.all(), { state: undefined, log: undefined });
+        const last = { [STATE]: "\0".repeat(11), [LOG]: "" };
+        const count = { [STATE]: 0, [LOG]: 0 };
         const places = journal.half / PLACE;
         for (let i = 1; i <= 3 * places; i++) {
           // one state, then logs alone for more than a half: it must be carried along
           const kind = i % (2 * places) === 3 ? STATE : LOG;
           last[kind] = `n ${i}`.padEnd(11, ".");
           journal.append(kind, `n ${i}`);
-          const { state, log, highest } = journal.all();
+          count[kind]++;
+          const { state, log } = journal.all();
+          // until there is one, the state is that of a device that came from the bench; it counts the turns as well
           assert.equal(state?.content, last[STATE]);
-          assert.equal(log?.content, last[LOG]);
-          assert.equal(highest, i);
+          assert.ok((state?.number as number) >= count[STATE]);
+          assert.deepEqual(log, { content: last[LOG], number: count[LOG] });
           assert.ok(journal.taken().length <= places - SPARE, "places for the loader");
         }
         assert.equal(journal.machine.flash.refusedBits, 0);
         const written = journal.taken()[0];
-        const key = journal.keys.all[1];
-        assert.deepEqual(Buffer.from(written.subarray(16)), mac(key, written.subarray(0, 16)));
+        const seal = createHash("sha256")
+          .update(journal.keys.all[1])
+          .update(written.subarray(0, 16))
+          .digest();
+        assert.deepEqual(Buffer.from(written.subarray(16)), seal.subarray(0, 16));
       });
 
       test("R23 power cut at every byte of an append, and again in the next one", async () => {
@@ -160,7 +162,8 @@ for (const pageLength of [256, 1024, 4096])
             const found = assertOldOrNew(journal, old, next, place);
             const twice = journal.operations(() => journal.append(kind, "again"));
             const end = journal.all();
-            assert.equal(end.highest, found.highest + 1);
+            const name = kind === STATE ? "state" : "log";
+            assert.equal(end[name]?.number, (found[name]?.number ?? 0) + 1, place);
             for (const second of cutStates(twice.before, twice.operations)) {
               if (nth++ % (IS_WHOLE ? 1 : 13)) continue;
               flash.load(second.state);
@@ -188,9 +191,13 @@ for (const pageLength of [256, 1024, 4096])
           journal.half / pageLength,
         );
         assert.equal(turn.operations.filter(({ kind }) => kind === "write").length, 3);
+        assert.equal(next.state?.content, old.state?.content);
         let once = 0;
         let twice = 0;
+        // of a long erase not every byte is looked at each time: what is behind the cut was there before
+        const every = IS_WHOLE || pageLength < 4096 ? 1 : 7;
         for (const { state, cut } of cutStates(turn.before, turn.operations)) {
+          if (turn.operations[cut.operation].kind === "erase" && cut.byte % every) continue;
           const first = Buffer.from(state);
           flash.load(first);
           const place = JSON.stringify(cut);
@@ -245,7 +252,7 @@ test("R23 a record with one byte changed counts as none; another key's counts as
   const image = Buffer.from(flash.bytes.subarray(journal.start));
   const other = await Journal.on(1024, 4);
   image.copy(other.machine.flash.bytes, other.start);
-  assert.deepEqual(other.all(), { state: undefined, log: undefined, highest: 0 });
+  assert.deepEqual(other.all(), { state: undefined, log: undefined });
   // what stands there is no record: it is erased
   other.append(LOG, "first");
   assert.equal(other.newest(LOG)?.content, "first......");

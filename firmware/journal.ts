@@ -8,12 +8,11 @@
 //          number (4)
 //
 // The newest valid record of each kind counts: the one with the highest number of its kind. In use is the half that holds
-// the newest STATE. When it is full the other one is erased and begins with copies, the newest LOG first, the newest STATE
-// last: until that one stands the full half is in use, so that a power cut anywhere loses nothing. A record that a cut has
+// the newest STATE. When it is full the other one is erased and begins with a copy of the newest LOG, then comes a STATE: the
+// newest, with the next number. Until that one stands the full half is in use, so that a power cut anywhere loses nothing. A record that a cut has
 // torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
-import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "./bytes";
@@ -21,56 +20,55 @@ import { OTA_KEY, RECORD_LENGTH } from "./key_record";
 import { keyBytes } from "./port";
 
 /** Kinds of records. */
-export const STATE = 1;
-export const LOG = 2;
+export const STATE = "\x01";
+export const LOG = "\x02";
 
 /** Bytes of a record with its seal, of a place. */
-export const PLACE = 32;
+const PLACE = 32;
 /** Places that `append` leaves free behind what it has written: for the loader, which only writes on. */
 const SPARE = 16;
-/** What 32 bytes of erased flash add up to. */
+/** What a place of erased flash adds up to. */
 const ERASED = 255 * PLACE;
 
-/** Address of the record that `newest` has found; where it has found none, one behind which there is no place. */
-export let found = 0;
+/**
+ * The place to write to in the half of the record that `newest` has found: the first behind it that nothing was written to,
+ * not even torn; an address of whole halves where there is none, 0 where there is no record.
+ */
+export let place = 0;
 
-/** Find the newest valid record of a kind. Returns its 16 bytes, "" where there is none. */
-export function newest(kind: number): Bytes {
+/** Find the newest valid record of a kind, and its `place`. Returns its 16 bytes and its seal, "" where there is none. */
+export function newest(kind: Bytes): Bytes {
   let best = "";
-  found = -PLACE;
+  place = -PLACE;
   // from behind: the first valid one of a half is its newest, and the seals of the others are not looked at
   for (let at = board.journalStart + 2 * board.journalLength; (at -= PLACE) >= board.journalStart; ) {
     const record = E.toString(require("Flash").read(PLACE, at));
     if (
-      record.charCodeAt(0) === kind &&
+      record[0] === kind &&
       record.substr(12, 4) > best.substr(12) &&
-      section(import("./journal")).seal(record.substr(0, 16)) === record
+      section(import("./journal")).seal(record) === record
     ) {
-      best = record.substr(0, 16);
-      found = at;
+      best = record;
+      place = at;
     }
   }
+  while ((place += PLACE) % board.journalLength && E.sum(require("Flash").read(PLACE, place)) < ERASED);
   return best;
 }
 
-/** Put its seal behind a record of 16 bytes. */
+/** Put the seal behind the first 16 bytes of `record`. */
 export function seal(record: Bytes): Bytes {
+  record = record.substr(0, 16);
   const key = (flash.read("key") as Bytes).substr(OTA_KEY, 16);
-  return record + E.toString(finish(32, RUNNING ? update(32, "", key + record) : [key, record])).substr(0, 16);
+  return record + section(import("./crypto/sha256_of"))(key, record).substr(0, 16);
 }
 
-/** Count up the number of a record, 16 bytes, and seal it. */
-export function next(record: Uint8Array): Bytes {
+/** Count up the number of a record of 16 bytes. */
+export function countUp(record: Bytes): Bytes {
+  const bytes = E.toUint8Array(record);
   let i = 16;
-  while (!(++record[--i] & 255));
-  return section(import("./journal")).seal(E.toString(record));
-}
-
-/** Find the first place behind the record found, in its half, that nothing was written to: an address, 0: there is none. */
-export function freePlace(): number {
-  while ((found += PLACE) % board.journalLength)
-    if (E.sum(require("Flash").read(PLACE, found)) === ERASED) return found;
-  return 0;
+  while (!(++bytes[--i] & 255));
+  return E.toString(bytes);
 }
 
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
@@ -79,23 +77,22 @@ export function append(data: Bytes): void {
   const pages = require("Flash");
   const middle = board.journalStart + board.journalLength;
   const find = section(import("./journal")).newest;
+  const up = section(import("./journal")).countUp;
   const log = find(LOG);
-  // slot 0 was active where nothing is known
-  const state = find(STATE) || "\x01" + "\0".repeat(15);
-  const last = data.charCodeAt(0) === LOG ? log : state;
-  let records = [
-    section(import("./journal")).next(E.toUint8Array(data.substr(0, 12), last.substr(12) || "\0\0\0\0")),
-  ];
-  let turned = found < middle ? middle : board.journalStart;
-  let at = section(import("./journal")).freePlace();
-  if (!at || at % board.journalLength > board.journalLength - PLACE * (1 + SPARE)) {
-    for (let page = (at = turned); page < turned + board.journalLength; page += board.pageLength)
-      pages.erasePage(page);
-    records = [log, state, records[0]];
+  // where nothing is known slot 0 is active
+  const state = find(STATE) || STATE + "\0".repeat(31);
+  let at = place;
+  let records = [up(data.substr(0, 12) + ((data[0] === LOG ? log : state).substr(12, 4) || "\0\0\0\0"))];
+  const taken = at % board.journalLength;
+  if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
+    at = at > middle ? board.journalStart : middle;
+    for (let i = 0; i < board.journalLength; i += board.pageLength) pages.erasePage(at + i);
+    // a STATE puts the half to use: with a number of its own, and behind what must not be lost
+    records = data[0] === LOG ? [log, up(state.substr(0, 16)), records[0]] : [log, records[0]];
   }
   for (const record of records)
     if (record) {
-      pages.write(record.length < PLACE ? section(import("./journal")).seal(record) : record, at);
+      pages.write(section(import("./journal")).seal(record), at);
       at += PLACE;
     }
 }

@@ -3,8 +3,9 @@
 // gone when the image begins, but the global `slot`, where the slot that runs begins in the file. On a blank device it does
 // nothing and the prompt is open; with a key alone, for tests, there is no journal, and slot 0 runs.
 import { serialOpen, serialWrite } from "hal:serial";
+import { board } from "board";
 import type { Bytes } from "./bytes";
-import { freePlace, newest, next, STATE } from "./journal";
+import { newest, place, STATE, seal } from "./journal";
 import { image, SLOT_BYTES } from "./ota/slots";
 import { keyBytes } from "./port";
 import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
@@ -16,28 +17,30 @@ let code: Bytes | undefined;
 
 if (keyBytes) {
   const state = E.toUint8Array(newest(STATE));
-  const place = freePlace();
+  const hasPlace = place % board.journalLength;
   // without a state slot 0 is active and confirmed
-  let slot = state[1] | 0;
+  let nth = state[1] | 0;
   let reason = 0;
   // a start that cannot be counted is none that may be made
-  if (state[2] > (place ? STARTS : 0)) {
+  if (state[2] > (hasPlace ? STARTS : 0)) {
     reason = NOT_CONFIRMED;
-    slot ^= 1;
+    nth ^= 1;
   }
-  code = image(slot * SLOT_BYTES);
+  code = image(nth);
   if (!code) {
     reason = IMAGE_DIGEST;
-    code = image((slot ^= 1) * SLOT_BYTES);
+    code = image((nth ^= 1));
   }
   if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
-  else if (place && (reason || state[2])) {
-    state[1] = slot;
+  else if (hasPlace && (reason || state[2])) {
+    state[1] = nth;
     state[2] = reason ? 0 : state[2] + 1;
     state[5] = reason;
-    require("Flash").write(next(state), place);
+    let i = 16;
+    while (!(++state[--i] & 255));
+    require("Flash").write(seal(E.toString(state)), place);
   }
-  global.slot = slot * SLOT_BYTES;
+  slot = nth * SLOT_BYTES;
 }
 
 (global as any).__start__(code);

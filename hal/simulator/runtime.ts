@@ -239,7 +239,11 @@ export class Runtime {
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
       mapInPlace,
-      sum: (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value, 0),
+      sum: (values: ArrayLike<number>) => {
+        let sum = 0;
+        for (let i = 0; i < values.length; i++) sum += values[i];
+        return sum;
+      },
       hwRand: () => (hwRand.word() ?? 0) | 0,
       srand: () => {},
       getErrorFlags: () => [],

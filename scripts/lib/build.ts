@@ -17,8 +17,8 @@ import { fold, minify, type Names } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
 import { type Defines, overrideConstants } from "./bundle/overrides";
 import { cutSections, markSections, placeSections, type Section } from "./bundle/sections";
-import { type Rewritten, rewritten } from "./bundle/syntax";
 import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
+import { type Rewritten, rewritten } from "./bundle/syntax";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -137,7 +137,7 @@ async function inputOptions(
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
-      { name: "name-natives", renderChunk: (code) => nameNatives(code) },
+      { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },
       { name: "shorten-declarations", renderChunk: (code) => (debug ? null : shortenDeclarations(code)) },

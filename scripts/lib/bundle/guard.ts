@@ -33,7 +33,7 @@ interface Rule {
 
 const words = (text: string): Set<string> => new Set(text.trim().split(/\s+/));
 
-/** Every global of the interpreter that the firmware may touch; an unknown one is a mistake or a missing feature. */
+/** Every global of the interpreter that the firmware may touch, and the loader's `slot`; an unknown one is a mistake. */
 const GLOBALS = words(`
   Array ArrayBuffer Boolean DataView Date E Error Float32Array Float64Array Function Infinity Int16Array Int32Array
   Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NaN Number Object Pin ReferenceError RegExp SPI1 SPI2
@@ -41,7 +41,7 @@ const GLOBALS = words(`
   Uint8ClampedArray Waveform analogRead analogWrite arguments atob btoa changeInterval clearInterval clearTimeout
   clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval getPinMode getSerial getTime
   global globalThis isFinite isNaN load parseFloat parseInt peek16 peek32 peek8 pinMode poke16 poke32 poke8 print
-  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined`);
+  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined slot`);
 
 /** Members of built-in objects that are not there. */
 const MISSING_STATICS: Readonly<Record<string, Set<string>>> = {
