@@ -39,7 +39,11 @@ const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf5283
 function takeTokens(world: typeof globalThis): void {
   const { eval: evaluate, Function: construct } = world;
   world.eval = (code) => evaluate(typeof code === "string" ? detokenise(code) : code);
-  const make = (texts: string[]) => construct(...texts.slice(0, -1), detokenise(String(texts.at(-1) ?? "")));
+  // the texts are an array of that poor context
+  const make = (texts: ArrayLike<string>) => {
+    const [code = "", ...names] = Array.from(texts).reverse();
+    return construct(...names.reverse(), detokenise(String(code)));
+  };
   world.Function = new Proxy(construct, {
     apply: (_target, _this, texts) => make(texts),
     construct: (_target, texts) => make(texts),
