@@ -14,11 +14,9 @@ const bundle = (
 ) as Bytes;
 
 /**
- * Make the function that lies at `offset` of the bundle: three characters of length, then the body; its parameters have
- * fixed names.
+ * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. What is taken is all the rest,
+ * as it stays in flash; a zero byte ends the body.
  */
 export function loadSection(offset: number): unknown {
-  // the interpreter takes digits for a number
-  const length = bundle.substr(offset, 3) as unknown as number;
-  return construct("$", "Y", "Z", bundle.substr(offset + 3, length));
+  return construct("$", "Y", "Z", bundle.substr(offset));
 }

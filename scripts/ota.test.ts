@@ -5,10 +5,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { NOT_CONFIRMED } from "../firmware/tls/alert";
 import { PROJECT } from "./lib/build";
 import { masterFromBytes } from "./lib/custody/master";
 import { type Gateway, startGateway } from "./lib/gateway";
 import { deriveDeviceKey, parseIdentity, randomKey } from "./lib/keys";
+import type { DeviceStatus } from "./lib/ota/fleet";
 import { testImage } from "./lib/ota/test_update";
 import { skipWithout } from "./lib/peers/install";
 import { start as startMosquitto } from "./lib/peers/mosquitto";
@@ -147,5 +150,106 @@ describe("publish", () => {
     );
     assert.equal(code, 2);
     assert.match(error, /meter\/SN12\/ota offers sequence 12 already, and 11 is not newer/);
+  });
+});
+
+describe("rollout, status, stop", () => {
+  let gateway: Gateway;
+  let telemetry: MqttClient;
+  let place: string[];
+  before(async () => {
+    const operatorPort = await freePort();
+    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort });
+    telemetry = await connectAsync({ host: "127.0.0.1", port: operatorPort });
+    place = ["--broker", `127.0.0.1:${operatorPort}`];
+  });
+  after(async () => {
+    await telemetry.endAsync();
+    await gateway.close();
+  });
+  const say = (serial: string, line: object) =>
+    telemetry.publishAsync(`meter/${serial}/up/status`, JSON.stringify(line), { qos: 1 });
+  const rollout = (...more: string[]) => [
+    ...["rollout", "--update", at("update"), "--manifests", at("manifests"), "--state", at("state")],
+    ...[...place, "--rings", "10,100", ...more],
+  ];
+  const serials = Array.from({ length: 12 }, (_, i) => `SN${String(i + 1).padStart(2, "0")}`);
+
+  for (const [title, more, sentence] of [
+    ["shares that do not rise", ["--rings", "10,5,100"], /must rise and end with 100/],
+    ["shares that are none", ["--rings", "a few"], /no list of percents/],
+    ["a ring with a stranger", ["--ring", "stranger"], /SNX of a ring has no manifest/],
+    ["a limit that is none", ["--stop-at", "101"], /from 0 to 100/],
+    ["no broker's port", ["--broker", "127.0.0.1:0"], /is not a port/],
+  ] as const) {
+    test(`${title}: a sentence, exit 2, no state`, async () => {
+      writeFileSync(at("stranger"), "SNX\n");
+      const { code, error } = await run(
+        ...rollout(...more.map((each) => (each === "stranger" ? at(each) : each))),
+      );
+      assert.equal(code, 2, error);
+      assert.match(error, sentence);
+      assert.ok(!readdirSync(folder).includes("state"));
+    });
+  }
+
+  test("a rollout to its end; its state; the same again with other rings is refused", async () => {
+    const telling = setInterval(() => {
+      for (const serial of serials) void say(serial, { up: 1, mem: 300, err: 0, seq: 12, rev: 0 });
+    }, 200);
+    const { code, output, error } = await run(...rollout()).finally(() => clearInterval(telling));
+    assert.equal(code, 0, error);
+    assert.match(output, /^ring 1: 2 devices$/m);
+    assert.match(output, /^ring 2: 10 confirmed, 0 failed, 0 silent$/m);
+    const status = await run("status", "--state", at("state"), "--json");
+    const { done, rings } = JSON.parse(status.output);
+    assert.equal(done, true);
+    assert.deepEqual(
+      rings.map(({ devices, confirmed }: { devices: number; confirmed: number }) => [devices, confirmed]),
+      [
+        [2, 2],
+        [10, 10],
+      ],
+    );
+    const other = await run(...rollout("--rings", "50,100"));
+    assert.equal(other.code, 2);
+    assert.match(other.error, /other devices, rings or limits/);
+    assert.equal((await run("stop", "--state", at("state"), ...place)).code, 2);
+  });
+
+  test("a rollout that fails: exit 1 with the reason, and it stays stopped", async () => {
+    const args = rollout().map((arg) => (arg === at("state") ? at("failing") : arg));
+    const telling = setInterval(() => {
+      for (const serial of serials) void say(serial, { up: 0, err: 0, seq: 11, rev: NOT_CONFIRMED });
+    }, 200);
+    const { code, error } = await run(...args).finally(() => clearInterval(telling));
+    assert.equal(code, 1);
+    assert.match(error, /of 2 devices of ring 1 failed, more than 5 %: the rollout is stopped/);
+    assert.match(error, new RegExp(`x E${NOT_CONFIRMED}: The new image was started as often`));
+    const again = await run(...args);
+    assert.equal(again.code, 1);
+    assert.match(again.error, /is stopped/);
+    const status = await run("status", "--state", at("failing"));
+    assert.match(status.output, /^ +1 +2 +stopped +0 +[12] +0 +[01]$/m);
+  });
+
+  test("who runs what", async () => {
+    const telling = setInterval(() => {
+      void say("SN01", { up: 90, mem: 300, err: 0, seq: 12, rev: 0 });
+      void say("SN02", { up: 8, mem: 300, err: 0, seq: 11, rev: NOT_CONFIRMED });
+    }, 200);
+    const args = ["status", "--product", "meter", "--seconds", "2", ...place];
+    const [table, machine] = await Promise.all([run(...args), run(...args, "--json")]).finally(() =>
+      clearInterval(telling),
+    );
+    assert.match(table.output, /^SN01 +\? +12 +90 +- +- +-$/m);
+    assert.match(table.output, new RegExp(`^SN02 +\\? +11 +8 +- +E${NOT_CONFIRMED} +-$`, "m"));
+    assert.deepEqual(
+      JSON.parse(machine.output).map(({ serial, sequence }: DeviceStatus) => [serial, sequence]),
+      [
+        ["SN01", 12],
+        ["SN02", 11],
+      ],
+    );
   });
 });

@@ -2,16 +2,19 @@
 // becomes an update, an update a signed manifest for each device, both lie retained on the broker, and devices take them.
 // Who signs (`sign` needs the `ota` master) and who publishes need not be one: files pass between them, without a secret.
 // Bad input: a sentence, exit 2, nothing written or published.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { boardNames, PROJECT, readBoard } from "./lib/build";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { errorText } from "./lib/error_text";
 import { UsageError } from "./lib/exit";
 import { fileFault, type Identity, identityFault, parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
 import { parseRange, type Range, serialsOf } from "./lib/ledger/serials";
 import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/options";
 import { Broker } from "./lib/ota/broker";
+import { Fleet } from "./lib/ota/fleet";
 import {
   checkProduct,
   type Encoding,
@@ -22,7 +25,10 @@ import {
 import { NewFile, refuseExisting, writeNewFile } from "./lib/ota/new_file";
 import { Progress } from "./lib/ota/progress";
 import { publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
+import { failuresOf, planRings, runRollout, stopRollout } from "./lib/ota/rollout";
+import { type RolloutEvent, RolloutState } from "./lib/ota/rollout_state";
 import { type Manifests, ROW_BYTES, readManifests, signRows } from "./lib/ota/sign";
+import { fleetTable, tableText } from "./lib/ota/tables";
 import {
   makeUpdate,
   readImage,
@@ -188,15 +194,15 @@ interface BrokerGiven {
   "psk-file"?: string;
 }
 
-/** Read the operator's key and connect. */
-async function openBroker(given: BrokerGiven): Promise<Broker> {
+/** Read the operator's key and connect; what is under way is given up after `giveUpMs` without a connection. */
+async function openBroker(given: BrokerGiven, giveUpMs?: number): Promise<Broker> {
   const { "psk-identity": identity, "psk-file": file } = given;
   if ((identity === undefined) !== (file === undefined))
     throw new UsageError("--psk-identity and --psk-file belong together.");
   const fault = identity === undefined ? undefined : identityFault(identity);
   if (fault) throw new UsageError(`--psk-identity ${fault}.`);
   const psk = identity !== undefined && file !== undefined ? { identity, key: readSecret(file) } : undefined;
-  return Broker.connect({ ...(given.broker ?? { host: "127.0.0.1", port: 1883 }), psk });
+  return Broker.connect({ ...(given.broker ?? { host: "127.0.0.1", port: 1883 }), psk, giveUpMs });
 }
 
 /** Read an update and the manifests that were signed for it. Throws UsageError where they do not belong together. */
@@ -250,8 +256,208 @@ const PUBLISH = subcommand({
   },
 });
 
+// ----------------------------------------------------------------------------------------------- status
+
+const STATUS = subcommand({
+  usage: "npm run ota -- status --product NAME --broker HOST:PORT",
+  about:
+    "Say who runs what: listen to the devices' telemetry for a while, and print a line for each, with the reason of those who\n" +
+    "left an update again. With --state instead, say how far a rollout is, out of its file.",
+  options: {
+    product: option("NAME", "whose devices", checkProduct),
+    seconds: option(
+      "N",
+      "how long to listen; default 70, in which every device that is connected speaks",
+      integer(1, 86_400),
+    ),
+    state: option("FILE", "the state of a rollout"),
+    ...BROKER_OPTIONS,
+    json,
+  },
+  async run(options) {
+    if (options.state !== undefined) return printRollout(new RolloutState(options.state), options.json);
+    const fleet = new Fleet(needed(options.product, "--product NAME"));
+    const seconds = options.seconds ?? 70;
+    const broker = await openBroker(options);
+    const progress = new Progress(!options.json);
+    try {
+      await fleet.listen(broker);
+      for (let second = 0; second < seconds; second++) {
+        progress.show(`listen, ${fleet.devices.size} devices`, second, seconds);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    } finally {
+      progress.stop();
+      await broker.close();
+    }
+    const devices = [...fleet.devices.values()].sort((a, b) => (a.serial < b.serial ? -1 : 1));
+    if (options.json) console.log(JSON.stringify(devices));
+    else console.log(fleetTable(devices));
+  },
+});
+
+function printRollout(state: RolloutState, asJson: boolean | undefined): void {
+  const { product, version, sequence, rings } = state.plan;
+  const rows = rings.map((ring, i) => ({
+    ...{ ring: i + 1, devices: ring.length },
+    ...{
+      state: state.ended.has(i)
+        ? "done"
+        : !state.begun.has(i)
+          ? "waits"
+          : state.stopped
+            ? "stopped"
+            : "under way",
+    },
+    ...state.counts(i),
+  }));
+  const failures = failuresOf(state).map((row) => ({ ...row, text: errorText(row.code) }));
+  const failed = [...state.results].filter(([, { result }]) => result === "failed");
+  state.close();
+  if (asJson) {
+    const { done, stopped } = state;
+    const serials = failed.map(([serial, { code }]) => ({ serial, code }));
+    return console.log(
+      JSON.stringify({ product, version, sequence, done, stopped, rings: rows, failures, failed: serials }),
+    );
+  }
+  console.log(
+    `${product} ${version}, sequence ${sequence}: ${state.stopped ?? (state.done ? "done" : "under way")}`,
+  );
+  console.log(
+    tableText(
+      ["ring", "devices", "state", "confirmed", "failed", "silent", "open"],
+      rows.map((row) => [row.ring, row.devices, row.state, row.confirmed, row.failed, row.silent, row.open]),
+    ),
+  );
+  for (const { code, count, text } of failures) console.log(`${count} x E${code}  ${text ?? ""}`);
+}
+
+// ---------------------------------------------------------------------------------------- rollout, stop
+
+const ROLLOUT = subcommand({
+  usage:
+    "npm run ota -- rollout --update FILE --manifests FILE --rings 1,10,100 --state FILE --broker HOST:PORT",
+  about:
+    "Publish an update ring by ring, and wait for each ring's devices to confirm it. Where too many fail, it stops by itself\n" +
+    "and takes back what is not done. The state is in a file: the same command again goes on where it was ended.",
+  options: {
+    update,
+    manifests,
+    state: option("FILE", "the state; made if it is not there"),
+    ring: manyOf("FILE", "a first ring by name, serials one a line; may be given again for the next"),
+    rings: option("SHARES", "percent of the others, rising to 100; default 1,10,100", parseShares),
+    "stop-at": option("PERCENT", "of a ring that may fail; default 5", integer(0, 100)),
+    wait: option(
+      "MINUTES",
+      "for a ring; who is silent until then counts as failed; default 1440",
+      integer(1, 525_600),
+    ),
+    "per-second": perSecond,
+    ...BROKER_OPTIONS,
+    json: flag("for machines: one JSON object a line"),
+  },
+  async run(options) {
+    const { made, signed } = readBoth(options);
+    const state = openState(needed(options.state, "--state FILE"), made, signed, options);
+    const progress = new Progress(!options.json);
+    try {
+      const broker = await openBroker(options, Number.POSITIVE_INFINITY);
+      try {
+        await runRollout({
+          ...{ broker, update: made, manifests: signed, state },
+          perSecond: options["per-second"] ?? PER_SECOND,
+          onProgress: progress.show.bind(progress),
+          onEvent(event) {
+            const line = options.json ? JSON.stringify(event) : eventText(event, state);
+            if (line === undefined) return;
+            progress.stop();
+            console.log(line);
+          },
+        });
+      } finally {
+        progress.stop();
+        await broker.close();
+      }
+      if (!options.json) printRollout(state, false);
+    } finally {
+      progress.stop();
+    }
+  },
+});
+
+/** Open a rollout's state, or plan it; a plan that differs from the one in the file is refused. */
+function openState(
+  path: string,
+  made: Update,
+  signed: Manifests,
+  given: { ring?: string[]; rings?: number[]; "stop-at"?: number; wait?: number },
+): RolloutState {
+  const serials = Array.from({ length: signed.count }, (_, row) => signed.identity(row).serial);
+  const plan = {
+    ...{ product: made.product, sequence: made.sequence, version: made.version },
+    digest: Buffer.from(made.digest).toString("hex"),
+    stopAt: given["stop-at"] ?? 5,
+    waitMinutes: given.wait ?? 1440,
+    rings: planRings(serials, made.digest, (given.ring ?? []).map(linesOf), given.rings ?? [1, 10, 100]),
+  };
+  if (!existsSync(path)) return RolloutState.create(path, plan);
+  const state = new RolloutState(path);
+  if (isDeepStrictEqual(state.plan, plan)) return state;
+  state.close();
+  throw new UsageError(
+    `${path} is the state of a rollout with other devices, rings or limits, or of another update.`,
+  );
+}
+
+function parseShares(text: string): number[] {
+  const shares = text.split(",").map(Number);
+  if (!/^\d{1,3}(\.\d{1,3})?(,\d{1,3}(\.\d{1,3})?)*$/.test(text))
+    throw new UsageError(`"${text}" is no list of percents, for example 1,10,100.`);
+  return shares;
+}
+
+/** What of a rollout is said to people: rings, and who failed. */
+function eventText(event: RolloutEvent, state: RolloutState): string | undefined {
+  if ("begin" in event) return `ring ${event.begin + 1}: ${state.plan.rings[event.begin].length} devices`;
+  if ("end" in event) {
+    const { confirmed, failed, silent } = state.counts(event.end);
+    return `ring ${event.end + 1}: ${confirmed} confirmed, ${failed} failed, ${silent} silent`;
+  }
+  if ("serial" in event && event.result === "failed")
+    return `${event.serial} failed: E${event.code}, ${errorText(event.code ?? 0) ?? "no code of this version"}`;
+  return undefined;
+}
+
+const STOP = subcommand({
+  usage: "npm run ota -- stop --state FILE --broker HOST:PORT",
+  about:
+    "Stop a rollout for good: the manifests of all devices that have not confirmed are taken away from the broker. Devices\n" +
+    "that run the new image keep it. A program that runs this rollout ends.",
+  options: { state: option("FILE", "the state of the rollout"), ...BROKER_OPTIONS, json },
+  async run(options) {
+    const state = new RolloutState(needed(options.state, "--state FILE"));
+    try {
+      if (state.done) throw new UsageError(`the rollout ${state.path} is done: there is nothing to stop.`);
+      const broker = await openBroker(options);
+      try {
+        const cleared = await stopRollout(broker, state, "by hand");
+        if (options.json) console.log(JSON.stringify({ stopped: true, cleared }));
+        else console.log(`stopped; the manifests of ${cleared} devices are taken away`);
+      } finally {
+        await broker.close();
+      }
+    } finally {
+      state.close();
+    }
+  },
+});
+
 await runSubcommands("ota", "Updates over the air, from an image to a fleet that runs it.", {
   build: BUILD,
   sign: SIGN,
   publish: PUBLISH,
+  status: STATUS,
+  rollout: ROLLOUT,
+  stop: STOP,
 });

@@ -9,6 +9,7 @@ import { makePoor } from "./language";
 import type { Noise, NoiseModel } from "./noise";
 import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
+import { detokenise } from "./tokens";
 
 export interface MachineOptions {
   board: Board | Readonly<Record<string, unknown>>;
@@ -55,6 +56,21 @@ function asRootProgram(code: string): string {
     scripts.set(code, script);
   }
   return script;
+}
+
+/** Have `eval` and `Function` of the fresh context whose global object this is take what the build makes of a program. */
+function takeTokens(world: typeof globalThis): void {
+  const { eval: evaluate, Function: construct } = world;
+  world.eval = (code) => evaluate(typeof code === "string" ? asRootProgram(detokenise(code)) : code);
+  // the texts are an array of that poor context
+  const make = (texts: ArrayLike<string>) => {
+    const [code = "", ...names] = Array.from(texts).reverse();
+    return construct(...names.reverse(), detokenise(String(code)));
+  };
+  world.Function = new Proxy(construct, {
+    apply: (_target, _this, texts) => make(texts),
+    construct: (_target, texts) => make(texts),
+  });
 }
 
 export class Machine {
@@ -154,10 +170,8 @@ export class Machine {
     this.flash.isOn = true;
     const context = vm.createContext({}, { name: this.board.name });
     const evaluate = (code: string): any => vm.runInContext(code, context);
-    const world = evaluate("globalThis");
-    makePoor(world);
-    const evaluateText = world.eval;
-    world.eval = (code: unknown) => evaluateText(typeof code === "string" ? asRootProgram(code) : code);
+    makePoor(evaluate("globalThis"));
+    takeTokens(evaluate("globalThis"));
     const realm: Realm = {
       ...evaluate("({ArrayBuffer, Uint8Array, Uint32Array, JSON})"),
       evaluateModule: evaluate(
@@ -204,7 +218,7 @@ export class Machine {
     const code = this.runtime.storage.read(name);
     if (code === undefined || !this.isOn) return;
     try {
-      vm.runInContext(code, this.context, { filename: name });
+      vm.runInContext(detokenise(code), this.context, { filename: name });
     } catch (error) {
       this.runtime.uncaught(error);
     }

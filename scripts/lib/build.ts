@@ -1,6 +1,6 @@
 // The way from the sources to one flashable bundle: esbuild strips types, the board's drivers and constants go in,
-// rollup flattens, sections are cut out (bundle/sections.ts), terser minifies. rollup.config.mjs and the tests both
-// build through here. Types are the checker's business, not the bundler's.
+// rollup flattens, sections are cut out (bundle/sections.ts), terser minifies, and words become the interpreter's tokens
+// (bundle/tokens.ts). rollup.config.mjs and the tests both build through here. Types are the checker's business, not the bundler's.
 import { readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -16,9 +16,10 @@ import { type Finding, guardBundle } from "./bundle/guard";
 import { fold, minify, type Names } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
 import { type Defines, overrideConstants } from "./bundle/overrides";
-import { cutSections, markSections, placeSections, type Section } from "./bundle/sections";
+import { cutSections, markSections, type Placed, placeSections, type Section } from "./bundle/sections";
 import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
 import { type Rewritten, rewritten } from "./bundle/syntax";
+import { preferTokens, type Tokenised, tokeniseBundle } from "./bundle/tokens";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -32,14 +33,14 @@ export interface BuildOptions {
   entry?: string;
   /** Constants of firmware/profile.ts with other values. */
   defines?: Defines;
-  /** Readable: not minified, names kept. */
+  /** Readable: not minified, names kept, no tokens. */
   debug?: boolean;
 }
 
 export interface Bundle {
   /** The board's name. */
   board: string;
-  /** What goes into Storage: ASCII, one byte a character. */
+  /** What goes into Storage: one byte a character, tokens among them. */
   code: string;
   /** Source map, JSON. */
   map: string;
@@ -117,7 +118,8 @@ async function inputOptions(
     );
   const whole = WHOLE.includes(options.entry ?? "");
   let names: Names = { variables: {}, properties: {} };
-  let sections: Section[] = [];
+  let placed: Placed | undefined;
+  let tokenised: Tokenised | undefined;
   return {
     input: resolve(PROJECT, options.entry ?? "firmware/main.ts"),
     preserveEntrySignatures: false,
@@ -150,12 +152,20 @@ async function inputOptions(
           return minified;
         },
       },
+      { name: "prefer-tokens", renderChunk: (code) => (debug ? null : preferTokens(code)) },
       {
         name: "place-sections",
         renderChunk(code) {
-          const placed = placeSections(code.trimEnd(), BUNDLE_FILE);
-          sections = placed.sections;
+          placed = placeSections(code.trimEnd(), BUNDLE_FILE);
           return placed;
+        },
+      },
+      {
+        name: "tokenise",
+        renderChunk(code) {
+          if (debug || !placed) return null;
+          tokenised = tokeniseBundle(code, placed.sections, placed.calls);
+          return tokenised;
         },
       },
       {
@@ -163,21 +173,19 @@ async function inputOptions(
         generateBundle(_output, files) {
           const chunks = Object.values(files).filter((file) => file.type === "chunk");
           if (chunks.length !== 1) throw new Error("import() outside section(...) made a second file");
-          const [{ code, map }] = chunks;
-          if (!map) throw new Error("the source map is missing");
-          const finished = code.trimEnd();
-          chunks[0].code = finished;
-          refuse(guardBundle(finished, sections), finished, map.toString());
-          const sizes = measure(String(board.name), finished, map.toString(), sections);
+          const [{ map, fileName }] = chunks;
+          if (!map || !placed) throw new Error("the source map is missing");
+          // the chunk's own code has got a line end
+          const { code, sections } = tokenised ?? placed;
+          // judged as text: in it stand the line ends that tokens do without
+          const findings = guardBundle(placed.code, placed.sections);
+          refuse(findings, placed.code, code, map.toString(), tokenised?.byteAt);
+          const sizes = measure(String(board.name), code, map.toString(), sections);
           if (!debug) holdToBudget(sizes);
-          onBundle({
-            board: String(board.name),
-            code: finished,
-            map: map.toString(),
-            names,
-            sections,
-            sizes,
-          });
+          onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
+          // rollup would write the bytes as UTF-8
+          delete files[fileName];
+          this.emitFile({ type: "asset", fileName, source: Buffer.from(code, "latin1") });
           if (debug) return;
           const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
           this.emitFile({ type: "asset", fileName: "names.json", source: json({ ...names, sections }) });
@@ -198,18 +206,23 @@ function wrapLoader(code: string): Rewritten {
   return rewritten(text);
 }
 
-/** Throw one error that names the source place of everything that the guard found. */
-function refuse(findings: Finding[], code: string, map: string): void {
+/** Throw one error that names the source place of everything that the guard found in `text`, of which `code` was made. */
+function refuse(
+  findings: Finding[],
+  text: string,
+  code: string,
+  map: string,
+  byteAt = (offset: number): number => offset,
+): void {
   if (findings.length === 0) return;
   const trace = new TraceMap(map);
   const lines = findings.map(({ rule, message, offset }) => {
-    const before = code.slice(0, offset).split("\n");
+    const byte = byteAt(offset);
+    const before = code.slice(0, byte).split("\n");
     const column = before[before.length - 1].length;
     const place = originalPositionFor(trace, { line: before.length, column });
-    const where = place.source
-      ? `${place.source}:${place.line}:${place.column + 1}`
-      : `bundle byte ${offset}`;
-    return `${where}: ${rule}: ${message}\n    ${code.slice(offset, offset + 60).replace(/\n/g, " ")}`;
+    const where = place.source ? `${place.source}:${place.line}:${place.column + 1}` : `bundle byte ${byte}`;
+    return `${where}: ${rule}: ${message}\n    ${text.slice(offset, offset + 60).replace(/\n/g, " ")}`;
   });
   throw new Error(`Espruino cannot run this:\n${lines.join("\n")}`);
 }

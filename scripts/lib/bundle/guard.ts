@@ -303,9 +303,9 @@ export function findRefused(text: string, base = 0, known: ReadonlySet<string> =
   return findings.sort((a, b) => a.offset - b.offset);
 }
 
-/** Find what a whole bundle holds that the interpreter cannot run: its main part, and each section as the body of its function. */
+/** Find what a whole bundle, in plain text, holds that the interpreter cannot run: its main part, and each section as the body of its function. */
 export function guardBundle(code: string, sections: readonly Section[]): Finding[] {
-  const mainEnd = sections.length > 0 ? code.lastIndexOf("\n/*", sections[0].offset) : code.length;
+  const mainEnd = sections.length > 0 ? sections[0].offset - 1 : code.length;
   const texts = sections.map(({ offset, length }) => ({ offset, text: code.substr(offset, length) }));
   const main = code.slice(0, mainEnd);
   const names = new Set(analyse(parse(main)).top.bindings.keys());

@@ -18,7 +18,7 @@ export interface BrokerOptions extends Endpoint {
   clientId?: string;
   /** Longest wait for the first connection, milliseconds. */
   timeoutMs?: number;
-  /** Longest time without a connection before what is under way is given up, milliseconds; default a minute. */
+  /** Longest time without a connection before what is under way is given up, milliseconds; default a minute, Infinity: never. */
   giveUpMs?: number;
 }
 
@@ -108,7 +108,8 @@ export class Broker {
       lost = undefined;
     });
     client.on("close", () => {
-      if (!client.disconnecting) lost ??= setTimeout(() => broker.abandon(), giveUpMs);
+      if (!client.disconnecting && giveUpMs < Number.POSITIVE_INFINITY)
+        lost ??= setTimeout(() => broker.abandon(), giveUpMs);
     });
     return broker;
   }

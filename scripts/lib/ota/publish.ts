@@ -10,13 +10,19 @@ import type { Manifests } from "./sign";
 import type { Update } from "./update_file";
 
 /** Gets how many of how many are done. */
-export type OnProgress = (step: "look" | "pieces" | "manifests", done: number, of: number) => void;
+export type OnProgress = (
+  step: "look" | "pieces" | "manifests" | "confirmed",
+  done: number,
+  of: number,
+) => void;
 
 export interface PublishOptions {
   /** Manifests a second: every device that is connected begins at once when its own comes. */
   perSecond?: number;
   /** How long the broker may take to show what it has retained, milliseconds. */
   patienceMs?: number;
+  /** Asked before each message: true, and no more go out. */
+  isHalted?(): boolean;
   onProgress?: OnProgress;
 }
 
@@ -147,7 +153,7 @@ async function settle(
   broker: Broker,
   wanted: Wanted,
   step: "pieces" | "manifests",
-  { perSecond, patienceMs = PATIENCE_MS, onProgress }: PublishOptions,
+  { perSecond, patienceMs = PATIENCE_MS, isHalted, onProgress }: PublishOptions,
   refuse?: Refusal,
 ): Promise<Published> {
   const of = wanted.messages.size;
@@ -158,10 +164,13 @@ async function settle(
   let done = found;
   onProgress?.(step, done, of);
   const messages = function* () {
-    for (const [topic, payload] of missing) yield { topic, payload };
+    for (const [topic, payload] of missing) {
+      if (isHalted?.()) return;
+      yield { topic, payload };
+    }
   };
   await broker.publish(messages(), { perSecond, onDone: () => onProgress?.(step, ++done, of) });
-  if (missing.size > 0) {
+  if (missing.size > 0 && !isHalted?.()) {
     const filters = wanted.filters.length > 1 ? [...missing.keys()] : wanted.filters;
     const lost = await look(broker, { filters, messages: missing }, patienceMs);
     if (lost.size > 0)
