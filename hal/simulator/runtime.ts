@@ -6,6 +6,7 @@ import type { Board } from "../../boards/board";
 import { BUILDS, type EspruinoBuild } from "./builds";
 import { Bus } from "./bus";
 import { isBuffer, toBytes } from "./bytes";
+import { unpack } from "../../scripts/lib/ota/heatshrink";
 import { type Counters, newCounters } from "./counters";
 import { Esp32Aes } from "./esp32_aes";
 import { addEventMethods, Emitters, EventLoop } from "./events";
@@ -239,9 +240,10 @@ export class Runtime {
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
       mapInPlace,
-      sum: (values: ArrayLike<number>) => {
+      sum: (values: ArrayLike<number> | string) => {
         let sum = 0;
-        for (let i = 0; i < values.length; i++) sum += values[i];
+        for (let i = 0; i < values.length; i++)
+          sum += typeof values === "string" ? values.charCodeAt(i) : values[i];
         return sum;
       },
       hwRand: () => (hwRand.word() ?? 0) | 0,
@@ -353,6 +355,8 @@ export class Runtime {
       Storage: this.storage.library(),
       Flash: this.flashLibrary(arrayBuffer),
     };
+    if (this.options.board.heatshrink)
+      builtIn.heatshrink = { decompress: (data: unknown) => arrayBuffer(unpack(toBytes(data))) };
     if (crypto.length) {
       const print = (line: string) => this.print(line);
       builtIn.crypto = nativeCrypto(crypto, { counters: this.counters, print, arrayBuffer });
