@@ -66,8 +66,8 @@ export function onMessage(topic: Bytes): number {
 /** Take a manifest: begin the update that it tells of, or go on with it. */
 export function onManifest(): number {
   const other = SLOT_BYTES ^ slot;
-  // the one that runs is what a broker that retains it offers each time
-  if (payload === flash.read(SLOTS_FILE, slot + AT_MANIFEST, MANIFEST_BYTES)) return 0;
+  // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
+  if (!payload || payload === flash.read(SLOTS_FILE, slot + AT_MANIFEST, MANIFEST_BYTES)) return 0;
   const state = section(import("../journal")).newest(STATE);
   const uint16 = section(import("../bytes")).uint16;
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));

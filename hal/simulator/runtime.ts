@@ -3,10 +3,10 @@
 // (builds.ts). Leaves out pins, graphics, Bluetooth, and how much memory things take: process.memory() tells
 // no usage.
 import type { Board } from "../../boards/board";
+import { unpack } from "../../scripts/lib/ota/heatshrink";
 import { BUILDS, type EspruinoBuild } from "./builds";
 import { Bus } from "./bus";
 import { isBuffer, toBytes } from "./bytes";
-import { unpack } from "../../scripts/lib/ota/heatshrink";
 import { type Counters, newCounters } from "./counters";
 import { Esp32Aes } from "./esp32_aes";
 import { addEventMethods, Emitters, EventLoop } from "./events";
