@@ -13,7 +13,6 @@
 // torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
-import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "./bytes";
@@ -61,9 +60,7 @@ export function newest(kind: Bytes): Bytes {
 export function seal(record: Bytes): Bytes {
   record = record.substr(0, 16);
   const key = (flash.read("key") as Bytes).substr(OTA_KEY, 16);
-  return (
-    record + E.toString(finish(32, RUNNING ? update(32, "", key + record) : [key, record])).substr(0, 16)
-  );
+  return record + section(import("./crypto/sha256_of"))(key, record).substr(0, 16);
 }
 
 /** Count up the number of a record of 16 bytes. */

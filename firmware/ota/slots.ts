@@ -1,7 +1,6 @@
 // The two slots, in the file `.slots`: an image from a slot's first byte on, its manifest at the slot's end. The file's
 // data are whole pages (board.slotsStart), which are erased and written through `require("Flash")`, while its header and
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
-import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
 import {
@@ -29,10 +28,8 @@ export function image(nth: number): Bytes | undefined {
   );
   let digest: Bytes = "\0".repeat(32);
   let at = 0;
-  do {
-    const piece = code.substr(at, PIECE_BYTES);
-    digest = E.toString(finish(32, RUNNING ? update(32, "", digest + piece) : [digest, piece]));
-  } while ((at += PIECE_BYTES) < code.length);
+  do digest = section(import("../crypto/sha256_of"))(digest, code.substr(at, PIECE_BYTES));
+  while ((at += PIECE_BYTES) < code.length);
   if (digest === slot.substr(AT_MANIFEST + AT_DIGEST, 32)) return code;
 }
 
