@@ -10,7 +10,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Pty } from "./lib/bench/pty";
 import { challengeAnswer, decodeBase32 } from "./lib/challenge";
 import { parseChallenge } from "./lib/console/challenge_text";
-import { BOARD, FAILURES, ID, newMasters, startConsole, type TestConsole } from "./lib/console/test_console";
+import {
+  BOARD,
+  FAILURES,
+  fillStorage,
+  ID,
+  newMasters,
+  startConsole,
+  type TestConsole,
+} from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
 import { startGateway } from "./lib/gateway";
 import { writeSecret } from "./lib/keys";
@@ -112,10 +120,7 @@ describe("each failure in words", { timeout: 240_000 }, () => {
   test("R29 full flash: E31, said at once, and in the status from then on", async (context) => {
     const device = await startConsole({ masters });
     context.after(device.stop);
-    // a file that leaves too little for settings
-    device.board.machine.run(
-      `(function(s){for(var i=0,n;(n=s.getFree())>4300;i++)s.write("f"+i,"x".repeat(n-4300>4000?4000:n-4300))})(require("Storage"))`,
-    );
+    fillStorage(device);
     const argv = ["--port", device.port, "--master", masterFile];
     const { code, stdout, stderr } = await pipe(
       context,

@@ -144,9 +144,7 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
 
   test("R29 full flash, in the answer and in the status", async (context) => {
     const device = await plugIn(context);
-    device.board.machine.run(
-      `(function(s){for(var n;(n=s.getFree())>4300;)s.write("f"+n,"x".repeat(n-4300>4000?4000:n-4300))})(require("Storage"))`,
-    );
+    fillStorage(device);
     await press("c");
     await unlock(device);
     await press("/");

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { createServer as createTlsServer } from "node:tls";
 import type { Board } from "../../../boards/board";
 import type { MachineOptions } from "../../../hal/simulator/machine";
-import { LINE_RATE, type Port } from "../bench/port";
+import { LINE_RATE } from "../bench/port";
 import { SimulatedBoard } from "../bench/simulated_board";
 import { readBoard } from "../build";
 import { masterFromBytes } from "../custody/master";
@@ -152,7 +152,11 @@ export const FAILURES: readonly Failure[] = [
   },
 ];
 
-/** Bytes of a port as one text, for tests that look for something in them. */
-export function listenTo(port: Port, take: (text: string) => void): void {
-  port.listen((bytes) => take(bytes.toString("latin1")));
+/** Fill Storage until it has no room for settings: a page and some hundred bytes are left, which they need free. */
+export function fillStorage(device: TestConsole): void {
+  device.board.machine.run(
+    `(function (s) {
+      for (var n; (n = s.getFree()) > 4200; ) s.write("fill" + n, "x".repeat(Math.min(4000, n - 4100)));
+    })(require("Storage"))`,
+  );
 }
