@@ -4,10 +4,10 @@
 // a line:
 //
 //   prove <nonce>    identity, last error of the application (0: none), and in base64 the record's check values (12
-//                    bytes), then for each of its keys CMAC(key, "prove" || nonce) (64). The nonce, 16 bytes, is the
-//                    asker's choice; without one this is the request for the state.
+//                    bytes), then for each of its keys CMAC(key, "prove" || nonce) (64). The nonce, 11 bytes, is the
+//                    asker's choice; zeros stand for what is missing: without one this is the request for the state.
 //   erase            a nonce, 8 bytes
-//   erase <answer>   none: where answer = CMAC(console key, "con" || "r" || nonce) (16 bytes) the device wipes itself and
+//   erase <answer>   none: where answer = CMAC(console key, "con" || "r" || nonce || 4 zeros) (16 bytes) the device wipes itself and
 //                    starts anew, blank. Else a new nonce: each is good for one answer.
 //   any other        E and an error code
 //
@@ -67,9 +67,11 @@ export function lock(bytes?: Bytes): unknown {
         answer =
           (flash.readJSON("conf", true) || {}).id +
           ` ${lastError} ` +
-          btoa(record.substr(CHECK_VALUES) + macs(record, "prove" + given, 16));
+          btoa(
+            record.substr(CHECK_VALUES) + macs(record, `prove${given}${"\0".repeat(11)}`.substr(0, 16), 16),
+          );
       if (words[0] === "erase") {
-        wiped = !!nonce && macs(record, "conr" + nonce, 16).substr(CONSOLE_KEY, 16) === given;
+        wiped = !!nonce && macs(record, `conr${nonce}\0\0\0\0`, 16).substr(CONSOLE_KEY, 16) === given;
         section(import("./crypto/ctr_drbg")).seed();
         answer = btoa((nonce = section(import("./crypto/ctr_drbg")).random(8)));
       }

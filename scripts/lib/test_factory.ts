@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Machine, MachineOptions } from "../../hal/simulator/machine";
-import type { FlashOperation } from "../../hal/simulator/nor_flash";
+import type { Cut, FlashOperation } from "../../hal/simulator/nor_flash";
 import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
 
 export const PASSPHRASE = "s3cret-w1fi-passphrase";
@@ -37,8 +37,10 @@ export function recordOf(all: Buffer[]): Keys {
   return { psk: all[0], console: all[2], all, record };
 }
 
+/** CMAC of what a device has a MAC for: zeros fill the last block. */
 export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
-  return Buffer.from(cmac(Buffer.concat(data.map((each) => Buffer.from(each))), key));
+  const message = Buffer.concat(data.map((each) => Buffer.from(each)));
+  return Buffer.from(cmac(Buffer.concat([message, Buffer.alloc(-message.length & 15)]), key));
 }
 
 /** Boot a board from a factory's image; `files` go before and over those that it has. */
@@ -109,11 +111,11 @@ export function readableIn(machine: Machine, secrets: Buffer[]): string | undefi
   return undefined;
 }
 
-/** Start a board with this in its flash. Gives what is done to the flash from then on. */
-export async function startWith(machine: Machine, state: Buffer): Promise<FlashOperation[]> {
+/** Start a board with this in its flash, the power cut where it says. Gives what is done to the flash from then on. */
+export async function startWith(machine: Machine, state: Buffer, cut?: Cut): Promise<FlashOperation[]> {
   machine.powerOff();
   machine.flash.load(state);
-  machine.cutPower(undefined);
+  machine.cutPower(cut);
   machine.boot();
   await settled();
   return [...machine.flash.operations];

@@ -59,7 +59,7 @@ export const RECORD_LENGTH = 76; // bytes: four keys of 16, their check values o
 export const PROVISION_FILE = "provision";
 const CHECKS_LENGTH = 12; // bytes
 const PROOF_LENGTH = 64; // bytes: a CMAC under each key
-const NONCE_LENGTH = 16; // bytes
+const NONCE_LENGTH = 11; // bytes
 const ERASE_NONCE_LENGTH = 8; // bytes
 
 /** A cipher in software on the slowest board, eight times. */
@@ -312,7 +312,9 @@ export class Device {
       const found = await exchange(this.port, "erase\n", /(?:^|[\r\n])([A-Za-z0-9+/]{11}=)\r?\n/, PROVE_MS);
       const nonce = Buffer.from(found?.[1] ?? "", "base64");
       if (nonce.length !== ERASE_NONCE_LENGTH) continue;
-      const answer = Buffer.from(cmac(Buffer.concat([Buffer.from("conr"), nonce]), consoleKey));
+      const answer = Buffer.from(
+        cmac(Buffer.concat([Buffer.from("conr"), nonce, Buffer.alloc(4)]), consoleKey),
+      );
       // a wrong answer brings a new nonce, the right one silence
       const refused = await exchange(this.port, `erase ${answer.toString("base64")}\n`, /\n/, 300);
       if (!refused || attempt === TRIES - 1) await this.comeBack();
