@@ -188,7 +188,7 @@ describe("the terminal", { timeout: 240_000 }, () => {
     assert.equal(objects.at(-1).stepText, "up");
     assert.ok(objects.some(({ n }) => n !== undefined));
     // left as people find it
-    assert.doesNotMatch(device.board.sent.slice(-40), /\{/);
+    assert.match(device.board.sent, /\{[^\n]*\}\r\nE0\r\n$/);
   });
 
   test("R25 unlocking with the master, in both roles; another's master is told apart", async (context) => {
@@ -251,9 +251,14 @@ describe("the terminal", { timeout: 240_000 }, () => {
   }, async (context) => {
     const program = Program.start(context, argv(), true);
     await program.said(/^id +v1\.meter\.SN0000041/m);
-    program.write("sta\t\r");
-    await program.said(/> status[\s\S]*lock +1 +locked/);
+    program.write("sta");
+    await program.said(/> .*sta$/);
+    program.write("\t"); // what comes in one piece is taken as pasted
+    await program.said(/> .*status$/);
     let from = program.stdout.length;
+    program.write("\r");
+    await program.said(/lock +1 +locked/, from);
+    from = program.stdout.length;
     program.write("\x1b[A\r");
     await program.said(/status[\s\S]*lock +1 +locked/, from);
     from = program.stdout.length;
@@ -325,17 +330,25 @@ describe("who is there", { timeout: 120_000 }, () => {
     assert.deepEqual([code, stderr], [1, `console: ${path}: the device was unplugged.\n`]);
   });
 
-  test("a device that restarts is found again", async (context) => {
+  test("R30 a device that restarts is found again; one that is wiped is blank", async (context) => {
     const device = await startConsole({ masters });
     context.after(device.stop);
-    const { code, stdout } = await pipe(
-      context,
-      ["--port", device.port, "--master", masterFile],
-      "unlock",
-      "reboot",
-      "id",
-    );
-    assert.match(stdout, /^boots +2 /m, `${code} ${stdout}`);
+    const argv = ["--port", device.port, "--master", masterFile];
+    const { code, stdout, stderr } = await pipe(context, argv, "unlock", "reboot", "id");
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^unlocked for 60 minutes\ndone\nid /);
+    assert.match(stdout, /^boots +2 /m);
+    const program = Program.start(context, argv);
+    program.write("unlock r 5\nfactory\n");
+    const wipe = /^code +(\w{4})$/m.exec(await program.said(/^code +\w{4}\n/m))?.[1];
+    const from = program.stdout.length;
+    program.write(`factory ${wipe}\n`);
+    await program.said(/^done$/m, from);
+    program.write("status\n");
+    program.end();
+    const end = await program.ended;
+    assert.equal(end.code, 1);
+    assert.match(end.stderr, /the interpreter's prompt answers: the device holds no keys yet/);
   });
 
   test("a blank device, a dead one, and nothing at all are told apart", async (context) => {

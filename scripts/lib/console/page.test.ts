@@ -20,6 +20,7 @@ import { consolePage } from "./page_file";
 import {
   type ConsoleOptions,
   FAILURES,
+  fillStorage,
   ID,
   newMasters,
   startConsole,
@@ -187,8 +188,9 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
   async function unlock(device: TestConsole, typed = (answer: string) => answer): Promise<void> {
     await says("identity", /^v1\.meter/);
     await page.evaluate("document.activeElement.blur()");
+    const last = await text("nonce");
     await press("u");
-    await says("nonce", /\w/);
+    await until("a new nonce", async () => (await text("nonce")) !== last);
     await until("the field", async () => (await focused()) === "answer");
     const nonce = decodeBase32(await text("nonce")) as Buffer;
     const boots = Number(await text("boots"));

@@ -336,6 +336,7 @@ async function showChallenge(session: ConsoleSession): Promise<void> {
   by("boots").textContent = String(boots);
   by("challenge").hidden = by("unlock").hidden = false;
   outcome("unlock", "", "");
+  by<HTMLInputElement>("answer").value = "";
   by("answer").focus();
 }
 

@@ -26,6 +26,8 @@ const QUIET_MS = 250;
 const OPEN_TRIES = 12;
 const OPEN_MS = 500;
 
+/** What a device that restarts would say. */
+const DONE: Answer = { err: 0 };
 const DEFAULT: CommandText = { about: "", ends: "one" };
 
 export class ConsoleSession {
@@ -68,6 +70,11 @@ export class ConsoleSession {
       if (!this.isOpen) await this.switchOn();
       const answers = await this.exchange(line, row, onAnswer);
       if (answers.length) return answers;
+      if (row.restartsWith !== undefined && line.split(" ").length >= row.restartsWith) {
+        this.isOpen = false;
+        onAnswer(DONE);
+        return [DONE];
+      }
       await this.switchOn();
       const again = row.repeatable ? await this.exchange(line, row, onAnswer) : [];
       if (again.length) return again;
