@@ -45,6 +45,18 @@ simulate: node_modules ## the bundle on the simulated board, its console here
 explain: node_modules ## what an error code means: E=532
 	npm run -s explain -- $(E)
 
+console: node_modules ## the console of the device at PORT=; its options: A="--help"
+	npm run -s console -- $(A)
+
+console-page: node_modules ## the technicians' page for browsers: dist/console.html
+	npm run -s console-page
+
+unlock: node_modules ## the service desk: answer a challenge, A="--master FILE"
+	npm run -s unlock -- $(A)
+
+sheet: node_modules ## every command and error of the console on one sheet of paper: dist/technician.pdf
+	npm run -s sheet
+
 keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
 	npm run -s keys -- $(A)
 
@@ -75,5 +87,5 @@ help: ## this list
 node_modules:
 	npm ci
 
-.PHONY: all check test powercuts watch bundle all-boards debug size measure simulate explain keys flash image bench \
-	ledger ota label bench-report help
+# every target with a comment is a word, not a file
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
