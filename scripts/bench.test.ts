@@ -182,7 +182,7 @@ describe("a simulated board", () => {
       const args = ["--board", BOARD, "--port", port, "--bundle", bundle];
       const { code, output, error } = await run("flash", args);
       assert.equal(code, 0, error);
-      assert.match(output, /9 bytes written and read back, SHA-256 [0-9a-f]{64}/);
+      assert.match(output, /9 bytes written and read back, digest [0-9a-f]{64}/);
       assert.equal(board.machine.files[BUNDLE_FILE], "print(1);");
       const wrong = await run("flash", ["--board", "mdbt42q-w5500-sim", ...args.slice(2)]);
       assert.equal(wrong.code, 1);
@@ -205,7 +205,7 @@ describe("a simulated board", () => {
     bytes.copy(board.machine.flash.bytes);
     const port = await board.start();
     try {
-      const files = await imageOf(BOARD);
+      const { files } = await imageOf(BOARD);
       for (const [name, text] of Object.entries(files)) assert.equal(board.machine.files[name], text, name);
       assert.equal(board.machine.files.key, "\xff".repeat(76));
       assert.ok(port);

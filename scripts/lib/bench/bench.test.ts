@@ -43,7 +43,7 @@ describe("a unit", () => {
         ssid: "simulated",
         pass: "simulated",
       });
-      assert.equal(files[BUNDLE_FILE], (await imageOf("esp32-sim"))[BUNDLE_FILE]);
+      assert.equal(files[BUNDLE_FILE], (await imageOf("esp32-sim")).files[BUNDLE_FILE]);
       const unit = bench.ledger.unit(PRODUCT, "SN0000001");
       assert.equal(unit?.state, "passed");
       assert.equal(unit?.checkValue, checkValuesOf(wanted));
@@ -256,7 +256,7 @@ describe("what is wrong", () => {
       assert.ok(await bench.until(isTried, 240_000), bench.states());
       const { fixtures } = bench.bench.view();
       assert.equal(fixtures[0].state, "passed", "a hit in 40,000 bytes is got over");
-      const { [BUNDLE_FILE]: bundle } = await imageOf("esp32-sim");
+      const { [BUNDLE_FILE]: bundle } = (await imageOf("esp32-sim")).files;
       for (const [i, { state, serial, failure }] of fixtures.entries()) {
         const { files } = bench.boards[i].machine;
         if (state === "passed") assert.equal(files[BUNDLE_FILE], bundle);
@@ -424,7 +424,6 @@ describe("keys", () => {
     };
     let looks = 0;
     let seenFiles = 0;
-    let seenChildren = 0;
     const look = () => {
       looks++;
       for (const path of filesUnder(temporary)) {
@@ -433,7 +432,6 @@ describe("keys", () => {
       }
       for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
         const command = read(`/proc/${pid}/cmdline`);
-        if (command.includes("espruino")) seenChildren++;
         find(command, `argv of ${pid}`);
         find(read(`/proc/${pid}/environ`), `environment of ${pid}`);
       }
@@ -444,7 +442,7 @@ describe("keys", () => {
       await bench.ready();
       assert.equal((await bench.run("SN0000001")).result, "pass");
       look();
-      assert.ok(looks > 20 && seenFiles > 0 && seenChildren > 0, "there was something to look at");
+      assert.ok(looks > 20 && seenFiles > 0, "there was something to look at");
       find(JSON.stringify(bench.events), "events");
       find(bench.boards[0].sent, "what the device said");
       for (const path of filesUnder(bench.folder)) find(read(path), path);

@@ -1,22 +1,49 @@
-// What goes into a board's Storage besides settings and keys: the place for the key record, the bundle, and the program
-// that the bench works with. And the same as a file that a programmer takes: Intel hex made by the espruino CLI, and the
-// plain bytes of it. Leaves out how it gets onto a board (device.ts).
+// What the bench writes into a board's Storage, settings and keys aside: the place for the key record, the firmware, and the
+// program that the bench works with. Laid out by the espruino CLI's --ohex, as bytes for the bench and as Intel hex for a
+// programmer. Leaves out how it gets onto a board (device.ts).
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { BUNDLE_FILE, buildBundle } from "../build";
 import { UsageError } from "../exit";
-import { type ImageFiles, KEY_FILE, PROVISION_FILE, RECORD_LENGTH } from "./device";
-import { runCli } from "./upload";
+import { imageDigest } from "../ota/digest";
+import { runCli } from "./cli";
+import { KEY_FILE, PROVISION_FILE, RECORD_LENGTH } from "./device";
 
 /** Largest bundle (house.md), bytes. */
 const BUNDLE_LIMIT = 16384;
 
-/** Build the bundle of a board, or read it from a file, and build the bench's program. */
-export async function bundleFiles(board: string, path?: string): Promise<ImageFiles> {
-  const bundle = path === undefined ? (await buildBundle({ board })).code : readBundle(path);
-  const program = await buildBundle({ board, entry: "firmware/provision.ts" });
-  return { [BUNDLE_FILE]: bundle, [PROVISION_FILE]: program.code };
+/** An image of all of Storage. */
+export interface Image {
+  /** Its files in their order, whole: one byte a character, 0xff where the flash stays erased. */
+  files: Readonly<Record<string, string>>;
+  /** Digest of the firmware (scripts/lib/ota/digest.ts), hex; its length, bytes. */
+  digest: string;
+  length: number;
+  hex: string;
+  /** Storage from its first byte to the end of the last file; what follows is erased. */
+  bytes: Buffer;
+  /** Where all of it belongs in the chip's flash, and its length with what is erased. */
+  address: number;
+  total: number;
+}
+
+/** Build the bundle of a board, or read it from a file, and the bench's program, and lay them out. */
+export async function makeImage(board: Board, path?: string): Promise<Image> {
+  const bundle = path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path);
+  const program = await buildBundle({ board: board.name, entry: "firmware/provision.ts" });
+  const files = {
+    [KEY_FILE]: "\xff".repeat(RECORD_LENGTH),
+    [BUNDLE_FILE]: bundle,
+    [PROVISION_FILE]: program.code,
+  };
+  const hex = await hexOf(board, files);
+  const { bytes, address } = bytesOfHex(hex);
+  const end = bytes.findLastIndex((byte) => byte !== 0xff) + 1;
+  return {
+    ...{ files, hex, address, bytes: bytes.subarray(0, end), total: bytes.length },
+    ...{ digest: imageDigest(Buffer.from(bundle, "latin1")).toString("hex"), length: bundle.length },
+  };
 }
 
 function readBundle(path: string): string {
@@ -34,34 +61,25 @@ function readBundle(path: string): string {
   return bundle;
 }
 
-/** An image of all of Storage. */
-export interface Image {
-  hex: string;
-  bytes: Buffer;
-  /** Where the bytes belong in the chip's flash. */
-  address: number;
-}
-
-/** Make the image with the espruino CLI. */
-export async function makeImage(board: Board, files: ImageFiles): Promise<Image> {
-  const all: ImageFiles = { [KEY_FILE]: "\xff".repeat(RECORD_LENGTH), ...files };
-  const names = Object.keys(all);
+/** Lay files out in Storage: Intel hex of all of it. */
+async function hexOf(board: Board, files: Image["files"]): Promise<string> {
+  const names = Object.keys(files);
   let hex = "";
   const { output } = await runCli(
     board,
-    Object.fromEntries(names.map((name, i) => [`${i}.bin`, all[name]])),
+    // names of their own, since those of Storage may be no file names
+    Object.fromEntries(names.map((name, i) => [`${i}.bin`, files[name]])),
     (folder) => [
       ...names.flatMap((name, i) => ["--storage", `${name}:${folder}/${i}.bin`]),
       ...["--ohex", `${folder}/image.hex`],
     ],
-    undefined,
     (folder) => {
       const path = join(folder, "image.hex");
       if (existsSync(path)) hex = readFileSync(path, "latin1");
     },
   );
   if (!hex) throw new Error(`the espruino CLI made no image: ${output}`);
-  return { hex, ...bytesOfHex(hex) };
+  return hex;
 }
 
 /** Read Intel hex: records of data (0), end (1), upper address (4), each with its checksum. */
