@@ -745,7 +745,7 @@ describe("Flash: storage", () => {
     test(`R29 a full Storage throws and loses nothing; erased files make room, on ${board.name}`, () => {
       useBoard(board);
       const flash: Flash = require("Storage");
-      const length = runtime.storage.flash.length;
+      const length = runtime.storage.length;
       flash.write("keep", "kept");
       flash.write("big", "b", 0, length - 200);
       assert.throws(() => flash.write("more", "m".repeat(300)), /find or create/);

@@ -5,11 +5,12 @@ import { posix } from "node:path";
 /** Layers of the firmware from the top down; a file imports from its own layer and from those below. */
 const LAYERS: readonly { name: string; files: RegExp }[] = [
   { name: "vocabulary", files: /^firmware\/(bytes|profile|tls\/alert)$|^hal\/hal$|^boards\/board$/ },
-  { name: "main", files: /^firmware\/[^/]+$/ },
+  { name: "main", files: /^firmware\/(?!(journal|key_record|port)$)[^/]+$/ },
   { name: "console", files: /^firmware\/console\// },
   { name: "ota", files: /^firmware\/ota\// },
   { name: "mqtt", files: /^firmware\/mqtt\// },
   { name: "tls", files: /^firmware\/tls\// },
+  { name: "keys", files: /^firmware\/(journal|key_record|port)$/ },
   { name: "crypto", files: /^firmware\/crypto\// },
 ];
 const VOCABULARY = "vocabulary";
