@@ -168,9 +168,12 @@ describe("a simulated board", () => {
 
       // without --json: one line for the result; another product's device is refused
       const other = [...args.filter((arg) => arg !== "--json"), "--product", "pump"];
-      const second = await run("bench", other, (child) =>
-        setTimeout(() => child.stdin?.write("SN0000002\n\n"), 4000),
-      );
+      // typed until it is heard: the sentences do not say when a board is there
+      const second = await run("bench", other, (child) => {
+        child.stdin?.on("error", () => {});
+        const typing = setInterval(() => child.stdin?.write("SN0000002\n\n"), 1000);
+        child.once("exit", () => clearInterval(typing));
+      });
       assert.equal(second.code, 1, second.error);
       assert.match(second.output, /SN0000002 FAILED at detect .*this unit is SN0000001 already/);
       assert.match(second.error, /1 of 1 units failed/);
