@@ -7,12 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Board } from "../boards/board";
+import { SLOTS_FILE } from "../firmware/ota/manifest";
 import { parseLine } from "./lib/bench/bars";
 import { bytesOfHex } from "./lib/bench/image";
 import { LINE_RATE } from "./lib/bench/port";
 import { SimulatedBoard } from "./lib/bench/simulated_board";
 import { BOARD, imageOf } from "./lib/bench/test_bench";
-import { BUNDLE_FILE, PROJECT, readBoard } from "./lib/build";
+import { PROJECT, readBoard } from "./lib/build";
 import { UsageError } from "./lib/exit";
 import { PURPOSES, randomKey, writeSecret } from "./lib/keys";
 import { openLedger } from "./lib/ledger";
@@ -186,11 +187,21 @@ describe("a simulated board", () => {
       const { code, output, error } = await run("flash", args);
       assert.equal(code, 0, error);
       assert.match(output, /9 bytes written and read back, digest [0-9a-f]{64}/);
-      assert.equal(board.machine.files[BUNDLE_FILE], "print(1);");
+      const slots = () => board.machine.files[SLOTS_FILE];
+      assert.ok(slots().startsWith("print(1);\xff"));
+      // settings and a key for tests stay, other firmware comes into the same place
+      board.machine.write({ key: "k".repeat(16), conf: "{}" });
+      const other = join(folder, "other.js");
+      writeFileSync(other, "print(22);");
+      const again = await run("flash", [...args.slice(0, -1), other]);
+      assert.equal(again.code, 0, again.error);
+      assert.ok(slots().startsWith("print(22);\xff"));
+      assert.equal(board.machine.files.key, "k".repeat(16));
+      assert.equal(board.machine.files.conf, "{}");
       const wrong = await run("flash", ["--board", "mdbt42q-w5500-sim", ...args.slice(2)]);
       assert.equal(wrong.code, 1);
       assert.match(wrong.error, /this is a board ESP32, and the bench is set up for MDBT42Q/);
-      assert.equal(board.machine.files[BUNDLE_FILE], "print(1);");
+      assert.ok(slots().startsWith("print(22);\xff"));
     }));
 
   test("boots from the image of npm run image, whose hex and bytes are the same", async () => {

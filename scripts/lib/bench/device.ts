@@ -6,10 +6,13 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
+import { RECORD_LENGTH } from "../../../firmware/key_record";
+import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { BUILDS } from "../../../hal/simulator/builds";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
+import { KEY_FILE } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
 import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFlash, tell, writeFlash } from "./prompt";
@@ -49,10 +52,7 @@ export interface DeviceSettings {
   pass: string;
 }
 
-export const KEY_FILE = "key";
-const SLOT_BYTES = 16384; // firmware/ota/slots.ts
 const HEADER_LENGTH = 32; // bytes, of a file of Storage
-export const RECORD_LENGTH = 76; // bytes: four keys of 16, their check values of 3
 export const PROVISION_FILE = "provision";
 const CHECKS_LENGTH = 12; // bytes
 const PROOF_LENGTH = 64; // bytes: a CMAC under each key

@@ -1,19 +1,18 @@
-// What the bench writes into a board's Storage, settings and keys aside: the place for the key record, the firmware, and the
-// program that the bench works with. Laid out by the espruino CLI's --ohex, as bytes for the bench and as Intel hex for a
-// programmer. Leaves out how it gets onto a board (device.ts).
+// What the bench writes into a board's Storage, settings and keys aside: the place for the key record, the loader, the
+// firmware in slot 0 (ota/layout.ts), and the program that the bench works with. Laid out by the espruino CLI's --ohex, as
+// bytes for the bench and as Intel hex for a programmer. Leaves out how it gets onto a board (device.ts).
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
+import { AT_MANIFEST } from "../../../firmware/ota/manifest";
 import { detokenise } from "../../../hal/simulator/tokens";
-import { BUNDLE_FILE, buildBundle } from "../build";
+import { buildBundle, LOADER } from "../build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../exit";
 import { imageDigest } from "../ota/digest";
+import { storageFiles } from "../ota/layout";
 import { runCli } from "./cli";
-import { KEY_FILE, PROVISION_FILE, RECORD_LENGTH } from "./device";
-
-/** Largest bundle (house.md), bytes. */
-const BUNDLE_LIMIT = 16384;
+import { PROVISION_FILE } from "./device";
 
 /** An image of all of Storage. */
 export interface Image {
@@ -30,15 +29,12 @@ export interface Image {
   total: number;
 }
 
-/** Build the bundle of a board, or read it from a file, and the bench's program, and lay them out. */
+/** Build loader, firmware, or read that from a file, and the bench's program for a board, and lay them out. */
 export async function makeImage(board: Board, path?: string): Promise<Image> {
   const bundle = path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path);
+  const loader = await buildBundle({ board: board.name, entry: LOADER });
   const program = await buildBundle({ board: board.name, entry: "firmware/provision.ts" });
-  const files = {
-    [KEY_FILE]: "\xff".repeat(RECORD_LENGTH),
-    [BUNDLE_FILE]: bundle,
-    [PROVISION_FILE]: program.code,
-  };
+  const files = { ...storageFiles(board, bundle, loader.code), [PROVISION_FILE]: program.code };
   const hex = await hexOf(board, files);
   const { bytes, address } = bytesOfHex(hex);
   const end = bytes.findLastIndex((byte) => byte !== 0xff) + 1;
@@ -56,8 +52,8 @@ function readBundle(path: string): string {
   } catch (error) {
     throw new UsageError(`cannot read the bundle ${path}: ${(error as Error).message}.`);
   }
-  if (bundle.length === 0 || bundle.length > BUNDLE_LIMIT)
-    throw new UsageError(`${path} has ${bundle.length} bytes, and a bundle has 1 to ${BUNDLE_LIMIT}.`);
+  if (bundle.length === 0 || bundle.length > AT_MANIFEST)
+    throw new UsageError(`${path} has ${bundle.length} bytes, and a slot takes 1 to ${AT_MANIFEST}.`);
   try {
     parse(detokenise(bundle));
   } catch (error) {
