@@ -3,7 +3,7 @@
 import { Presets, SingleBar } from "cli-progress";
 import type { Board } from "../boards/board";
 import { Device, StepFailed } from "./lib/bench/device";
-import { type Image, makeImage } from "./lib/bench/image";
+import { IMAGE_OPTIONS, type Image, makeImage } from "./lib/bench/image";
 import { Port, PortClosed, portName } from "./lib/bench/port";
 import { NoAnswer } from "./lib/bench/prompt";
 import { boardNames, readBoard } from "./lib/build";
@@ -20,7 +20,7 @@ const COMMAND = {
       "a serial port's path or tcp://HOST:PORT; default PORT of the environment",
       portName,
     ),
-    bundle: option("FILE", "the firmware; default: built now from this source"),
+    ...IMAGE_OPTIONS,
     json: flag("for machines: one JSON object at the end"),
   },
 };
@@ -32,7 +32,7 @@ await runCommand("flash", async (argv) => {
   const name = options.board ?? oneOf(boardNames())(process.env.BOARD || missing("--board"));
   const portPath = options.port ?? portName(process.env.PORT || missing("--port"));
   const board = (await readBoard(name)) as unknown as Board;
-  const image = await makeImage(board, options.bundle);
+  const image = await makeImage(board, options);
   try {
     const device = new Device(await Port.open(portPath), board);
     try {

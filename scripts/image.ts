@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../boards/board";
-import { makeImage } from "./lib/bench/image";
+import { IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
 import { boardNames, PROJECT, readBoard } from "./lib/build";
 import { runCommand, UsageError } from "./lib/exit";
 import { flag, oneOf, option, parseCommand } from "./lib/options";
@@ -14,7 +14,7 @@ const COMMAND = {
   about: "Write an image of a board's Storage, as Intel hex and as plain bytes.",
   options: {
     board: option("NAME", "default BOARD of the environment", oneOf(boardNames())),
-    bundle: option("FILE", "the firmware; default: built now from this source"),
+    ...IMAGE_OPTIONS,
     out: option("FOLDER", "default dist/<board>"),
     json: flag("for machines: one JSON object"),
   },
@@ -28,7 +28,7 @@ await runCommand("image", async (argv) => {
   if (!given) throw new UsageError("--board is missing. See --help.");
   const name = oneOf(boardNames())(given);
   const board = (await readBoard(name)) as unknown as Board;
-  const { hex, bytes, address, total, digest } = await makeImage(board, options.bundle);
+  const { hex, bytes, address, total, digest } = await makeImage(board, options);
   const folder = options.out ?? join(PROJECT, "dist", name);
   mkdirSync(folder, { recursive: true });
   const [hexFile, binFile] = ["storage.hex", "storage.bin"].map((file) => join(folder, file));

@@ -114,7 +114,11 @@ describe("a unit", () => {
       await bench.ready();
       await bench.run("SN0000001");
       bench.bench.command({ command: "operation", operation: "rework" });
+      const { bytes } = bench.boards[0].machine.flash;
+      const old = Buffer.from("of a life before");
+      for (const place of [bytes.length - old.length, 0x50000]) old.copy(bytes, place);
       assert.equal((await bench.run("SN0000001")).result, "pass", bench.states());
+      assert.ok(!bytes.includes(old), "neither the journal nor Storage holds anything of the time before");
       assert.equal(outcome(bench, STEPS.length)["write-keys"], "done", "erased and written again");
       const first = ledger.unit(PRODUCT, "SN0000001");
       // version 2: on a bench that is set to it

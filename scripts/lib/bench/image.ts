@@ -2,6 +2,7 @@
 // firmware in slot 0 (ota/layout.ts), and the program that the bench works with. Laid out by the espruino CLI's --ohex, as
 // bytes for the bench and as Intel hex for a programmer. Leaves out how it gets onto a board (device.ts).
 import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { AT_MANIFEST } from "../../../firmware/ota/manifest";
@@ -9,10 +10,24 @@ import { detokenise } from "../../../hal/simulator/tokens";
 import { buildBundle, LOADER } from "../build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../exit";
+import { integer, option } from "../options";
 import { imageDigest } from "../ota/digest";
 import { storageFiles } from "../ota/layout";
+import { SEQUENCE_GREATEST } from "../ota/manifest";
 import { runCli } from "./cli";
 import { PROVISION_FILE } from "./device";
+
+const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
+
+/** The options of bench, flash and image that say what is written. */
+export const IMAGE_OPTIONS = {
+  bundle: option("FILE", "the firmware; default: built now from this source"),
+  sequence: option(
+    "N",
+    "the firmware's number among the updates to come, in its manifest; default 0",
+    integer(0, SEQUENCE_GREATEST),
+  ),
+};
 
 /** An image of all of Storage. */
 export interface Image {
@@ -29,12 +44,24 @@ export interface Image {
   total: number;
 }
 
+/** How an image is made: `--bundle` and `--sequence` of bench, flash and image. */
+export interface ImageOptions {
+  /** The firmware's file; built where absent. */
+  bundle?: string;
+  /** Of the firmware among the updates to come; 0 where absent. */
+  sequence?: number;
+}
+
 /** Build loader, firmware, or read that from a file, and the bench's program for a board, and lay them out. */
-export async function makeImage(board: Board, path?: string): Promise<Image> {
+export async function makeImage(board: Board, options: ImageOptions = {}): Promise<Image> {
+  const { bundle: path, sequence } = options;
   const bundle = path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path);
   const loader = await buildBundle({ board: board.name, entry: LOADER });
   const program = await buildBundle({ board: board.name, entry: "firmware/provision.ts" });
-  const files = { ...storageFiles(board, bundle, loader.code), [PROVISION_FILE]: program.code };
+  const files = {
+    ...storageFiles(board, bundle, loader.code, { version, sequence }),
+    [PROVISION_FILE]: program.code,
+  };
   const hex = await hexOf(board, files);
   const { bytes, address } = bytesOfHex(hex);
   const end = bytes.findLastIndex((byte) => byte !== 0xff) + 1;
