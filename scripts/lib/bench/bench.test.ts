@@ -119,6 +119,13 @@ describe("a unit", () => {
       for (const place of [bytes.length - old.length, 0x50000]) old.copy(bytes, place);
       assert.equal((await bench.run("SN0000001")).result, "pass", bench.states());
       assert.ok(!bytes.includes(old), "neither the journal nor Storage holds anything of the time before");
+      const { files: image } = await imageOf("esp32-sim");
+      const laidOut = Object.entries(bench.boards[0].machine.files).slice(0, Object.keys(image).length);
+      assert.deepEqual(
+        laidOut.map(([name]) => name),
+        Object.keys(image),
+        "laid out afresh, the record in its place",
+      );
       assert.equal(outcome(bench, STEPS.length)["write-keys"], "done", "erased and written again");
       const first = ledger.unit(PRODUCT, "SN0000001");
       // version 2: on a bench that is set to it
