@@ -26,6 +26,8 @@ const QUIET_MS = 250;
 const OPEN_TRIES = 12;
 const OPEN_MS = 500;
 
+/** What a device that restarts would say. */
+const DONE: Answer = { err: 0 };
 const DEFAULT: CommandText = { about: "", ends: "one" };
 
 export class ConsoleSession {
@@ -68,6 +70,11 @@ export class ConsoleSession {
       if (!this.isOpen) await this.switchOn();
       const answers = await this.exchange(line, row, onAnswer);
       if (answers.length) return answers;
+      if (row.restartsWith !== undefined && line.split(" ").length >= row.restartsWith) {
+        this.isOpen = false;
+        onAnswer(DONE);
+        return [DONE];
+      }
       await this.switchOn();
       const again = row.repeatable ? await this.exchange(line, row, onAnswer) : [];
       if (again.length) return again;
@@ -113,7 +120,7 @@ export class ConsoleSession {
   }
 
   private async switchOn(): Promise<void> {
-    let known = "";
+    const others: string[] = [];
     for (let attempt = 0; attempt < OPEN_TRIES; attempt++) {
       this.lines = [];
       // the first ends what noise may have left
@@ -127,10 +134,10 @@ export class ConsoleSession {
           this.isOpen = true;
           return;
         }
-        known = said;
+        others.push(said);
       }
     }
-    throw new NoAnswer(whoAnswers(known));
+    throw new NoAnswer(whoAnswers(others));
   }
 
   /** The next line; undefined after `timeoutMs` without one. */
@@ -155,9 +162,15 @@ export function parseAnswer(line: string): Answer | undefined {
   if (code) return { err: Number(code[1]) };
   if (!line.startsWith("{")) return undefined;
   try {
-    const value: unknown = JSON.parse(line);
-    const isFlat = Object.values(value as object).every((each) => ["string", "number"].includes(typeof each));
-    return isFlat ? (value as Answer) : undefined;
+    const members = Object.entries(JSON.parse(line) as object);
+    // what the device does not know (its address, before it has one) is null or false
+    const flat = members.map(([name, value]) => [
+      name,
+      typeof value === "number" ? value : String(value || ""),
+    ]);
+    return members.some(([, value]) => value && typeof value === "object")
+      ? undefined
+      : Object.fromEntries(flat);
   } catch {
     return undefined;
   }
@@ -168,14 +181,15 @@ function isLast(answer: Answer): boolean {
   return answer.err !== undefined || answer.step === undefined || answer.step === 8;
 }
 
-/** Why there is no console, from the last line that came instead of its answer. */
-function whoAnswers(line: string): string {
-  const code = parseAnswer(line)?.err;
+/** Why there is no console, from the lines that came instead of its answer. */
+function whoAnswers(lines: readonly string[]): string {
+  const code = parseAnswer(lines.at(-1) ?? "")?.err;
   if (code === REQUEST_UNKNOWN)
     return "the device's firmware has no console: it knows the bench's requests only (E26).";
   if (code !== undefined) return `the device answers E${code} to everything.`;
-  if (/Uncaught|^[>=]/.test(line))
+  if (lines.some((line) => /^Uncaught|^[>=]/.test(line)))
     return "the interpreter's prompt answers: the device holds no keys yet, it is one for the bench.";
-  if (line) return `what answers is no console of this firmware: ${JSON.stringify(line.slice(0, 40))}.`;
+  if (lines.length)
+    return `what answers is no console of this firmware: ${JSON.stringify(lines[0].slice(0, 40))}.`;
   return "nothing answers: check cable, power and port; a device that starts takes a few seconds.";
 }

@@ -190,7 +190,7 @@ export function textOf(answer: Answer): string {
   if (names.length === 1 && answer.err !== undefined)
     return answer.err ? `E${answer.err}  ${codeText(Number(answer.err))}\n` : "done\n";
   if (isLogEntry(answer)) return `${logText(answer)}\n`;
-  if (names.every((name) => name === "step" || name === "ms"))
+  if (names.includes("step") && names.every((name) => name === "step" || name === "ms"))
     return `${answer.step}  ${stepText(Number(answer.step)).word.padEnd(13)}${answer.ms === undefined ? "" : `${answer.ms} ms`}\n`;
   const rows = answerRows(answer);
   const width = Math.max(...rows.map(({ name }) => name.length));
