@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Pty } from "./lib/bench/pty";
 import { challengeAnswer, decodeBase32 } from "./lib/challenge";
 import { parseChallenge } from "./lib/console/challenge_text";
+import { COMMAND_TEXT } from "./lib/console/command_text";
 import {
   BOARD,
   FAILURES,
@@ -178,6 +179,10 @@ describe("the terminal", { timeout: 240_000 }, () => {
     assert.match(stdout, /^ms +\d+ +milliseconds$/m);
     assert.match(stdout, /^conf set NAME VALUE +Change a setting\. \(unlocked only\)$/m);
     assert.ok(!stdout.includes(PASSPHRASE));
+    // every word that the device knows has its text, and no other
+    const { help } = JSON.parse((await pipe(context, [...argv(), "--json"], "help")).stdout);
+    const described = new Set(Object.keys(COMMAND_TEXT).map((word) => word.split(" ")[0]));
+    assert.deepEqual(new Set(help.split(" ").filter((word: string) => word !== "prove")), described);
     const json = await pipe(context, [...argv(), "--json"], "status", "log", "hs");
     const objects = json.stdout
       .trim()
@@ -200,6 +205,8 @@ describe("the terminal", { timeout: 240_000 }, () => {
       "unlock",
       "conf set ssid plant-8",
       "conf get",
+      "conf set ssid B\u00fcro",
+      "conf get",
       "factory",
       "lock",
       "unlock reset 5",
@@ -212,6 +219,7 @@ describe("the terminal", { timeout: 240_000 }, () => {
     assert.equal(said[1], "unlocked for 60 minutes");
     assert.equal(said[2], "done");
     assert.match(stdout, /^ssid +plant-8$/m);
+    assert.match(stdout, /^ssid +B\u00fcro$/m);
     assert.match(
       stdout,
       /^E27 .*\ndone\nunlocked for 5 minutes, with factory reset\ncode +[0-9A-HJKMNP-TV-Z]{4}\ndone\n$/m,
@@ -283,7 +291,8 @@ describe("the terminal", { timeout: 240_000 }, () => {
     const before = device.board.sent.length;
     for (const [line, sentence] of [
       ["x".repeat(65), /longer than the 64 bytes/],
-      ["status \u{1f600}", /ASCII characters only/],
+      ["\u{1f600}".repeat(17), /longer than the 64 bytes/],
+      ["status\u0007", /no control characters/],
       ["unlock x", /"x" is no role/],
       ["unlock s 0", /"0" is not a whole number from 1 to 255/],
       ["json off", /sets json itself/],

@@ -16,7 +16,7 @@ import {
   logText,
 } from "./answer_text";
 import { COMMAND_TEXT } from "./command_text";
-import { type Answer, ConsoleSession, NoAnswer } from "./session";
+import { type Answer, ConsoleSession, lineFault, NoAnswer } from "./session";
 
 /** Web Serial (WICG), as far as it is used here. */
 interface SerialPort {
@@ -377,7 +377,8 @@ async function command(session: ConsoleSession): Promise<void> {
   if (!line) return;
   const said = by("said");
   said.textContent = `> ${line}\n`;
-  if (/[^ -~]/.test(line)) said.textContent += "A line for the device is of ASCII characters only.\n";
+  const fault = lineFault(line);
+  if (fault) said.textContent += `${sentence(fault)}\n`;
   else if (/^js/i.test(line)) said.textContent += "This page sets json itself.\n";
   else {
     field.value = "";

@@ -101,7 +101,7 @@ export class ConsoleSession {
   ): Promise<Answer[]> {
     const answers: Answer[] = [];
     this.lines = [];
-    await this.send(`${line}\n`);
+    await this.send(`${toLatin1(line)}\n`);
     for (;;) {
       const isMore = answers.length > 0 && row.ends === "quiet";
       const said = await this.nextLine(isMore ? QUIET_MS : (row.patienceMs ?? PATIENCE_MS));
@@ -166,7 +166,7 @@ export function parseAnswer(line: string): Answer | undefined {
     // what the device does not know (its address, before it has one) is null or false
     const flat = members.map(([name, value]) => [
       name,
-      typeof value === "number" ? value : String(value || ""),
+      typeof value === "number" ? value : fromLatin1(String(value || "")),
     ]);
     return members.some(([, value]) => value && typeof value === "object")
       ? undefined
@@ -174,6 +174,32 @@ export function parseAnswer(line: string): Answer | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Say why a line is none for the device, or return undefined. */
+export function lineFault(line: string): string | undefined {
+  if (/\p{Cc}/u.test(line)) return "a line for the device holds no control characters.";
+  const length = toLatin1(line).length;
+  return length > LINE_LIMIT
+    ? `the line is longer than the ${LINE_LIMIT} bytes that the device takes.`
+    : undefined;
+}
+
+/** Text as the line carries it: UTF-8, a character a byte. */
+function toLatin1(text: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(text));
+}
+
+/** What a device says as text: UTF-8 where it is that, and no control characters, which a terminal would obey. */
+function fromLatin1(bytes: string): string {
+  let text = bytes;
+  try {
+    const codes = Uint8Array.from(bytes, (character) => character.charCodeAt(0));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(codes);
+  } catch {
+    // some other code: as it is
+  }
+  return text.replace(/\p{Cc}/gu, "\ufffd");
 }
 
 /** Whether an answer of several objects ends with this one. */
