@@ -2,7 +2,6 @@
 // order, 3 bytes each: the first of CMAC(key, 16 zero bytes). The check values come last, so that a record of which power
 // cut the writing short is not whole, and counts as none.
 import type { Bytes } from "./bytes";
-import { cmac } from "./crypto/cmac";
 
 /** Length of a record, bytes; erased flash of that length is the place for one. */
 export const RECORD_LENGTH = 76;
@@ -14,11 +13,12 @@ export const CONSOLE_KEY = 32;
 /** Compute the first `length` bytes of CMAC(key, data) under each of the record's keys, joined. */
 export function macs(record: Bytes, data: Bytes, length: number): Bytes {
   let all = "";
-  for (let i = 0; i < CHECK_VALUES; i += 16) all += cmac(record.substr(i, 16), data).substr(0, length);
+  for (let i = 0; i < CHECK_VALUES; i += 16)
+    all += section(import("./crypto/cmac")).cmac(record.substr(i, 16), data).substr(0, length);
   return all;
 }
 
 /** Tell whether a record of RECORD_LENGTH is whole. */
 export function isWhole(record: Bytes): boolean {
-  return macs(record, "\0".repeat(16), 3) === record.substr(CHECK_VALUES);
+  return section(import("./key_record")).macs(record, "\0".repeat(16), 3) === record.substr(CHECK_VALUES);
 }

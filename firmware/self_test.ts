@@ -1,5 +1,5 @@
-// The self-test: known answers of AES (FIPS 197, appendix C.1) and of the hashes (FIPS 180-4: "abc"), and flash. Part of
-// what the bench brings along (provision.ts), which has the tests of radio and noise as well.
+// The self-test: known answers of AES (FIPS 197, appendix C.1) and of the hashes (FIPS 180-4: "abc"), for the console
+// (console/selftest.ts) and for the bench (provision.ts), which tests Storage as well.
 import { AES_CAN_DECRYPT, aes } from "hal:aes128";
 import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
@@ -16,8 +16,8 @@ function digest(length: number): Bytes {
   return btoa(E.toString(finish(length, RUNNING ? update(length, "", "abc") : "abc")));
 }
 
-/** Test cipher, hashes and flash. Throws AES_WRONG, HASH_WRONG, FLASH_FAILED, or what a driver throws. */
-export default function selfTest(): void {
+/** Test cipher and hashes. Throws AES_WRONG, HASH_WRONG, or what a driver throws. */
+export function testCrypto(): void {
   const key = atob("AAECAwQFBgcICQoLDA0ODw==");
   const clear = "ABEiM0RVZneImaq7zN3u/w==";
   const sealed = "acTg2Gp7BDDYzbeAcLTFWg==";
@@ -33,6 +33,10 @@ export default function selfTest(): void {
     digest(32) !== "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
   )
     throw HASH_WRONG;
+}
+
+/** Test Storage. Throws FLASH_FAILED. */
+export function testStorage(): void {
   try {
     flash.write(SCRATCH, PATTERN);
   } catch (_) {

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
-import { type Cut, cutStates, type FlashOperation } from "../hal/simulator/nor_flash";
-import { SIMULATED_BOARDS, type TestDevice } from "../scripts/lib/test_device";
+import { type Cut, cutStates, type FlashOperation } from "../../hal/simulator/nor_flash";
+import { SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test_device";
 import {
   ask,
   bootFactory,
@@ -20,11 +20,11 @@ import {
   readableIn,
   settled,
   startWith,
-} from "../scripts/lib/test_factory";
-import { REQUEST_UNKNOWN } from "./tls/alert";
+} from "../../scripts/lib/test_factory";
+import { REQUEST_UNKNOWN } from "../tls/alert";
 
 const BOARD = "mdbt42q-w5500-sim";
-const UNKNOWN = `E${REQUEST_UNKNOWN}`;
+const UNKNOWN = JSON.stringify({ err: REQUEST_UNKNOWN });
 
 const devices: TestDevice[] = [];
 after(() => {
