@@ -18,6 +18,9 @@ test: node_modules ## unit tests and real servers; T=record for the files with t
 	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
 	$(RUN) --test --test-reporter=spec $(TESTS)
 
+powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
+	npm run -s powercuts
+
 watch: node_modules ## run the tests again at every change; T= as in test
 	$(RUN) --watch --test --test-reporter=spec $(TESTS)
 
@@ -42,6 +45,18 @@ simulate: node_modules ## the bundle on the simulated board, its console here
 explain: node_modules ## what an error code means: E=532
 	npm run -s explain -- $(E)
 
+console: node_modules ## the console of the device at PORT=; its options: A="--help"
+	npm run -s console -- $(A)
+
+console-page: node_modules ## the technicians' page for browsers: dist/console.html
+	npm run -s console-page
+
+unlock: node_modules ## the service desk: answer a challenge, A="--master FILE"
+	npm run -s unlock -- $(A)
+
+sheet: node_modules ## every command and error of the console on one sheet of paper: dist/technician.pdf
+	npm run -s sheet
+
 keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
 	npm run -s keys -- $(A)
 
@@ -57,6 +72,9 @@ bench: node_modules ## the factory bench; its options: A="--help"
 ledger: node_modules ## the bench's ledger: A="verify FILE", report, head, show, reserve, merge, scrap
 	npm run -s ledger -- $(A)
 
+ota: node_modules ## updates over the air: A="build ...", sign, publish, status, rollout, stop
+	npm run -s ota -- $(A)
+
 label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAST"
 	npm run -s label -- $(A)
 
@@ -69,5 +87,5 @@ help: ## this list
 node_modules:
 	npm ci
 
-.PHONY: all check test watch bundle all-boards debug size measure simulate explain keys flash image bench ledger label \
-	bench-report help
+# every target with a comment is a word, not a file
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))

@@ -103,7 +103,9 @@ for (const suite of SUITES)
       socket.on("close", function (code) { print("closed", code || 0, sent, wrong, drained > 0); });
     })();`;
     const engine = new Engine({
-      [BUNDLE_FILE]: `${code};${application}`,
+      [BUNDLE_FILE]: code,
+      ".boot0": 'setTimeout(function () { eval(require("Storage").read("app")); }, 1);',
+      app: application,
       conf: JSON.stringify({ id: IDENTITY }),
       key: KEY.toString("latin1"),
     });

@@ -7,14 +7,16 @@ import type { Bytes } from "./bytes";
 export const RECORD_LENGTH = 76;
 /** Where the check values begin. */
 export const CHECK_VALUES = 64;
+/** Where the `ota` key begins. */
+export const OTA_KEY = 16;
 /** Where the console key begins. */
 export const CONSOLE_KEY = 32;
 
 /** Compute the first `length` bytes of CMAC(key, data) under each of the record's keys, joined. */
 export function macs(record: Bytes, data: Bytes, length: number): Bytes {
+  const cmac = section(import("./crypto/cmac")).cmac;
   let all = "";
-  for (let i = 0; i < CHECK_VALUES; i += 16)
-    all += section(import("./crypto/cmac")).cmac(record.substr(i, 16), data).substr(0, length);
+  for (let i = 0; i < CHECK_VALUES; i += 16) all += cmac(record.substr(i, 16), data).substr(0, length);
   return all;
 }
 

@@ -7,11 +7,9 @@ import { BUNDLE_FILE } from "./profile";
 const construct = Function;
 
 /**
- * Make the function that lies at `offset` of the bundle: three characters of length, then the body; its parameters have
- * fixed names.
+ * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. What is read is all the rest
+ * of the file, as it stays in flash; a zero byte ends the body.
  */
 export function loadSection(offset: number): unknown {
-  // the interpreter takes digits for a number
-  const length = flash.read(BUNDLE_FILE, offset, 3) as unknown as number;
-  return construct("$", "Y", "Z", flash.read(BUNDLE_FILE, offset + 3, length) as string);
+  return construct("$", "Y", "Z", flash.read(BUNDLE_FILE, offset) as string);
 }

@@ -1,9 +1,8 @@
-// What the bench brings along, on the simulated boards: self-test, with each part failing; the key record, written once,
-// with the power cut anywhere in it, and what the next start makes of that.
+// What the bench brings along, on the simulated boards: self-test, with each part failing; the key record, written once.
+// Power cuts in it: power_cuts.test.ts.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { after, before, test } from "node:test";
-import { cutStates, type FlashOperation } from "../hal/simulator/nor_flash";
+import { after, test } from "node:test";
 import { deriveDeviceKey, keyCheckValue, parseIdentity } from "../scripts/lib/keys";
 import { IDENTITY, SIMULATED_BOARDS, type TestDevice } from "../scripts/lib/test_device";
 import {
@@ -14,9 +13,7 @@ import {
   newKeys,
   PLACE,
   provision,
-  readableIn,
   recordOf,
-  startWith,
 } from "../scripts/lib/test_factory";
 import {
   AES_WRONG,
@@ -157,79 +154,3 @@ test("the self-test leaves Storage as it was but for deleted scratch files", asy
   assert.deepEqual(device.machine.files, files);
   assert.equal(device.machine.flash.refusedBits, 0);
 });
-
-/** A blank device, its flash, and what the keys that it gets must come to. */
-async function cutBench(hasPlace: boolean) {
-  const device = await factory(BOARD);
-  const { machine } = device;
-  const { flash } = machine;
-  if (!hasPlace) machine.runtime.storage.erase("key");
-  const keys = newKeys();
-  const image = Buffer.from(flash.bytes);
-  const code = machine.read(".bootrst");
-  machine.cutPower(undefined);
-  assert.equal(await write(device, keys.record), "E0");
-  const writing = [...flash.operations];
-  return {
-    device,
-    keys,
-    before: image,
-    writing,
-    /** Start it with this in its flash, and give what was done to the flash. */
-    start: (state: Buffer) => startWith(machine, state),
-    /** It has started: it holds the whole record and is locked, or nothing of it. Gives which. */
-    judge(place: string): boolean {
-      assert.ok(machine.runtime.storage.isValid, place);
-      assert.equal(machine.read(".bootrst"), code, place);
-      const isLocked = !isPromptOpen(device);
-      if (isLocked) assert.equal(machine.read("key"), keys.record.toString("latin1"), place);
-      else assert.equal(readableIn(machine, keys.all), undefined, place);
-      return isLocked;
-    },
-  };
-}
-const torn = () => randomBytes(1)[0];
-let program = "";
-before(async () => {
-  program = (await factory(BOARD)).machine.read("provision") as string;
-});
-
-for (const { name, hasPlace } of [
-  { name: "into the place of the image", hasPlace: true },
-  { name: "as a new file", hasPlace: false },
-])
-  test(`R23 power fails once in the writing of the keys ${name}, and once more in what follows`, async () => {
-    const { device, keys, before, writing, start, judge } = await cutBench(hasPlace);
-    assert.equal(writing.length, hasPlace ? 1 : 2, "operations");
-    let locked = 0;
-    let cuts = 0;
-    const twice: { place: string; state: Buffer; operations: FlashOperation[] }[] = [];
-    for (const { state, cut } of cutStates(before, writing, torn)) {
-      const place = JSON.stringify(cut);
-      const once = Buffer.from(state);
-      const operations = await start(once);
-      if (judge(place)) locked++;
-      else if (cuts % 13 === 0) {
-        // blank again: it takes keys
-        device.machine.write({ provision: program });
-        assert.equal(await write(device, keys.record), "E0", place);
-        device.machine.boot();
-        assert.equal(judge(place), true, place);
-      }
-      if (operations.length > 0 && cuts % 61 === 0) twice.push({ place, state: once, operations });
-      cuts++;
-    }
-    assert.ok(cuts > (hasPlace ? 120 : 160), `${cuts} cuts`);
-    // the last cut is after all of it; before it only a torn last byte may have all its bits
-    assert.ok(locked >= 1 && locked <= 2, `${locked} were locked`);
-    let second = 0;
-    for (const { place, state, operations } of twice)
-      for (const { state: more, cut } of cutStates(state, operations, torn)) {
-        // the program's 2,600 bytes are most of what is wiped: one in 40 of their words
-        if (cut.operation % 40 && cut.operation > 60 && cut.operation < operations.length - 60) continue;
-        await start(more);
-        judge(`${place}, then ${JSON.stringify(cut)}`);
-        second++;
-      }
-    assert.ok(second > 250, `${second} second cuts`);
-  });

@@ -34,26 +34,24 @@ export function readSettings(): Settings {
 export function changeSetting(name: Bytes, value: Bytes): void {
   const changed = section(import("./settings")).readSettings() as any;
   const port = (value as any) | 0;
-  changed[name] = name === "port" ? port : value;
-  const text = JSON.stringify(changed).padEnd(LEAST);
+  const isPort = name === "port";
   if (
     NAMES.indexOf(` ${name} `) < 0 ||
     (!value && name !== "pass") ||
-    (name === "port" && ("" + port !== value || port < 1 || port > 65535))
+    // 1 to 65535, in no other way of writing
+    (isPort && ("" + port !== value || !port || port >> 16))
   )
     throw VALUE_REFUSED;
+  changed[name] = isPort ? port : value;
+  const text = JSON.stringify(changed).padEnd(LEAST);
   // 32 bytes of header, 3 to fill a word; a header that is torn in Storage's last page would be its end
   if (flash.getFree() < text.length + 35 + board.pageLength) throw FLASH_FULL;
-  const old = flash.readJSON("conf", true) ? "conf" : "conf2";
-  const next = old === "conf" ? "conf2" : "conf";
-  try {
-    flash.write(next, text);
-  } catch (_) {
-    // it is not there, then
-  }
+  const isFirst = flash.readJSON("conf", true);
+  const next = isFirst ? "conf2" : "conf";
+  flash.write(next, text);
   if (flash.read(next) !== text) {
     flash.erase(next);
     throw FLASH_FAILED;
   }
-  flash.erase(old);
+  flash.erase(isFirst ? "conf" : "conf2");
 }

@@ -125,6 +125,9 @@ declare var LoopbackA: EspruinoSerial;
 declare var LoopbackB: EspruinoSerial;
 declare const Modules: { addCached(name: string, code: string | object): void; removeAllCached(): void };
 
+/** Where the slot that runs begins in the file `.slots`, bytes: set by the loader, not there without one. */
+declare var slot: number;
+
 /** Write one line to the console. */
 declare function print(...values: unknown[]): void;
 /** Read or write 32 bits at an address; what is above 2^31 is a positive number. */

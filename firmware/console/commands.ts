@@ -1,5 +1,5 @@
 // The commands of the console, a section: each is a word of WORDS and, at its number, a row of the switch, which makes the
-// section that does it. A command may be cut to as many letters as no other begins with.
+// section that does it; the last two, and whatever is followed by `set`, want it unlocked. A command may be cut to as many letters as no other begins with.
 import { restart } from "hal:system";
 import type { Bytes } from "../bytes";
 import { PROVISIONING } from "../profile";
@@ -12,8 +12,7 @@ import { until } from "./unlock";
  * the end of a text for a match of a longer one.
  */
 const WORDS =
-  " status net cnt update id err log conf unlock lock selftest ping hs json help factory reboot" +
-  (PROVISIONING ? " prove\n" : "\n");
+  " status net cnt update id err log conf unlock lock selftest ping hs json help prove factory reboot\n";
 
 /** Carry out `words`. A boolean says whether answers are for a machine from now on. Throws the code of what failed. */
 export default function command(words: Bytes[], onConsole: (bytes?: Bytes) => void): Answer | boolean {
@@ -21,7 +20,8 @@ export default function command(words: Bytes[], onConsole: (bytes?: Bytes) => vo
   const at = WORDS.indexOf(word);
   let row = -1;
   // not found, or found twice: none
-  for (let i = WORDS.indexOf(word, at + 1) < 0 ? at : -1; i >= 0; i--) if (WORDS[i] === " ") row++;
+  if (WORDS.indexOf(word, at + 1) < 0) for (let i = at; i >= 0; i--) if (WORDS[i] === " ") row++;
+  if ((row > 15 || words[1] === "set") && getTime() > until) throw LOCKED;
   switch (row) {
     case 0: // status
     case 1: // net
@@ -31,7 +31,7 @@ export default function command(words: Bytes[], onConsole: (bytes?: Bytes) => vo
       return section(import("./tell"))(row);
     case 5: // err
     case 6: // log
-      return section(import("./history"))(row);
+      return section(import("./history"))(row > 5);
     case 7: // conf
       return section(import("./conf"))(words);
     case 8: // unlock
@@ -47,13 +47,13 @@ export default function command(words: Bytes[], onConsole: (bytes?: Bytes) => vo
       return words[1] === "on";
     case 14: // help
       return { help: WORDS.slice(1, -1) };
-    case 15: // factory
+    case 15: // prove
+      if (!PROVISIONING) break;
+      return section(import("./prove"))(words);
+    case 16: // factory
       return section(import("./factory")).factory(words);
-    case 16: // reboot
-      if (getTime() > until) throw LOCKED;
+    case 17: // reboot
       return restart() as undefined;
-    case 17: // prove
-      if (PROVISIONING) return section(import("./prove"))(words);
   }
   throw REQUEST_UNKNOWN;
 }

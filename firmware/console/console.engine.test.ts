@@ -81,7 +81,7 @@ test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", 
       pieces.push((await ask(engine, read, /^@(\S+)$/))[1]);
     }
     const flash = Buffer.concat(pieces.map((piece) => Buffer.from(piece, "base64")));
-    assert.ok(flash.includes(bundle.slice(0, 100)), "what was read is the flash");
+    assert.ok(flash.includes(Buffer.from(bundle.slice(0, 100), "latin1")), "what was read is the flash");
     for (const secret of [...keys.all, Buffer.from(PASSPHRASE)])
       for (let i = 0; i + 6 <= secret.length; i++) assert.ok(!flash.includes(secret.subarray(i, i + 6)));
   } finally {

@@ -21,9 +21,13 @@ export type Answer = Record<string, unknown> | number | Bytes | undefined;
 /** Whether a machine is at the other end. */
 export let isJson = false;
 
+/** When the device started, by getTime(). */
+export let startedAt = 0;
+
 /** Begin, on a device with a key record: returns whether it is whole; else the device is wiped and starts anew. */
 export function open(onConsole: (bytes?: Bytes) => void): boolean {
   serialOpen(onConsole);
+  startedAt = getTime();
   if (PROVISIONING && !section(import("../key_record")).isWhole(flash.read("key") as Bytes)) {
     section(import("./factory")).wipe();
     return false;
@@ -47,19 +51,19 @@ export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
     if (answer === FLASH_FULL || answer === FLASH_FAILED)
       section(import("../event_log")).note(STEP_CONSOLE, answer, 0);
   }
-  section(import("./console")).say(answer);
+  if (answer !== undefined) section(import("./console")).say(answer);
 }
 
 /** Send an answer. */
-export function say(answer: Answer): void {
-  if (answer === undefined) return;
-  if (typeof answer === "number") answer = isJson ? { err: answer } : "E" + answer;
-  if (typeof answer !== "string") {
-    if (!isJson) {
-      for (const name in answer) serialWrite(name + ":" + answer[name] + "\r\n");
-      return;
-    }
-    answer = JSON.stringify(answer);
-  }
-  serialWrite(answer + "\r\n");
+export function say(answer: NonNullable<Answer>): void {
+  if (typeof answer === "object" && !isJson)
+    for (const name in answer) serialWrite(name + ":" + answer[name] + "\r\n");
+  else
+    serialWrite(
+      (typeof answer === "string"
+        ? answer
+        : !isJson
+          ? "E" + answer
+          : JSON.stringify(typeof answer === "number" ? { err: answer } : answer)) + "\r\n",
+    );
 }

@@ -5,10 +5,8 @@ import { board } from "board";
 import { failures, retry, retryAt } from "../application";
 import { lastError, lastStep } from "../event_log";
 import { LOG, STATE } from "../journal";
+import { startedAt } from "./console";
 import { until } from "./unlock";
-
-/** When the device started, by getTime(). */
-const started = getTime();
 
 /** Answer STATUS, NET, CNT, UPDATE, or, of any other row, who it is. */
 export default function tell(row: number): Record<string, unknown> {
@@ -25,7 +23,7 @@ export default function tell(row: number): Record<string, unknown> {
       step: section(import("../application")).step(),
       err: lastError,
       at: lastStep,
-      up: (now - started) | 0,
+      up: (now - startedAt) | 0,
       mem: process.memory().usage,
       free: flash.getFree(),
       fail: failures,

@@ -13,7 +13,7 @@ export const FORMAT = 1;
 /** Values of `type`. */
 export const TYPE_IMAGE = 1;
 export const TYPE_REKEY = 2;
-/** Values of `encoding`: pieces as they are, or each packed by heatshrink (window 8, lookahead 4: Espruino's). */
+/** Values of `encoding`: pieces as they are, or each packed by heatshrink (window 8, lookahead 6: Espruino's). */
 export const ENCODING_NONE = 0;
 export const ENCODING_HEATSHRINK = 1;
 /** Value of `slot rule`: the slot that does not run. */

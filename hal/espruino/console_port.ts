@@ -11,10 +11,10 @@ export function serialTake(): void {
 
 /** Listen to the port (Serial in hal.ts). */
 export function serialOpen(onData: (bytes: Bytes) => void): void {
-  global[board.consolePort].on("data", onData);
+  (board.consolePort === "USB" ? USB : Serial1).on("data", onData);
 }
 
 /** Write to the port (Serial in hal.ts). */
 export function serialWrite(text: string): void {
-  global[board.consolePort].write(text);
+  (board.consolePort === "USB" ? USB : Serial1).write(text);
 }

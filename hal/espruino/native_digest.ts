@@ -11,6 +11,5 @@ export function update(_length: number, state: Bytes, data: Bytes): Bytes {
 
 /** Compute the digest of the message (Digest in hal.ts). */
 export function finish(length: number, message: Joinable): ArrayBuffer {
-  const native = require("crypto");
-  return length < 32 ? native.SHA1(message) : native.SHA256(message);
+  return length < 32 ? require("crypto").SHA1(message) : require("crypto").SHA256(message);
 }

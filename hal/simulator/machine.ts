@@ -6,8 +6,9 @@ import type { Board } from "../../boards/board";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
 import type { Noise, NoiseModel } from "./noise";
-import { type Cut, NorFlash } from "./nor_flash";
+import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
+import { detokenise } from "./tokens";
 
 export interface MachineOptions {
   board: Board | Readonly<Record<string, unknown>>;
@@ -34,12 +35,27 @@ export interface MachineOptions {
 /** What the reset cause register says after E.reboot(): software reset. */
 const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 4 };
 
+/** Have `eval` and `Function` of the fresh context whose global object this is take what the build makes of a program. */
+function takeTokens(world: typeof globalThis): void {
+  const { eval: evaluate, Function: construct } = world;
+  world.eval = (code) => evaluate(typeof code === "string" ? detokenise(code) : code);
+  // the texts are an array of that poor context
+  const make = (texts: ArrayLike<string>) => {
+    const [code = "", ...names] = Array.from(texts).reverse();
+    return construct(...names.reverse(), detokenise(String(code)));
+  };
+  world.Function = new Proxy(construct, {
+    apply: (_target, _this, texts) => make(texts),
+    construct: (_target, texts) => make(texts),
+  });
+}
+
 export class Machine {
   readonly board: Board;
   /** Runs while the power is on. */
   runtime!: Runtime;
   private context!: vm.Context;
-  /** Where Storage lies; for power cuts. */
+  /** Storage, and the journal behind it; for power cuts. */
   readonly flash: NorFlash;
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
@@ -47,9 +63,7 @@ export class Machine {
 
   constructor(private options: MachineOptions) {
     this.board = options.board as Board;
-    const area = this.board.flashMap.find(({ name }) => name === "storage");
-    if (!area) throw new Error(`board ${this.board.name} has no Storage area`);
-    this.flash = new NorFlash(area.length, this.board.pageLength, this.board.writeLength);
+    this.flash = flashOf(this.board);
     this.powerOn();
     this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootrst": options.bundle }) });
     this.powerOff();
@@ -134,6 +148,7 @@ export class Machine {
     const context = vm.createContext({}, { name: this.board.name });
     const evaluate = (code: string): any => vm.runInContext(code, context);
     makePoor(evaluate("globalThis"));
+    takeTokens(evaluate("globalThis"));
     const realm: Realm = {
       ...evaluate("({ArrayBuffer, Uint8Array, Uint32Array, JSON})"),
       evaluateModule: evaluate(
@@ -180,7 +195,7 @@ export class Machine {
     const code = this.runtime.storage.read(name);
     if (code === undefined || !this.isOn) return;
     try {
-      vm.runInContext(code, this.context, { filename: name });
+      vm.runInContext(detokenise(code), this.context, { filename: name });
     } catch (error) {
       this.runtime.uncaught(error);
     }

@@ -3,6 +3,11 @@
 // it; the byte that it was at is left torn. Leaves out wear, disturbance and an erase's own way of going wrong: the bytes
 // behind the cut are as they were.
 
+import type { Board, FlashArea } from "../../boards/board";
+
+/** Areas of a board's flash map that are modelled, in the order in which they lie in one NorFlash. */
+const MODELLED = ["storage", "journal"];
+
 /** An operation on the flash, for `operations`. */
 export interface FlashOperation {
   kind: "write" | "erase";
@@ -129,15 +134,47 @@ export class NorFlash {
   }
 }
 
+/** Make the erased flash of a board: Storage, and behind it the journal, so that cuts count the operations on both. */
+export function flashOf(board: Board): NorFlash {
+  const length = MODELLED.reduce((sum, name) => sum + areaOf(board, name).length, 0);
+  return new NorFlash(length, board.pageLength, board.writeLength);
+}
+
+/** Where the areas of a board lie in the flash that `flashOf` made. */
+export interface ModelledArea {
+  /** First address, as `require("Flash")` counts. */
+  address: number;
+  length: number;
+  /** In the flash. */
+  offset: number;
+}
+
+export function modelledAreas(board: Board): ModelledArea[] {
+  const base = board.storageStart - areaOf(board, "storage").start;
+  let offset = 0;
+  return MODELLED.map((name) => {
+    const { start, length } = areaOf(board, name);
+    const area = { address: base + start, length, offset };
+    offset += length;
+    return area;
+  });
+}
+
+function areaOf(board: Board, name: string): FlashArea {
+  const area = board.flashMap.find((each) => each.name === name);
+  if (!area) throw new Error(`simulator: board ${board.name} has no area ${name}`);
+  return area;
+}
+
 /**
  * Lay out what a flash that held `before` holds after each cut in `operations`: before, inside after each byte with the
  * next one whole and torn, and after. Each `state` is good until the next is taken. What the firmware did without a cut it
- * did up to the cut as well: so one run stands for all of them.
+ * did up to the cut as well: so one run stands for all of them. `torn` gives the bits of the byte at an offset that are torn.
  */
 export function* cutStates(
   before: Buffer,
   operations: readonly FlashOperation[],
-  torn: () => number = () => 0xa5,
+  torn: (at: number) => number = () => 0xa5,
 ): Generator<{ state: Buffer; cut: Cut }> {
   const state = Buffer.from(before);
   for (const [operation, { offset, length, result }] of operations.entries()) {
@@ -145,7 +182,7 @@ export function* cutStates(
       const at = offset + byte;
       yield { state, cut: { operation, byte } };
       const old = state[at];
-      const mask = torn();
+      const mask = torn(at);
       state[at] = (old & ~mask) | (result[byte] & mask);
       if (state[at] !== old && state[at] !== result[byte])
         yield { state, cut: { operation, byte, torn: mask } };

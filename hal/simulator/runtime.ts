@@ -14,7 +14,7 @@ import { nativeCrypto } from "./native_crypto";
 import { Net, type NetFaults } from "./net";
 import { Link, type NetworkFaults } from "./networks";
 import { fixedCourse, type Noise, type NoiseModel, noiseOf } from "./noise";
-import { NorFlash } from "./nor_flash";
+import { flashOf, modelledAreas, type NorFlash } from "./nor_flash";
 import { NrfEcb } from "./nrf_ecb";
 import { espRandom, NrfRng } from "./random_registers";
 import { Storage } from "./storage";
@@ -91,15 +91,12 @@ export class Runtime {
       online: () => link.up || board.network === "no_network",
       onWire: (direction, bytes) => options.onWire?.(direction, bytes),
     });
-    const area = board.flashMap.find(({ name }) => name === "storage");
-    if (!area) throw new Error(`simulator: board ${board.name} has no Storage area`);
-    const flash = options.flash ?? new NorFlash(area.length, board.pageLength, board.writeLength);
+    const flash = options.flash ?? flashOf(board);
     const arrayBuffer = (bytes: Buffer) => this.arrayBuffer(bytes);
     // files are aligned to 4 bytes at least (jsflash)
-    this.storage = new Storage(flash, Math.max(4, board.writeLength), {
-      arrayBuffer,
-      parse: (text) => options.realm.JSON.parse(text),
-    });
+    const realm = { arrayBuffer, parse: (text: string) => options.realm.JSON.parse(text) };
+    const storageLength = board.flashMap.find(({ name }) => name === "storage")?.length;
+    this.storage = new Storage(flash, Math.max(4, board.writeLength), realm, storageLength);
     this.console = board.consolePort;
 
     this.bus = new Bus(build.ramStart);
@@ -199,7 +196,7 @@ export class Runtime {
         VERSION: "2v29",
         BOARD: this.build.board,
         FLASH: board.flashLength,
-        STORAGE: this.storage.flash.length,
+        STORAGE: this.storage.length,
         SERIAL: "00000000-addeadde",
         CONSOLE: board.consolePort,
         MODULES: ["Flash", "Storage", ...this.build.libraries].join(","),
@@ -242,7 +239,11 @@ export class Runtime {
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
       mapInPlace,
-      sum: (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value, 0),
+      sum: (values: ArrayLike<number>) => {
+        let sum = 0;
+        for (let i = 0; i < values.length; i++) sum += values[i];
+        return sum;
+      },
       hwRand: () => (hwRand.word() ?? 0) | 0,
       srand: () => {},
       getErrorFlags: () => [],
@@ -312,28 +313,35 @@ export class Runtime {
     for (const line of lines) this.options.onPrint?.(line);
   }
 
-  /** `require("Flash")`, over the area of Storage alone: elsewhere it reads zeros and writes nothing. */
+  /** `require("Flash")`, over the areas that are modelled: elsewhere it reads zeros and writes nothing. */
   private flashLibrary(arrayBuffer: (bytes: Buffer) => ArrayBuffer): Record<string, unknown> {
     const { board, realm } = this.options;
     const { flash } = this.storage;
-    const inside = (address: number) =>
-      address >= board.storageStart && address < board.storageStart + flash.length;
+    const areas = modelledAreas(board);
+    const placeOf = (address: number) => {
+      const area = areas.find((each) => address >= each.address && address < each.address + each.length);
+      if (!area) return undefined;
+      const inside = address - area.address;
+      return { offset: area.offset + inside, left: area.length - inside };
+    };
     const page = (address: number) => address - (address % board.pageLength);
     return {
       read: (length: number, address: number) => {
         const bytes = Buffer.alloc(length);
-        const from = address - board.storageStart;
-        if (inside(address)) flash.bytes.copy(bytes, 0, from, Math.min(from + length, flash.length));
+        const place = placeOf(address);
+        if (place) flash.bytes.copy(bytes, 0, place.offset, place.offset + Math.min(length, place.left));
         return new realm.Uint8Array(arrayBuffer(bytes));
       },
       write: (data: unknown, address: number) => {
-        if (inside(address)) flash.writeAligned(address - board.storageStart, toBytes(data));
+        const place = placeOf(address);
+        if (place) flash.writeAligned(place.offset, toBytes(data));
       },
       erasePage: (address: number) => {
-        if (inside(address)) flash.erasePage(address - board.storageStart);
+        const place = placeOf(address);
+        if (place) flash.erasePage(place.offset);
       },
       getPage: (address: number) =>
-        inside(address) ? { addr: page(address), length: board.pageLength } : undefined,
+        placeOf(address) ? { addr: page(address), length: board.pageLength } : undefined,
       getFree: () => [],
     };
   }

@@ -29,6 +29,8 @@ export class Storage {
     readonly flash: NorFlash,
     private align: number,
     private realm: StorageRealm,
+    /** Bytes of the flash, from its first one, that are Storage's. */
+    readonly length = flash.length,
   ) {}
 
   /** The library as `require("Storage")` gives it. */
@@ -56,7 +58,7 @@ export class Storage {
         const text = this.read(name);
         return text === undefined ? undefined : this.realm.arrayBuffer(Buffer.from(text, "latin1"));
       },
-      getFree: () => Math.max(0, this.flash.length - this.end() - HEADER),
+      getFree: () => Math.max(0, this.length - this.end() - HEADER),
       getStats: () => this.stats(),
       compact: () => this.compact(),
       eraseAll: () => this.eraseAll(),
@@ -119,7 +121,8 @@ export class Storage {
           Buffer.from(this.flash.bytes.subarray(offset - HEADER, offset + this.aligned(size))),
         ),
     );
-    const { pageLength, length } = this.flash;
+    const { pageLength } = this.flash;
+    const { length } = this;
     for (let page = start; page < length; page += pageLength) {
       this.flash.erasePage(page);
       const piece = kept.subarray(page - start, page - start + pageLength);
@@ -128,7 +131,7 @@ export class Storage {
   }
 
   eraseAll(): void {
-    for (let page = 0; page < this.flash.length; page += this.flash.pageLength) this.flash.erasePage(page);
+    for (let page = 0; page < this.length; page += this.flash.pageLength) this.flash.erasePage(page);
   }
 
   /** What the interpreter asks at power-on: where this is false it erases all of Storage (jsfIsStorageValid). */
@@ -138,11 +141,11 @@ export class Storage {
     for (const { offset, size } of this.headers()) {
       last = offset - HEADER;
       at = this.aligned(offset + size);
-      if (at + HEADER > this.flash.length) return at <= this.flash.length;
+      if (at + HEADER > this.length) return at <= this.length;
     }
     // what ends the list: where it is no erased header, the next page's must be
     if (!this.erased(at, HEADER) && at > last) at = this.nextPage(at);
-    return at >= this.flash.length || this.erased(at, HEADER);
+    return at >= this.length || this.erased(at, HEADER);
   }
 
   private stats() {
@@ -153,8 +156,8 @@ export class Storage {
         .reduce((sum, { size }) => sum + HEADER + this.aligned(size), 0);
     const trashCount = headers.filter(({ isDeleted }) => isDeleted).length;
     return {
-      totalBytes: this.flash.length,
-      freeBytes: this.flash.length - this.end(),
+      totalBytes: this.length,
+      freeBytes: this.length - this.end(),
       fileBytes: lengthOf(false),
       fileCount: headers.length - trashCount,
       trashBytes: lengthOf(true),
@@ -164,10 +167,10 @@ export class Storage {
 
   /** Every header from `start` on. Where there is none the next page may begin with one (jsfGetNextFileHeader). */
   private *headers(start = 0): Generator<Found & { isDeleted: boolean; isReal: boolean }> {
-    for (let at = start; at + HEADER <= this.flash.length; ) {
+    for (let at = start; at + HEADER <= this.length; ) {
       if (!this.isHeader(at)) {
         const next = this.nextPage(at);
-        if (at === start || next >= this.flash.length || !this.isHeader(next)) return;
+        if (at === start || next >= this.length || !this.isHeader(next)) return;
         at = next;
       }
       const word = this.flash.bytes.readUInt32LE(at);
@@ -190,9 +193,9 @@ export class Storage {
   }
 
   private isHeader(at: number): boolean {
-    if (at + HEADER > this.flash.length) return false;
+    if (at + HEADER > this.length) return false;
     const word = this.flash.bytes.readUInt32LE(at);
-    return word !== 0xffffffff && word !== 0 && at + HEADER + (word & 0xffffff) <= this.flash.length;
+    return word !== 0xffffffff && word !== 0 && at + HEADER + (word & 0xffffff) <= this.length;
   }
 
   private find(name: string): Found | undefined {
@@ -220,7 +223,8 @@ export class Storage {
 
   /** Find the place behind the files that has room; whatever a torn header left there. */
   private hole(needed: number): number | undefined {
-    const { length, pageLength } = this.flash;
+    const { pageLength } = this.flash;
+    const { length } = this;
     for (let at = 0; at < length; at = this.nextPage(at)) {
       while (this.isHeader(at))
         at = this.aligned(at + HEADER + (this.flash.bytes.readUInt32LE(at) & 0xffffff));

@@ -1,10 +1,11 @@
 // The way from the sources to one flashable bundle: esbuild strips types, the board's drivers and constants go in,
-// rollup flattens, sections are cut out (bundle/sections.ts), terser minifies. rollup.config.mjs and the tests both
-// build through here. Types are the checker's business, not the bundler's.
+// rollup flattens, sections are cut out (bundle/sections.ts), terser minifies, and words become the interpreter's tokens
+// (bundle/tokens.ts). rollup.config.mjs and the tests both build through here. Types are the checker's business, not the bundler's.
 import { readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import MagicString from "magic-string";
 import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../firmware/profile";
@@ -15,8 +16,10 @@ import { type Finding, guardBundle } from "./bundle/guard";
 import { fold, minify, type Names } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
 import { type Defines, overrideConstants } from "./bundle/overrides";
-import { cutSections, markSections, placeSections, type Section } from "./bundle/sections";
+import { cutSections, markSections, type Placed, placeSections, type Section } from "./bundle/sections";
 import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
+import { type Rewritten, rewritten } from "./bundle/syntax";
+import { preferTokens, type Tokenised, tokeniseBundle } from "./bundle/tokens";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -30,14 +33,14 @@ export interface BuildOptions {
   entry?: string;
   /** Constants of firmware/profile.ts with other values. */
   defines?: Defines;
-  /** Readable: not minified, names kept. */
+  /** Readable: not minified, names kept, no tokens. */
   debug?: boolean;
 }
 
 export interface Bundle {
   /** The board's name. */
   board: string;
-  /** What goes into Storage: ASCII, one byte a character. */
+  /** What goes into Storage: one byte a character, tokens among them. */
   code: string;
   /** Source map, JSON. */
   map: string;
@@ -83,8 +86,12 @@ export async function rollupOptions(options: BuildOptions & { board: string }): 
   return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
 }
 
+/** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
+export const LOADER = "firmware/loader.ts";
+const WHOLE = ["firmware/provision.ts", LOADER];
+
 /** What makes a section. */
-const LOADER = join(PROJECT, "firmware/load_section.ts");
+const LOAD_SECTION = join(PROJECT, "firmware/load_section.ts");
 
 const OUTPUT: OutputOptions = {
   format: "es",
@@ -109,8 +116,10 @@ async function inputOptions(
     throw new Error(
       `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
     );
+  const whole = WHOLE.includes(options.entry ?? "");
   let names: Names = { variables: {}, properties: {} };
-  let sections: Section[] = [];
+  let placed: Placed | undefined;
+  let tokenised: Tokenised | undefined;
   return {
     input: resolve(PROJECT, options.entry ?? "firmware/main.ts"),
     preserveEntrySignatures: false,
@@ -128,10 +137,11 @@ async function inputOptions(
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
-      { name: "mark-sections", transform: (code) => markSections(code, LOADER) },
+      { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
-      { name: "name-natives", renderChunk: (code) => nameNatives(code) },
+      { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
+      { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },
       { name: "shorten-declarations", renderChunk: (code) => (debug ? null : shortenDeclarations(code)) },
       {
         name: "minify",
@@ -142,12 +152,20 @@ async function inputOptions(
           return minified;
         },
       },
+      { name: "prefer-tokens", renderChunk: (code) => (debug ? null : preferTokens(code)) },
       {
         name: "place-sections",
         renderChunk(code) {
-          const placed = placeSections(code.trimEnd(), BUNDLE_FILE);
-          sections = placed.sections;
+          placed = placeSections(code.trimEnd(), BUNDLE_FILE);
           return placed;
+        },
+      },
+      {
+        name: "tokenise",
+        renderChunk(code) {
+          if (debug || !placed) return null;
+          tokenised = tokeniseBundle(code, placed.sections, placed.calls);
+          return tokenised;
         },
       },
       {
@@ -155,21 +173,19 @@ async function inputOptions(
         generateBundle(_output, files) {
           const chunks = Object.values(files).filter((file) => file.type === "chunk");
           if (chunks.length !== 1) throw new Error("import() outside section(...) made a second file");
-          const [{ code, map }] = chunks;
-          if (!map) throw new Error("the source map is missing");
-          const finished = code.trimEnd();
-          chunks[0].code = finished;
-          refuse(guardBundle(finished, sections), finished, map.toString());
-          const sizes = measure(String(board.name), finished, map.toString(), sections);
+          const [{ map, fileName }] = chunks;
+          if (!map || !placed) throw new Error("the source map is missing");
+          // the chunk's own code has got a line end
+          const { code, sections } = tokenised ?? placed;
+          // judged as text: in it stand the line ends that tokens do without
+          const findings = guardBundle(placed.code, placed.sections);
+          refuse(findings, placed.code, code, map.toString(), tokenised?.byteAt);
+          const sizes = measure(String(board.name), code, map.toString(), sections);
           if (!debug) holdToBudget(sizes);
-          onBundle({
-            board: String(board.name),
-            code: finished,
-            map: map.toString(),
-            names,
-            sections,
-            sizes,
-          });
+          onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
+          // rollup would write the bytes as UTF-8
+          delete files[fileName];
+          this.emitFile({ type: "asset", fileName, source: Buffer.from(code, "latin1") });
           if (debug) return;
           const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
           this.emitFile({ type: "asset", fileName: "names.json", source: json({ ...names, sections }) });
@@ -180,18 +196,33 @@ async function inputOptions(
   };
 }
 
-/** Throw one error that names the source place of everything that the guard found. */
-function refuse(findings: Finding[], code: string, map: string): void {
+/** Put the loader's program into a function, so that nothing of it is left when what it gives is evaluated at the root. */
+function wrapLoader(code: string): Rewritten {
+  const text = new MagicString(code);
+  const call = /global\.__start__\(([^;]*)\);\s*$/.exec(code);
+  if (!call) throw new Error("the loader does not end with __start__(...)");
+  text.overwrite(call.index, code.length, `return ${call[1]};`);
+  text.prepend("eval((() => {\n").append("\n})());\n");
+  return rewritten(text);
+}
+
+/** Throw one error that names the source place of everything that the guard found in `text`, of which `code` was made. */
+function refuse(
+  findings: Finding[],
+  text: string,
+  code: string,
+  map: string,
+  byteAt = (offset: number): number => offset,
+): void {
   if (findings.length === 0) return;
   const trace = new TraceMap(map);
   const lines = findings.map(({ rule, message, offset }) => {
-    const before = code.slice(0, offset).split("\n");
+    const byte = byteAt(offset);
+    const before = code.slice(0, byte).split("\n");
     const column = before[before.length - 1].length;
     const place = originalPositionFor(trace, { line: before.length, column });
-    const where = place.source
-      ? `${place.source}:${place.line}:${place.column + 1}`
-      : `bundle byte ${offset}`;
-    return `${where}: ${rule}: ${message}\n    ${code.slice(offset, offset + 60).replace(/\n/g, " ")}`;
+    const where = place.source ? `${place.source}:${place.line}:${place.column + 1}` : `bundle byte ${byte}`;
+    return `${where}: ${rule}: ${message}\n    ${text.slice(offset, offset + 60).replace(/\n/g, " ")}`;
   });
   throw new Error(`Espruino cannot run this:\n${lines.join("\n")}`);
 }

@@ -6,7 +6,6 @@
 // Leaves out: where masters are kept (custody/); the ledger and the bench that burns keys.
 import { createCipheriv, randomBytes } from "node:crypto";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { cmac } from "@noble/ciphers/aes.js";
 import { UsageError } from "./exit";
 
 export const KEY_LENGTH = 16; // bytes: AES-128
@@ -75,12 +74,41 @@ export interface AesKey {
 /** Take 16 bytes as an AesKey; an AesKey stays what it is. */
 export function aesKey(key: Uint8Array | AesKey): AesKey {
   if (!(key instanceof Uint8Array)) return key;
-  return {
-    cmac: (message) => Buffer.from(cmac(message, key)),
-    cbc(blocks) {
-      const cipher = createCipheriv("aes-128-cbc", key, Buffer.alloc(16)).setAutoPadding(false);
-      return Buffer.concat([cipher.update(blocks), cipher.final()]);
-    },
+  const cbc = (blocks: Uint8Array) => {
+    const cipher = createCipheriv("aes-128-cbc", key, ZERO_BLOCK).setAutoPadding(false);
+    return Buffer.concat([cipher.update(blocks), cipher.final()]);
+  };
+  let cmac: AesKey["cmac"] | undefined;
+  return { cmac: (message) => (cmac ??= chainedCmac(key))(message), cbc };
+}
+
+const BLOCK = 16; // bytes
+const ZERO_BLOCK = Buffer.alloc(BLOCK);
+
+/**
+ * Make AES-CMAC (SP 800-38B, 6.2) under a key for any number of messages: one key schedule and, for each message, one call
+ * into OpenSSL, which is what signing a fleet takes. The cipher goes on chaining (CBC) from message to message: what it
+ * has chained by then is taken out of each one's first block. A zero block behind each keeps the result, which may be a
+ * key, out of the chain.
+ */
+function chainedCmac(key: Uint8Array): AesKey["cmac"] {
+  const cipher = createCipheriv("aes-128-cbc", key, ZERO_BLOCK);
+  let chained = cipher.update(ZERO_BLOCK);
+  const subkey1 = double(chained);
+  const subkey2 = double(subkey1);
+  return (message) => {
+    const length = Math.max(1, Math.ceil(message.length / BLOCK)) * BLOCK;
+    const blocks = Buffer.alloc(length + BLOCK);
+    blocks.set(message);
+    if (message.length < length) blocks[message.length] = 0x80;
+    const subkey = message.length < length ? subkey2 : subkey1;
+    for (let i = 0; i < BLOCK; i++) {
+      blocks[i] ^= chained[i];
+      blocks[length - BLOCK + i] ^= subkey[i];
+    }
+    const encrypted = cipher.update(blocks);
+    chained = encrypted.subarray(length);
+    return encrypted.subarray(length - BLOCK, length);
   };
 }
 

@@ -3,6 +3,7 @@
 // what each kind of value costs an Espruino with 12-byte variables. Leaves out what only closures and the queue hold;
 // the true figure, and the peak, come from `npm run test:engine` on the interpreter.
 import type { Machine } from "../../hal/simulator/machine";
+import { detokenise } from "../../hal/simulator/tokens";
 
 /** The interpreter itself. */
 const INTERPRETER = 49;
@@ -16,9 +17,10 @@ const BYTES_PER_VARIABLE = 12;
 /** Estimate the variables that the bundle's top level holds; `names`: its mangled names by their sources. */
 export function estimateVariables(machine: Machine, code: string, names: Record<string, string>): number {
   let variables = INTERPRETER + CONNECTION;
+  const text = detokenise(code);
   for (const short of Object.keys(names)) {
     try {
-      variables += costOf(machine.run(short), code);
+      variables += costOf(machine.run(short), text);
     } catch {
       // the name lives inside of something, or is not bound yet
     }

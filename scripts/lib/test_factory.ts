@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Machine, MachineOptions } from "../../hal/simulator/machine";
-import type { FlashOperation } from "../../hal/simulator/nor_flash";
+import type { Cut, FlashOperation } from "../../hal/simulator/nor_flash";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
 import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
 
@@ -136,11 +136,11 @@ export function readableIn(machine: Machine, secrets: Buffer[]): string | undefi
   return undefined;
 }
 
-/** Start a board with this in its flash. Gives what is done to the flash from then on. */
-export async function startWith(machine: Machine, state: Buffer): Promise<FlashOperation[]> {
+/** Start a board with this in its flash, the power cut where it says. Gives what is done to the flash from then on. */
+export async function startWith(machine: Machine, state: Buffer, cut?: Cut): Promise<FlashOperation[]> {
   machine.powerOff();
   machine.flash.load(state);
-  machine.cutPower(undefined);
+  machine.cutPower(cut);
   machine.boot();
   await settled();
   return [...machine.flash.operations];

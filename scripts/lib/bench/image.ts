@@ -4,7 +4,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
+import { detokenise } from "../../../hal/simulator/tokens";
 import { BUNDLE_FILE, buildBundle } from "../build";
+import { parse } from "../bundle/syntax";
 import { UsageError } from "../exit";
 import { type ImageFiles, KEY_FILE, PROVISION_FILE, RECORD_LENGTH } from "./device";
 import { runCli } from "./upload";
@@ -29,8 +31,11 @@ function readBundle(path: string): string {
   }
   if (bundle.length === 0 || bundle.length > BUNDLE_LIMIT)
     throw new UsageError(`${path} has ${bundle.length} bytes, and a bundle has 1 to ${BUNDLE_LIMIT}.`);
-  if (/[^\n -~]/.test(bundle))
-    throw new UsageError(`${path} is no bundle: it holds more than printable ASCII.`);
+  try {
+    parse(detokenise(bundle));
+  } catch (error) {
+    throw new UsageError(`${path} is no bundle: ${(error as Error).message}.`);
+  }
   return bundle;
 }
 

@@ -33,7 +33,7 @@ interface Rule {
 
 const words = (text: string): Set<string> => new Set(text.trim().split(/\s+/));
 
-/** Every global of the interpreter that the firmware may touch; an unknown one is a mistake or a missing feature. */
+/** Every global of the interpreter that the firmware may touch, and the loader's `slot`; an unknown one is a mistake. */
 const GLOBALS = words(`
   Array ArrayBuffer Boolean DataView Date E Error Float32Array Float64Array Function Infinity Int16Array Int32Array
   Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NaN Number Object Pin ReferenceError RegExp SPI1 SPI2
@@ -41,7 +41,7 @@ const GLOBALS = words(`
   Uint8ClampedArray Waveform analogRead analogWrite arguments atob btoa changeInterval clearInterval clearTimeout
   clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval getPinMode getSerial getTime
   global globalThis isFinite isNaN load parseFloat parseInt peek16 peek32 peek8 pinMode poke16 poke32 poke8 print
-  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined`);
+  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined slot`);
 
 /** Members of built-in objects that are not there. */
 const MISSING_STATICS: Readonly<Record<string, Set<string>>> = {
@@ -303,9 +303,9 @@ export function findRefused(text: string, base = 0, known: ReadonlySet<string> =
   return findings.sort((a, b) => a.offset - b.offset);
 }
 
-/** Find what a whole bundle holds that the interpreter cannot run: its main part, and each section as the body of its function. */
+/** Find what a whole bundle, in plain text, holds that the interpreter cannot run: its main part, and each section as the body of its function. */
 export function guardBundle(code: string, sections: readonly Section[]): Finding[] {
-  const mainEnd = sections.length > 0 ? code.lastIndexOf("\n/*", sections[0].offset) : code.length;
+  const mainEnd = sections.length > 0 ? sections[0].offset - 1 : code.length;
   const texts = sections.map(({ offset, length }) => ({ offset, text: code.substr(offset, length) }));
   const main = code.slice(0, mainEnd);
   const names = new Set(analyse(parse(main)).top.bindings.keys());

@@ -3,6 +3,7 @@
 //                                   two), a use is eight bytes shorter; for natives that do not look at `this`
 //   const text_substr = "substr"    two or three variables, x[text_substr](0) takes 4 % more instructions than
 //                                   x.substr(0), a use is four to eight bytes shorter
+//   const require_Flash_ = require("Flash")   two variables, a library that is built in is there anyway
 //   const Int32Array_ = Int32Array  one variable, for a class that is there anyway
 import MagicString from "magic-string";
 import { analyse, type Node, parse, type Rewritten, rewritten, walk } from "./syntax";
@@ -19,8 +20,11 @@ const CLASSES = /^Int32Array$/;
 /** Bytes that two variables of heap are worth. */
 const LEAST_GAIN = 50;
 
-/** Give a name to each native and method that `code`, a flat program, uses often enough to gain by it. */
-export function nameNatives(code: string): Rewritten {
+/**
+ * Give a name to each native and method that `code`, a flat program, uses often enough to gain by it: more than `leastGain`
+ * bytes, 0 for a program that leaves no heap behind.
+ */
+export function nameNatives(code: string, leastGain = LEAST_GAIN): Rewritten {
   const text = new MagicString(code);
   const program = parse(code);
   const { referenceOf } = analyse(program);
@@ -36,6 +40,8 @@ export function nameNatives(code: string): Rewritten {
       !referenceOf.get(node.callee)?.binding
     )
       add(natives, node.callee.name, node.callee);
+    if (node.type === "CallExpression" && node.callee.name === "require")
+      add(natives, code.slice(node.start, node.end), node);
     if (node.type !== "MemberExpression" || node.computed) return;
     if (MEMBERS.test(node.property.name)) add(members, node.property.name, node);
     const reference = referenceOf.get(node.object);
@@ -44,7 +50,7 @@ export function nameNatives(code: string): Rewritten {
   });
   /** Declare `value`, unless what the uses gain, each by `shorter` bytes, is not worth it. */
   const declare = (name: string, value: string, uses: Node[], shorter: number): string | undefined => {
-    if (uses.length * shorter - value.length - ",x=".length < LEAST_GAIN) return undefined;
+    if (uses.length * shorter - value.length - ",x=".length < leastGain) return undefined;
     let free = name;
     while (code.includes(free)) free += "_";
     text.prepend(`const ${free} = ${value};\n`);
@@ -52,7 +58,7 @@ export function nameNatives(code: string): Rewritten {
   };
   for (const [native, uses] of natives) {
     const name = declare(
-      native.includes(".") ? native.replace(".", "_") : `${native}_`,
+      native.includes(".") ? native.replace(".", "_") : `${native.replace(/\W+/g, "_")}_`,
       native,
       uses,
       native.length - "x".length,

@@ -1,14 +1,14 @@
 // Sections: functions whose code stays in flash and that are made when they are needed and dropped after. In the source
 // a section is `section(import("./handshake"))`, the default export of that module, or `section(import("./record")).send`,
 // another one. The build flattens it into the bundle, then moves every top-level declaration that only the section
-// reaches out of the running part of the file into a comment at its end. From there the loader (firmware/load_section.ts)
+// reaches out of the running part of the file behind its end, a zero byte. From there the loader (firmware/load_section.ts)
 // makes the function: with the Function constructor, which looks at no byte of it before it runs, where eval would
 // read all of it first, and whose functions see the top level alone and hold no scope.
 //
 //   mark   (transform)    import(...) becomes a static import and a marker: rollup flattens, terser sees one program
 //   cut    (renderChunk)  declarations move into one function expression per section, still inside the program
-//   place  (renderChunk, after minifying)  their bodies go to the tail, markers become calls of the loader. Before each
-//          body stands its length, three digits, so that a call names but the place
+//   place  (renderChunk, after minifying)  their bodies go to the tail, markers become calls of the loader. The main part
+//          and each body end with a zero byte, where the interpreter stops reading, so that a call names but the place
 //
 // Stays in the main part: what the main part or a second section reaches, `let` that is assigned (its value outlives
 // the section), objects that are written to, functions that are handed on as a value. Leaves out: a section that the main
@@ -35,8 +35,8 @@ const TEXT = "__section_text__";
 /** The function of firmware/load_section.ts that makes a section from its offset. */
 const LOADER = "loadSection";
 
-/** Characters in which the length of a body stands before it, with spaces in front: a zero there would mean octal. */
-const HEAD_LENGTH = 3;
+/** What ends the main part and each body: the interpreter looks at nothing behind it. */
+const END = "\0";
 
 /** What the parameters of every section are called, in their order; nothing else bears these names. */
 export const PARAMETERS = ["$", "Y", "Z"];
@@ -44,15 +44,16 @@ export const PARAMETERS = ["$", "Y", "Z"];
 export interface Section {
   /** The source file of its root, without folder and ending. */
   name: string;
-  /** Byte offset of the body in the bundle, behind its length. */
+  /** Byte offset of the body in the bundle. */
   offset: number;
-  /** Bytes of the body. */
+  /** Bytes of the body, without the zero byte that ends it. */
   length: number;
 }
 
 /**
  * Replace `section(import("X"))` and `section(import("X")).name` in one module by a static import of X and a marker;
- * `loader` is the path of firmware/load_section.ts. No section: undefined.
+ * `loader` is the path of firmware/load_section.ts; "": no marker, the export itself, for a program without sections. Nothing
+ * to replace: undefined.
  */
 export function markSections(code: string, loader = "./load_section"): Rewritten | undefined {
   if (!/\bimport\s*\(/.test(code)) return undefined;
@@ -87,10 +88,10 @@ export function markSections(code: string, loader = "./load_section"): Rewritten
     text.overwrite(
       call.start,
       (isNamed ? member : call).end,
-      `${MARK}(${root.name}, "${root.stem}", ${LOADER})`,
+      loader ? `${MARK}(${root.name}, "${root.stem}", ${LOADER})` : root.name,
     );
   });
-  if (imported.size > 0) text.append(`\nimport { ${LOADER} } from ${JSON.stringify(loader)};`);
+  if (loader && imported.size > 0) text.append(`\nimport { ${LOADER} } from ${JSON.stringify(loader)};`);
   return rewritten(text);
 }
 
@@ -349,12 +350,18 @@ function isShorthandKey(root: Node, identifier: Node): boolean {
   return found;
 }
 
+/** A program with its sections in their places. */
+export interface Placed extends Rewritten {
+  sections: Section[];
+  /** Where the digits stand that name the place of a section, and its number. */
+  calls: { at: number; number: number }[];
+}
+
 /**
- * Put the bodies of the sections into the comment at the tail of `code`, and offset and length into each place. `file` is
- * the name in Storage under which the bundle will lie, for a program without the loader. Throws when a body would end
- * the comment.
+ * Put the bodies of the sections behind the end of `code`, and their offsets into the calls. `file` is the name in Storage
+ * under which the bundle will lie, for a program without the loader.
  */
-export function placeSections(code: string, file: string): Rewritten & { sections: Section[] } {
+export function placeSections(code: string, file: string): Placed {
   const bodies: {
     start: number;
     end: number;
@@ -364,8 +371,7 @@ export function placeSections(code: string, file: string): Rewritten & { section
     before: string;
   }[] = [];
   const marks: { number: number; loader: string; call: Node }[] = [];
-  const bare = (offset: number, length: number) =>
-    `Function("${PARAMETERS.join('","')}",require("Storage").read(${JSON.stringify(file)},${offset},${length}))`;
+  const bare = `Function("${PARAMETERS.join('","')}",require("Storage").read(${JSON.stringify(file)},`;
   walk(parse(code), (node) => {
     if (node.type !== "CallExpression") return;
     if (node.callee.name === MARK) {
@@ -385,7 +391,7 @@ export function placeSections(code: string, file: string): Rewritten & { section
       name: name.value,
     };
   });
-  if (bodies.length === 0) return { ...rewritten(new MagicString(code)), sections: [] };
+  if (bodies.length === 0) return { ...rewritten(new MagicString(code)), sections: [], calls: [] };
 
   // What is left of the program is followed by the bodies in the order of their numbers, with a gap before each.
   // The minifier may have joined the last statement before them to them by a comma.
@@ -394,24 +400,21 @@ export function placeSections(code: string, file: string): Rewritten & { section
   for (;;) {
     const text = new MagicString(code);
     const replaced = marks.map(({ number, loader, call }) => {
-      const { offset, length } = sections[number];
-      const load = loader ? `${loader}(${offset - HEAD_LENGTH})` : bare(offset, length);
+      const head = loader ? `${loader}(` : bare;
       // a section that is a value is what its code returns
-      const made = bodies[number].isFactory ? `${load}()` : load;
+      const made = `${head}${sections[number].offset}${loader ? ")" : "))"}${bodies[number].isFactory ? "()" : ""}`;
       text.overwrite(call.start, call.end, made);
-      return { call, growth: made.length - (call.end - call.start) };
+      return { call, number, head: head.length, growth: made.length - (call.end - call.start) };
     });
     const lengthOf = (start: number, end: number): number =>
       replaced.reduce(
         (sum, { call, growth }) => (start <= call.start && call.end <= end ? sum + growth : sum),
         end - start,
       );
-    let offset = lengthOf(0, mainEnd) + "\n/*".length + HEAD_LENGTH;
+    let offset = lengthOf(0, mainEnd) + END.length;
     const next = bodies.map(({ name, start, end, before }) => {
       const section = { name, offset, length: before.length + lengthOf(start, end) };
-      if (String(section.length).length > HEAD_LENGTH)
-        throw new Error(`section ${name} has ${section.length} bytes: its length has ${HEAD_LENGTH} digits`);
-      offset += section.length + HEAD_LENGTH;
+      offset += section.length + END.length;
       return section;
     });
     if (JSON.stringify(next) !== JSON.stringify(sections)) {
@@ -420,17 +423,15 @@ export function placeSections(code: string, file: string): Rewritten & { section
       continue;
     }
     bodies.forEach(({ start, before }, number) => {
-      const gapStart = number === 0 ? mainEnd : bodies[number - 1].end;
-      const head = String(sections[number].length).padStart(HEAD_LENGTH);
-      text.overwrite(gapStart, start, (number === 0 ? "\n/*" : "") + head + before);
+      text.overwrite(number === 0 ? mainEnd : bodies[number - 1].end, start, END + before);
     });
-    text.overwrite(bodies[bodies.length - 1].end, code.length, "*/");
-    const placed = { ...rewritten(text), sections };
-    for (const section of sections) {
-      const body = placed.code.substr(section.offset, section.length);
-      if (body.includes("*/")) throw new Error(`section ${section.name} holds an end of comment`);
-    }
-    return placed;
+    text.overwrite(bodies[bodies.length - 1].end, code.length, END);
+    const calls = replaced.map(({ call, number, head }) => {
+      const home = bodies.findIndex(({ start, end }) => start <= call.start && call.end <= end);
+      const from = home < 0 ? 0 : sections[home].offset + bodies[home].before.length;
+      return { at: from + lengthOf(bodies[home]?.start ?? 0, call.start) + head, number };
+    });
+    return { ...rewritten(text), sections, calls };
   }
 }
 

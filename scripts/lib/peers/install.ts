@@ -18,6 +18,7 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "mosquitto_pub", package: "mosquitto-clients" },
   { program: "chromium", package: "chromium" },
   { program: "dmtxread", package: "dmtx-utils" },
+  { program: "zbarimg", package: "zbar-tools" },
   { program: "pdftoppm", package: "poppler-utils" },
   { program: "rsvg-convert", package: "librsvg2-bin" },
   { program: "unshare", package: "util-linux" },

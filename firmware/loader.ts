@@ -1,0 +1,46 @@
+// The loader, a program of its own in `.bootrst`: takes the port, chooses a slot, holds its image to its digest, counts
+// the start of one that is not confirmed yet, and starts it. ota/README.md has the table of states. All that it makes is
+// gone when the image begins, but the global `slot`, where the slot that runs begins in the file. On a blank device it does
+// nothing and the prompt is open; with a key alone, for tests, there is no journal, and slot 0 runs.
+import { serialOpen, serialWrite } from "hal:serial";
+import { board } from "board";
+import type { Bytes } from "./bytes";
+import { newest, place, STATE, seal } from "./journal";
+import { image, SLOT_BYTES } from "./ota/slots";
+import { keyBytes } from "./port";
+import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
+
+/** Starts that an image has to be confirmed in. */
+const STARTS = 3;
+
+let code: Bytes | undefined;
+
+if (keyBytes) {
+  const state = E.toUint8Array(newest(STATE));
+  const hasPlace = place % board.journalLength;
+  // without a state slot 0 is active and confirmed
+  let nth = state[1] | 0;
+  let reason = 0;
+  // a start that cannot be counted is none that may be made
+  if (state[2] > (hasPlace ? STARTS : 0)) {
+    reason = NOT_CONFIRMED;
+    nth ^= 1;
+  }
+  code = image(nth);
+  if (!code) {
+    reason = IMAGE_DIGEST;
+    code = image((nth ^= 1));
+  }
+  if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
+  else if (hasPlace && (reason || state[2])) {
+    state[1] = nth;
+    state[2] = reason ? 0 : state[2] + 1;
+    state[5] = reason;
+    let i = 16;
+    while (!(++state[--i] & 255));
+    require("Flash").write(seal(E.toString(state)), place);
+  }
+  slot = nth * SLOT_BYTES;
+}
+
+(global as any).__start__(code);

@@ -1,0 +1,99 @@
+// The technician's terminal as a program: `make console PORT=/dev/ttyUSB0`. Each number that the device says stands beside
+// its words. From a pipe it takes a line a command and answers on standard output.
+// Leaves out what the commands are (lib/console/command_text.ts) and the service desk (scripts/unlock.ts).
+import { Port, PortClosed, portName } from "./lib/bench/port";
+import { servePage } from "./lib/console/page_file";
+import { ConsoleSession, NoAnswer } from "./lib/console/session";
+import { Terminal, type TerminalResult } from "./lib/console/terminal";
+import { type Master, openMaster } from "./lib/custody/master";
+import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { DeviceError, EXIT_FAILED, EXIT_USAGE, runCommand, UsageError } from "./lib/exit";
+import { SCHEME_NAMES } from "./lib/keys";
+import { flag, oneOf, option, parseCommand, port } from "./lib/options";
+
+const COMMAND = {
+  usage: "npm run console --",
+  about:
+    "A device's console, here: its commands with history and completion, its answers with their words. Lines may come\n" +
+    "from a pipe. Exit 1: the device refused something, or was unplugged; 2: something typed is no command.",
+  options: {
+    port: option(
+      "PORT",
+      "a serial port's path or tcp://HOST:PORT; default PORT of the environment",
+      portName,
+    ),
+    master: option("FILE|pkcs11:...", "the console master: `unlock` is answered with it"),
+    scheme: option(
+      "NAME",
+      `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
+      oneOf(SCHEME_NAMES),
+    ),
+    ...SECRET_OPTIONS,
+    json: flag("for machines: one JSON object a line"),
+    page: option("PORT", "instead, serve the page for browsers with Web Serial on 127.0.0.1", port),
+  },
+};
+
+await runCommand("console", async (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const { options } = parsed;
+  if (options.page !== undefined) {
+    if (options.port || options.master)
+      throw new UsageError("--page takes no port and no master: the browser has the port.");
+    return servePage(options.page);
+  }
+  const name = options.port ?? portName(process.env.PORT || missing());
+  if (!options.master && (options.scheme || options["passphrase-file"] || options["passphrase-fd"]))
+    throw new UsageError("--scheme and the passphrase are for --master, which is missing.");
+  const master = options.master
+    ? await openMaster(options.master, {
+        purpose: "console",
+        scheme: options.scheme,
+        secrets: new Secrets(options, ["master"]),
+        name: "master",
+      })
+    : undefined;
+  try {
+    const { misused, failed } = await talk(name, options.json, master);
+    if (misused) process.exitCode = EXIT_USAGE;
+    else if (failed) process.exitCode = EXIT_FAILED;
+  } catch (error) {
+    if (error instanceof NoAnswer) throw new DeviceError(`${name}: ${error.message}`);
+    if (error instanceof PortClosed) throw new DeviceError(`${error.message}.`);
+    throw error;
+  } finally {
+    master?.close();
+  }
+});
+
+/** Talk over the port until the input ends or the device is gone. */
+async function talk(
+  name: string,
+  json: boolean | undefined,
+  master: Master | undefined,
+): Promise<TerminalResult> {
+  const opened = await Port.open(name);
+  const session = new ConsoleSession((text) => opened.write(text));
+  opened.listen((bytes) => session.receive(bytes.toString("latin1")));
+  const unplugged = opened.closed.then(() => {
+    const fault = new PortClosed(`${name}: the device was unplugged`);
+    session.end(fault);
+    throw fault;
+  });
+  unplugged.catch(() => {});
+  const { stdin: input, stdout: output, stderr: errors } = process;
+  const terminal = new Terminal({ session, input, output, errors, json, master });
+  try {
+    const result = await Promise.race([terminal.run(), unplugged]);
+    await session.close();
+    return result;
+  } finally {
+    opened.close();
+    input.destroy();
+  }
+}
+
+function missing(): never {
+  throw new UsageError("--port is missing. See --help.");
+}

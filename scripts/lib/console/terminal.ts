@@ -1,0 +1,256 @@
+// The technician's terminal: lines typed, or from a pipe, go to the device's console, and its answers come back with their
+// words (answer_text.ts), or with `json` as objects. `unlock` is answered by the console master where there is one.
+// Leaves out the port and the opening of masters (scripts/console.ts).
+import { createInterface, type Interface } from "node:readline";
+import { ANSWER_WRONG, REQUEST_UNKNOWN, VALUE_REFUSED } from "../../../firmware/tls/alert";
+import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES, type Role } from "../challenge";
+import type { Master } from "../custody/master";
+import { DeviceError, UsageError } from "../exit";
+import { parseIdentity } from "../keys";
+import { integer } from "../options";
+import { stepText } from "../step_text";
+import { answerRows, codeText, failureOf, isLogEntry, logText } from "./answer_text";
+import { challengeText, qrForTerminal } from "./challenge_text";
+import { COMMAND_TEXT, commandOf } from "./command_text";
+import { type Answer, type ConsoleSession, LINE_LIMIT } from "./session";
+
+export interface TerminalOptions {
+  session: ConsoleSession;
+  input: NodeJS.ReadableStream & { isTTY?: boolean };
+  output: NodeJS.WritableStream;
+  /** Refusals of what was typed. */
+  errors: NodeJS.WritableStream;
+  /** Objects, one a line, instead of words. */
+  json?: boolean;
+  /** The console master; absent: answers are typed. */
+  master?: Master;
+}
+
+/** How the lines went, for the exit code. */
+export interface TerminalResult {
+  /** What the host or the device did not understand. */
+  misused: number;
+  /** What the device refused or failed at. */
+  failed: number;
+}
+
+const DEFAULT_MINUTES = 60;
+/** Codes with which the device says that what was typed is wrong. */
+const MISUSE = [REQUEST_UNKNOWN, VALUE_REFUSED];
+const LEAVE = ["exit", "quit"];
+
+/** Words of the host's own, besides the device's. */
+const OWN_WORDS = ["exit"];
+
+export class Terminal {
+  private readonly result: TerminalResult = { misused: 0, failed: 0 };
+  private reader!: Interface;
+
+  constructor(private readonly options: TerminalOptions) {}
+
+  /** Serve lines until the input ends. Throws NoAnswer, and whatever ended the session. */
+  async run(): Promise<TerminalResult> {
+    const { input, output, session } = this.options;
+    const isTerminal = input.isTTY === true;
+    this.reader = createInterface({
+      input,
+      output: isTerminal ? output : undefined,
+      terminal: isTerminal,
+      prompt: "> ",
+      completer: complete,
+      historySize: 200,
+      removeHistoryDuplicates: true,
+    });
+    try {
+      // made before the first wait, so that no line is lost
+      const lines = this.reader[Symbol.asyncIterator]();
+      await session.open();
+      if (isTerminal) await this.greet();
+      this.prompt();
+      for (let next = await lines.next(); !next.done; next = await lines.next()) {
+        const line = next.value.trim();
+        if (LEAVE.includes(line)) break;
+        if (line) await this.line(line, lines);
+        this.prompt();
+      }
+    } finally {
+      this.reader.close();
+    }
+    return this.result;
+  }
+
+  private prompt(): void {
+    if (this.options.input.isTTY) this.reader.prompt();
+  }
+
+  private async greet(): Promise<void> {
+    this.print("The device's console. help lists its commands, Tab completes them, Ctrl-D ends.\n");
+    await this.send("status", this.show);
+  }
+
+  private async line(line: string, lines: AsyncIterator<string>): Promise<void> {
+    try {
+      checkLine(line);
+      const word = commandOf(line)?.word;
+      const rest = line.split(/\s+/).slice(1);
+      if (word === "unlock" && rest.length < 3) await this.unlock(rest, lines);
+      else if (word === "json")
+        throw new UsageError("this program sets json itself; start it with --json for objects.");
+      else if (word === "help" && !this.options.json) await this.help();
+      else await this.send(line, this.show);
+    } catch (error) {
+      if (!(error instanceof UsageError) && !(error instanceof DeviceError)) throw error;
+      if (error instanceof UsageError) this.result.misused++;
+      else this.result.failed++;
+      this.options.errors.write(`${error.message}\n`);
+    }
+  }
+
+  /** Send a line, show what comes, and count it. */
+  private async send(line: string, show: (answer: Answer) => void): Promise<Answer[]> {
+    const answers = await this.options.session.ask(line, show);
+    const failure = failureOf(answers.at(-1) as Answer);
+    if (MISUSE.includes(failure)) this.result.misused++;
+    else if (failure && commandOf(line)?.word !== "err") this.result.failed++;
+    return answers;
+  }
+
+  // ------------------------------------------------------------------------------------------------ unlock
+
+  /** `unlock [ROLE [MINUTES]]`: by the master, or by an answer that is typed. */
+  private async unlock(rest: string[], lines: AsyncIterator<string>): Promise<void> {
+    const role = parseRole(rest[0] ?? ROLES.service);
+    const minutes = rest[1] === undefined ? DEFAULT_MINUTES : integer(1, 255)(rest[1]);
+    const { json, master, session, input } = this.options;
+    const [challenge] = await session.ask("unlock");
+    if (challenge.nonce === undefined) {
+      this.result.failed++;
+      return this.show(challenge);
+    }
+    const { id, nonce, boots } = challenge as { id: string; nonce: string; boots: number };
+    if (master) {
+      const answer = answerBy(master, { id, nonce, boots }, role, minutes);
+      const [done] = await this.send(`unlock ${role} ${minutes} ${answer}`, json ? this.show : () => {});
+      if (json) return;
+      if (done.err === ANSWER_WRONG)
+        this.print(`E${ANSWER_WRONG}  ${codeText(ANSWER_WRONG)} This master is not the one of ${id}.\n`);
+      else if (done.err) this.show(done);
+      else
+        this.print(`unlocked for ${minutes} minutes${role === ROLES.reset ? ", with factory reset" : ""}\n`);
+      return;
+    }
+    this.show(challenge);
+    if (json || !input.isTTY) return;
+    const text = challengeText({ id, nonce, boots });
+    this.print(`${qrForTerminal(text)}\n${text}\n`);
+    this.print(
+      "Read this to the service desk, or let it be scanned. Type the line that comes back, or the answer alone.\n",
+    );
+    this.reader.setPrompt("answer> ");
+    this.reader.prompt();
+    const typed = await lines.next();
+    this.reader.setPrompt("> ");
+    const line = typed.done ? "" : typed.value.trim();
+    if (!line) return this.print("given up; the device stays as it is\n");
+    checkLine(line);
+    await this.send(
+      /^unlock\s/i.test(line) ? line : `unlock ${role} ${minutes} ${line.replace(/\s+/g, "-")}`,
+      this.show,
+    );
+  }
+
+  // -------------------------------------------------------------------------------------------------- show
+
+  private readonly show = (answer: Answer): void => {
+    this.print(this.options.json ? `${JSON.stringify(withWords(answer))}\n` : textOf(answer));
+  };
+
+  /** The device's own words with their sentences. */
+  private async help(): Promise<void> {
+    const [answer] = await this.options.session.ask("help");
+    const said = Object.values(answer)
+      .join(" ")
+      .split(/[\s,]+/);
+    const rows = Object.entries(COMMAND_TEXT).filter(([word]) => said.includes(word.split(" ")[0]));
+    const heads = rows.map(([word, { takes }]) => (takes ? `${word} ${takes}` : word));
+    const width = Math.max(...heads.map(({ length }) => length));
+    for (const [i, [, { about, service }]] of rows.entries())
+      this.print(`${heads[i].padEnd(width)}  ${about}${service ? " (unlocked only)" : ""}\n`);
+    this.print(`${"exit".padEnd(width)}  Leave; Ctrl-D as well.\n`);
+  }
+
+  private print(text: string): void {
+    this.options.output.write(text);
+  }
+}
+
+/** An answer in lines for people. */
+export function textOf(answer: Answer): string {
+  const names = Object.keys(answer);
+  if (names.length === 1 && answer.err !== undefined)
+    return answer.err ? `E${answer.err}  ${codeText(Number(answer.err))}\n` : "done\n";
+  if (isLogEntry(answer)) return `${logText(answer)}\n`;
+  if (names.every((name) => name === "step" || name === "ms"))
+    return `${answer.step}  ${stepText(Number(answer.step)).word.padEnd(13)}${answer.ms === undefined ? "" : `${answer.ms} ms`}\n`;
+  const rows = answerRows(answer);
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  const valueWidth = Math.max(...rows.filter(({ words }) => words).map(({ value }) => value.length), 0);
+  return rows
+    .map(
+      ({ name, value, words }) =>
+        `${name.padEnd(width)}  ${words ? `${value.padEnd(valueWidth)}  ${words}` : value}\n`,
+    )
+    .join("");
+}
+
+/** An answer for machines: the device's names, and the words for its numbers beside them. */
+export function withWords(answer: Answer): Answer {
+  const words: Answer = {};
+  if (answer.step !== undefined) words.stepText = stepText(Number(answer.step)).word;
+  if (answer.at !== undefined) words.atText = stepText(Number(answer.at)).word;
+  if (answer.err !== undefined && !(isLogEntry(answer) && answer.at === 0))
+    words.errText = codeText(Number(answer.err));
+  return { ...answer, ...words };
+}
+
+/** Refuse what the device would drop. */
+function checkLine(line: string): void {
+  if (/[^ -~]/.test(line)) throw new UsageError("a line for the device is of ASCII characters only.");
+  if (line.length > LINE_LIMIT)
+    throw new UsageError(`the line is longer than the ${LINE_LIMIT} bytes that the device takes.`);
+}
+
+/** Parse a role as people say it: its letter or its word. */
+export function parseRole(text: string): Role {
+  const word = text.toLowerCase();
+  const row = Object.entries(ROLES).find(([name, letter]) => word === letter || word === name);
+  if (!row)
+    throw new UsageError(
+      `${JSON.stringify(text.slice(0, 20))} is no role; there are s (service) and r (reset).`,
+    );
+  return row[1];
+}
+
+/** Answer a challenge as the service desk does. Throws DeviceError where what the device says is none. */
+function answerBy(
+  master: Master,
+  challenge: { id: string; nonce: string; boots: number },
+  role: Role,
+  minutes: number,
+): string {
+  const nonce = decodeBase32(challenge.nonce);
+  if (nonce?.length !== CHALLENGE_NONCE_LENGTH) throw new DeviceError("the device's challenge is none.");
+  const key = master.deviceKey(parseIdentity(challenge.id));
+  try {
+    return challengeAnswer(key, { role, nonce, boots: challenge.boots, minutes });
+  } finally {
+    key.fill(0);
+  }
+}
+
+/** Complete the word that is being typed (node:readline). */
+export function complete(line: string): [string[], string] {
+  const words = [...Object.keys(COMMAND_TEXT).filter((word) => word !== "json"), ...OWN_WORDS];
+  const hits = words.filter((word) => word.startsWith(line.toLowerCase()));
+  return [hits.map((word) => (COMMAND_TEXT[word]?.takes ? `${word} ` : word)), line];
+}

@@ -1,0 +1,246 @@
+// Publishing to real brokers: Mosquitto over TLS-PSK, and the gateway's own. What a device gets is read by a client that
+// has its identity and key. Rows 20, 21 and 28 of the requirements.
+import assert from "node:assert/strict";
+import { createServer, type Socket } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { masterFromBytes } from "../custody/master";
+import { DeviceError, UsageError } from "../exit";
+import { type Gateway, startGateway } from "../gateway";
+import { deriveDeviceKey, parseIdentity, randomKey } from "../keys";
+import { findProgram, skipWithout } from "../peers/install";
+import { start as startMosquitto } from "../peers/mosquitto";
+import { freePort, startPeer, WorkFolder } from "../peers/process";
+import { Broker, type BrokerOptions } from "./broker";
+import { imageDigest } from "./digest";
+import { manifestTopic, piecesPrefix } from "./manifest";
+import { clearManifests, publishManifests, publishPieces, refuseRollback } from "./publish";
+import type { Manifests } from "./sign";
+import { testImage, testManifests, testUpdate } from "./test_update";
+import { imageOf } from "./update_file";
+
+const master = randomKey();
+const keyOf = (identity: string) => deriveDeviceKey(master, parseIdentity(identity));
+const OPERATOR = { identity: "operator", key: randomKey() };
+const DEVICE = "v1.meter.SN1";
+
+/** A broker, and how the operator and the device reach it. */
+interface Place {
+  operator: BrokerOptions;
+  device: BrokerOptions;
+  stop(): Promise<void>;
+}
+
+const PLACES: Record<string, { skip: string | false; open(): Promise<Place> }> = {
+  "Mosquitto over TLS-PSK": {
+    skip: skipWithout("mosquitto"),
+    async open() {
+      const clients = [{ identity: DEVICE, key: keyOf(DEVICE) }];
+      const peer = await startMosquitto({ ...OPERATOR, clients });
+      const place = { host: "127.0.0.1", port: peer.port };
+      return {
+        operator: { ...place, psk: OPERATOR },
+        device: { ...place, psk: { identity: DEVICE, key: keyOf(DEVICE) }, clientId: DEVICE },
+        stop: () => peer.stop(),
+      };
+    },
+  },
+  "the gateway's operator port": {
+    skip: false,
+    async open() {
+      const operatorPort = await freePort();
+      const gateway: Gateway = await startGateway({
+        master: masterFromBytes(Buffer.from(master)),
+        operatorPort,
+      });
+      return {
+        operator: { host: "127.0.0.1", port: operatorPort },
+        device: {
+          ...{ host: "127.0.0.1", port: gateway.port, clientId: DEVICE },
+          psk: { identity: DEVICE, key: keyOf(DEVICE) },
+        },
+        stop: () => gateway.close(),
+      };
+    },
+  },
+};
+
+for (const [name, { skip, open }] of Object.entries(PLACES)) {
+  describe(name, { skip }, () => {
+    let place: Place;
+    let operator: Broker;
+    before(async () => {
+      place = await open();
+      operator = await Broker.connect(place.operator);
+    });
+    after(async () => {
+      await operator.close();
+      await place.stop();
+    });
+    const update = testUpdate({ image: testImage(5000), sequence: 7 });
+    const signed = testManifests(update, ["SN1", "SN2", "SN3"]);
+
+    /** Everything retained under these filters. */
+    async function retained(broker: Broker, ...filters: string[]): Promise<Map<string, Buffer>> {
+      const found = new Map<string, Buffer>();
+      await broker.look(filters, 300, (topic, payload) => {
+        found.set(topic, payload);
+        return false;
+      });
+      return found;
+    }
+
+    test("R20 a device gets its own manifest and the image that it names, and nobody else's", async () => {
+      assert.deepEqual(await publishPieces(operator, update), { written: 10, found: 0 });
+      assert.deepEqual(await publishManifests(operator, signed), { written: 3, found: 0 });
+      const device = await Broker.connect(place.device);
+      const own = manifestTopic("meter", "SN1");
+      const prefix = piecesPrefix(update);
+      const found = await retained(device, own, `${prefix}+`);
+      await device.close();
+      assert.deepEqual(found.get(own), signed.manifest(0));
+      assert.equal(found.size, 11);
+      const pieces = update.pieces.map((_, n) => found.get(`${prefix}${n}`) as Buffer);
+      assert.deepEqual(imageDigest(imageOf(update.encoding, pieces)), update.digest);
+    });
+
+    test("the same again writes nothing; what is missing or another is written", async () => {
+      assert.deepEqual(await publishPieces(operator, update), { written: 0, found: 10 });
+      assert.deepEqual(await publishManifests(operator, signed), { written: 0, found: 3 });
+      const prefix = piecesPrefix(update);
+      await operator.publish([
+        { topic: `${prefix}3`, payload: Buffer.alloc(0) },
+        { topic: `${prefix}9`, payload: Buffer.from("another") },
+      ]);
+      await clearManifests(operator, "meter", ["SN2"]);
+      assert.equal((await retained(operator, `${prefix}+`)).size, 9);
+      assert.deepEqual(await publishPieces(operator, update), { written: 2, found: 8 });
+      assert.deepEqual(await publishManifests(operator, signed), { written: 1, found: 2 });
+      assert.deepEqual(await publishManifests(operator, signed, { rows: [2] }), { written: 0, found: 1 });
+    });
+
+    for (const [title, sequence] of [
+      ["an older sequence", 6],
+      ["the same sequence with another image", 7],
+    ] as const) {
+      test(`R21 ${title} than what is offered is refused, and nothing is published`, async () => {
+        const other = testUpdate({ image: testImage(600, 5), sequence });
+        const manifests = testManifests(other, ["SN3", "SN4"]);
+        const before = await retained(operator, "meter/+/ota", "fw/#");
+        await assert.rejects(refuseRollback(operator, manifests), UsageError);
+        await assert.rejects(
+          publishManifests(operator, manifests),
+          /meter\/SN3\/ota offers sequence 7 already, and [67] is not newer/,
+        );
+        assert.deepEqual(await retained(operator, "meter/+/ota", "fw/#"), before);
+      });
+    }
+
+    test("R21 a newer sequence takes the place of the older", async () => {
+      const newer = testManifests(testUpdate({ sequence: 8 }), ["SN3"]);
+      assert.deepEqual(await publishManifests(operator, newer), { written: 1, found: 0 });
+      assert.deepEqual((await retained(operator, "meter/SN3/ota")).get("meter/SN3/ota"), newer.manifest(0));
+    });
+
+    test("R28 manifests go out at the pace that is asked for", async () => {
+      const serials = Array.from({ length: 21 }, (_, i) => `P${i}`);
+      const paced: Manifests = testManifests(testUpdate(), serials);
+      const times: number[] = [];
+      const stop = await operator.listen(["meter/+/ota"], (topic) => {
+        if (topic.startsWith("meter/P")) times.push(Date.now());
+      });
+      await publishManifests(operator, paced, { perSecond: 40 });
+      await stop();
+      assert.ok(times[20] - times[0] >= 450, `${times[20] - times[0]} ms for 20 of them`);
+    });
+  });
+}
+
+describe("a broker that does not do as it should", () => {
+  test("one that nobody answers for, or that is silent, or that knows another key: a sentence each", async () => {
+    const port = await freePort();
+    await assert.rejects(Broker.connect({ host: "127.0.0.1", port }), /nothing listens there/);
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket));
+    await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+    await assert.rejects(Broker.connect({ host: "127.0.0.1", port, timeoutMs: 300 }), /it does not answer/);
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => silent.close(resolve));
+    const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)) });
+    const psk = { identity: DEVICE, key: randomKey() };
+    await assert.rejects(
+      Broker.connect({ host: "127.0.0.1", port: gateway.port, psk }),
+      /bad_record_mac.*the key is wrong or the identity unknown/,
+    );
+    await gateway.close();
+    await assert.rejects(Broker.connect({ host: "broker.example.net", port: 1883 }), UsageError);
+  });
+
+  test("one that does not let us listen: a sentence", async () => {
+    const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)) });
+    const { port } = gateway;
+    const psk = { identity: DEVICE, key: keyOf(DEVICE) };
+    const broker = await Broker.connect({ host: "127.0.0.1", port, psk, clientId: DEVICE });
+    await assert.rejects(
+      broker.listen(["meter/SN2/ota"], () => {}),
+      /does not let us listen to meter\/SN2\/ota/,
+    );
+    await broker.close();
+    await gateway.close();
+  });
+
+  const skip = skipWithout("mosquitto");
+  test("one that acknowledges and throws away is found out", { skip }, async () => {
+    const port = await freePort();
+    const folder = new WorkFolder();
+    const rules = folder.file("rules", "topic read fw/#\ntopic read meter/#\n");
+    const configuration = folder.file(
+      "mosquitto.conf",
+      `${process.getuid?.() === 0 ? "user root\n" : ""}listener ${port} 127.0.0.1\nallow_anonymous true\nacl_file ${rules}\n`,
+    );
+    const program = { command: findProgram("mosquitto") ?? "", args: ["-c", configuration], folder };
+    const peer = await startPeer("mosquitto", program, port);
+    const broker = await Broker.connect({ host: "127.0.0.1", port });
+    try {
+      await assert.rejects(
+        publishPieces(broker, testUpdate(), { patienceMs: 300 }),
+        (error) =>
+          error instanceof DeviceError && /did not keep them, fw\/meter\/\w{8}\/0/.test(error.message),
+      );
+    } finally {
+      await broker.close();
+      await peer.stop();
+    }
+  });
+
+  test("one that falls over: what is under way goes on when it is back, and fails when it is not", async () => {
+    const operatorPort = await freePort();
+    const open = () => startGateway({ master: masterFromBytes(Buffer.from(master)), operatorPort });
+    const update = testUpdate();
+    const signed = testManifests(
+      update,
+      Array.from({ length: 30 }, (_, i) => `SN${i}`),
+    );
+    let gateway = await open();
+    const broker = await Broker.connect({ host: "127.0.0.1", port: operatorPort, giveUpMs: 3000 });
+    try {
+      let fallen: Promise<void> | undefined;
+      await publishManifests(broker, signed, {
+        ...{ perSecond: 100, patienceMs: 300 },
+        onProgress(step, done) {
+          if (step === "manifests" && done === 10)
+            fallen ??= gateway.close().then(async () => {
+              gateway = await open();
+            });
+        },
+      }).catch(() => {}); // what the fallen one had retained is gone: found out when it is looked at again
+      await fallen;
+      const { written, found } = await publishManifests(broker, signed);
+      assert.equal(written + found, 30);
+      assert.ok(found >= 15, `${found} arrived after the fall`);
+      await gateway.close();
+      await assert.rejects(publishPieces(broker, update), /has gone and does not come back/);
+    } finally {
+      await broker.close();
+    }
+  });
+});

@@ -1,0 +1,309 @@
+// Rollouts through the gateway's broker. What devices say is said by the test, as they would: lines of telemetry on their
+// topics. Real boards take real updates in scripts/start.test.ts. Rows 20, 21 and 28 of the requirements.
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { IMAGE_DIGEST, MANIFEST_TAG, NOT_CONFIRMED } from "../../../firmware/tls/alert";
+import { masterFromBytes } from "../custody/master";
+import { DeviceError, UsageError } from "../exit";
+import { type Gateway, startGateway } from "../gateway";
+import { randomKey } from "../keys";
+import { freePort } from "../peers/process";
+import { Broker } from "./broker";
+import { Fleet } from "./fleet";
+import { failuresOf, outcomeOf, planRings, runRollout, stopRollout } from "./rollout";
+import { type Plan, type RolloutEvent, RolloutState } from "./rollout_state";
+import { fleetTable } from "./tables";
+import { testManifests, testUpdate } from "./test_update";
+
+const folder = mkdtempSync(join(tmpdir(), "rollout-"));
+after(() => rmSync(folder, { recursive: true }));
+
+describe("rings", () => {
+  const serials = Array.from({ length: 1000 }, (_, i) => `SN${i}`);
+  const digest = Buffer.alloc(32, 5);
+
+  test("shares are of all, each device is in one ring, and the draw is the image's", () => {
+    const rings = planRings(serials, digest, [], [1, 10, 100]);
+    assert.deepEqual(
+      rings.map((ring) => ring.length),
+      [10, 90, 900],
+    );
+    assert.deepEqual(rings.flat().sort(), [...serials].sort());
+    assert.deepEqual(planRings([...serials].reverse(), digest, [], [1, 10, 100]), rings);
+    assert.notDeepEqual(planRings(serials, Buffer.alloc(32, 6), [], [1, 10, 100])[0].sort(), rings[0].sort());
+  });
+
+  test("lists come first, and shares are of the others; a small fleet has fewer rings", () => {
+    const rings = planRings(serials, digest, [["SN7", "SN8"], ["SN9"]], [50, 100]);
+    assert.deepEqual(rings.slice(0, 2), [["SN7", "SN8"], ["SN9"]]);
+    assert.deepEqual([rings[2].length, rings[3].length], [499, 498]);
+    assert.deepEqual(planRings(["SN1"], digest, [], [1, 10, 100]), [["SN1"]]);
+  });
+
+  test("what cannot be meant is refused", () => {
+    for (const shares of [[], [10], [10, 5, 100], [0, 100], [10, 10, 100], [50, 101]])
+      assert.throws(() => planRings(serials, digest, [], shares), UsageError, String(shares));
+    assert.throws(() => planRings(serials, digest, [["SNX"]], [100]), /SNX of a ring has no manifest/);
+    assert.throws(() => planRings(serials, digest, [["SN1"], ["SN1"]], [100]), /in two rings/);
+  });
+});
+
+describe("what a device's word means", () => {
+  const offeredMs = 1_000_000;
+  const said = (name: string, payload: string, nowMs = offeredMs + 60_000) => {
+    const device = new Fleet("meter").take(`meter/SN1/up/${name}`, payload, nowMs);
+    return device && outcomeOf(device, 7, offeredMs);
+  };
+
+  test("the new sequence or a later one is confirmed, an older one nothing yet", () => {
+    assert.deepEqual(said("status", '{"up":5,"mem":300,"err":0,"seq":7,"rev":0}'), { result: "confirmed" });
+    assert.deepEqual(said("status", '{"up":5,"seq":8}'), { result: "confirmed" });
+    assert.equal(said("status", '{"up":5,"mem":300,"err":0,"seq":6,"rev":0}'), undefined);
+  });
+
+  test("a reason to have gone back counts where it began anew since, not where it is an old story", () => {
+    assert.deepEqual(said("status", `{"up":5,"seq":6,"rev":${NOT_CONFIRMED}}`), {
+      ...{ result: "failed", code: NOT_CONFIRMED },
+    });
+    assert.equal(said("status", `{"up":61,"seq":6,"rev":${NOT_CONFIRMED}}`), undefined);
+  });
+
+  test("a refusal counts, one of another update does not", () => {
+    assert.deepEqual(said("update", `{"err":${MANIFEST_TAG}}`), { result: "failed", code: MANIFEST_TAG });
+    assert.deepEqual(said("update", `{"seq":7,"err":${IMAGE_DIGEST}}`), {
+      ...{ result: "failed", code: IMAGE_DIGEST },
+    });
+    assert.equal(said("update", `{"seq":6,"err":${IMAGE_DIGEST}}`), undefined);
+    assert.equal(said("update", '{"seq":7,"got":512,"of":9000}'), undefined);
+  });
+
+  test("R18 what is no such line, or of another product, is passed over", () => {
+    const fleet = new Fleet("meter");
+    for (const [topic, payload] of [
+      ["meter/SN1/up/status", "nonsense"],
+      ["meter/SN1/up/status", "[1]"],
+      ["meter/SN1/up/status", "null"],
+      ["meter/SN1/up/other", "{}"],
+      ["meter/SN\x1b[2J/up/status", "{}"],
+      ["meter//up/status", "{}"],
+      ["valve/SN1/up/status", "{}"],
+      ["meter/SN1/state", "2"],
+      ["meter/SN1/up/status/more", "{}"],
+    ])
+      assert.equal(fleet.take(topic, payload, 0), undefined, `${topic} ${payload}`);
+    assert.deepEqual(fleet.take("meter/SN1/up/status", '{"seq":"7","up":-1,"err":1e99,"rev":1.5}', 9), {
+      ...{ serial: "SN1", heardMs: 9, sequence: undefined, reverted: undefined, error: undefined },
+      startedMs: undefined,
+    });
+  });
+
+  test("the table names who left an update, and says why", () => {
+    const fleet = new Fleet("meter");
+    fleet.take("meter/SN1/state", "1", 0);
+    fleet.take("meter/SN1/up/status", `{"up":30,"err":0,"seq":6,"rev":${NOT_CONFIRMED}}`, 1e6);
+    fleet.take("meter/SN2/up/status", '{"up":3,"err":0,"seq":7,"rev":0}', 1e6);
+    fleet.take("meter/SN2/up/update", '{"got":1024,"of":9000}', 1e6);
+    const table = fleetTable([...fleet.devices.values()]);
+    assert.match(table, new RegExp(`^SN1 +on +6 +30 +- +E${NOT_CONFIRMED} +-$`, "m"));
+    assert.match(table, /^SN2 +\? +7 +3 +- +- +1024 of 9000$/m);
+    assert.match(table, new RegExp(`^E${NOT_CONFIRMED} +The new image was started as often`, "m"));
+    assert.match(table, /^1 x sequence 6$/m);
+  });
+});
+
+describe("a rollout", () => {
+  let gateway: Gateway;
+  let operator: Broker;
+  let devices: Broker;
+  let telemetry: MqttClient;
+  let port = 0;
+  let count = 0;
+  before(async () => {
+    port = await freePort();
+    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort: port });
+    operator = await Broker.connect({ host: "127.0.0.1", port });
+    devices = await Broker.connect({ host: "127.0.0.1", port });
+    telemetry = await connectAsync({ host: "127.0.0.1", port });
+  });
+  after(async () => {
+    await operator.close();
+    await devices.close();
+    await telemetry.endAsync();
+    await gateway.close();
+  });
+
+  const update = testUpdate();
+  const serials = ["SN1", "SN2", "SN3", "SN4", "SN5", "SN6"];
+  const manifests = testManifests(update, serials);
+  let path = "";
+  let plan: Plan;
+  beforeEach(async () => {
+    path = join(folder, `state-${count++}`);
+    plan = {
+      ...{ product: "meter", sequence: 7, version: update.version, stopAt: 20, waitMinutes: 1 },
+      digest: Buffer.from(update.digest).toString("hex"),
+      rings: [["SN1"], ["SN2", "SN3"], ["SN4", "SN5", "SN6"]],
+    };
+    await operator.publish(
+      serials.map((serial) => ({ topic: `meter/${serial}/ota`, payload: Buffer.alloc(0) })),
+    );
+  });
+
+  /** Say a line of telemetry as a device. */
+  const say = (serial: string, line: object, name = "status") =>
+    telemetry.publishAsync(`meter/${serial}/up/${name}`, JSON.stringify(line), { qos: 1 });
+  const confirm = (serial: string) => say(serial, { up: 1, err: 0, seq: 7, rev: 0 });
+
+  /** Who is offered the update, by the broker's retained manifests. */
+  async function offered(): Promise<string[]> {
+    const found: string[] = [];
+    await devices.look(["meter/+/ota"], 150, (topic) => {
+      found.push(topic.split("/")[1]);
+      return false;
+    });
+    return found.sort();
+  }
+
+  /** Run it; `onEvent` is told each event, after what the state file says. */
+  function run(state: RolloutState, onEvent: (event: RolloutEvent) => void = () => {}): Promise<void> {
+    return runRollout({ broker: operator, update, manifests, state, perSecond: 1000, onEvent });
+  }
+
+  const until = async (condition: () => boolean | Promise<boolean>) => {
+    while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+
+  test("goes ring by ring: the next is offered when the one before has confirmed", async () => {
+    const state = RolloutState.create(path, plan);
+    const offers: string[][] = [];
+    await run(state, (event) => {
+      if (!("published" in event)) return;
+      void offered().then((list) => {
+        offers.push(list);
+        for (const serial of plan.rings[event.published]) void confirm(serial);
+      });
+    });
+    assert.deepEqual(offers, [["SN1"], ["SN1", "SN2", "SN3"], serials]);
+    assert.ok(state.done);
+    state.close();
+    const again = new RolloutState(path);
+    await run(again, () => assert.fail("a rollout that is done does nothing more"));
+    again.close();
+  });
+
+  test("R28 with too many failures it stops by itself: reasons said, nobody is offered it any more", async () => {
+    const state = RolloutState.create(path, plan);
+    const ended = run(state, (event) => {
+      if (!("published" in event)) return;
+      if (event.published === 0) void confirm("SN1");
+      else void say("SN3", { up: 0, err: 0, seq: 6, rev: NOT_CONFIRMED });
+    });
+    await assert.rejects(
+      ended,
+      (error) =>
+        error instanceof DeviceError &&
+        /1 of 2 devices of ring 2 failed, more than 20 %/.test(error.message) &&
+        /1 x E\d+: The new image was started as often/.test(error.message),
+    );
+    assert.deepEqual(failuresOf(state), [{ code: NOT_CONFIRMED, count: 1 }]);
+    assert.deepEqual(await offered(), ["SN1"]);
+    await assert.rejects(run(state), /is stopped: 1 of 2/);
+    state.close();
+  });
+
+  test("fewer failures than are allowed do not stop it, and who failed is not offered it again", async () => {
+    const state = RolloutState.create(path, { ...plan, stopAt: 50, rings: [serials] });
+    await run(state, (event) => {
+      if ("published" in event)
+        void say("SN2", { err: MANIFEST_TAG }, "update").then(async () => {
+          for (const serial of serials) if (serial !== "SN2") await confirm(serial);
+        });
+    });
+    assert.ok(state.done);
+    assert.deepEqual(state.counts(0), { confirmed: 5, failed: 1, silent: 0, open: 0 });
+    assert.deepEqual(
+      await offered(),
+      serials.filter((serial) => serial !== "SN2"),
+    );
+    state.close();
+  });
+
+  test("who is silent until the time is over counts as failed", async () => {
+    const state = RolloutState.create(path, { ...plan, waitMinutes: 0.005 });
+    await assert.rejects(run(state), /1 of 1 devices of ring 1 failed/);
+    assert.deepEqual(state.counts(0), { confirmed: 0, failed: 0, silent: 1, open: 0 });
+    assert.deepEqual(await offered(), []);
+    state.close();
+  });
+
+  test("goes on from its file wherever it was cut, and publishes nothing twice", async () => {
+    const first = RolloutState.create(path, plan);
+    await run(first, (event) => {
+      if ("published" in event) for (const serial of plan.rings[event.published]) void confirm(serial);
+    });
+    first.close();
+    const whole = readFileSync(path);
+    const start = whole.indexOf("\n") + 1;
+    for (const cut of [start, start + 1, Math.floor((start + whole.length) / 2), whole.length - 2]) {
+      writeFileSync(path, whole);
+      truncateSync(path, cut);
+      const state = new RolloutState(path);
+      assert.ok(!state.done);
+      const before = await offered();
+      const published: string[] = [];
+      const stop = await devices.listen(["meter/+/ota", "fw/#"], (topic, _payload, retained) => {
+        if (!retained) published.push(topic);
+      });
+      // its devices go on telling what they run, as every minute
+      const telling = setInterval(() => {
+        for (const serial of serials) void confirm(serial);
+      }, 50);
+      await run(state).finally(() => clearInterval(telling));
+      assert.ok(state.done);
+      await stop();
+      assert.deepEqual(published, []);
+      assert.deepEqual(await offered(), before);
+      state.close();
+      const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+      assert.ok(lines.every((line) => JSON.parse(line)));
+    }
+  });
+
+  test("stop, from another program: the one that runs ends, and who is not done is not offered it", async () => {
+    const state = RolloutState.create(path, plan);
+    const ended = run(state);
+    const refused = assert.rejects(ended, /is stopped: by hand/);
+    await until(async () => (await offered()).includes("SN1"));
+    await confirm("SN1");
+    await until(() => state.begun.has(1));
+    const other = new RolloutState(path);
+    assert.equal(await stopRollout(operator, other, "by hand"), 5);
+    other.close();
+    await refused;
+    assert.deepEqual(await offered(), ["SN1"]);
+    state.close();
+  });
+
+  test("R21 a device that is offered a later sequence already: refused before anything is published", async () => {
+    const later = testManifests(testUpdate({ sequence: 9 }), ["SN6"]);
+    await operator.publish([{ topic: "meter/SN6/ota", payload: later.manifest(0) }]);
+    const state = RolloutState.create(path, plan);
+    await assert.rejects(run(state), UsageError);
+    assert.equal(state.begun.size, 0);
+    assert.deepEqual(await offered(), ["SN6"]);
+    state.close();
+  });
+
+  test("a file that is none, or is there already, is refused", () => {
+    writeFileSync(path, "something else\n");
+    assert.throws(() => new RolloutState(path), /is no rollout's state/);
+    assert.throws(() => RolloutState.create(path, plan), /is not written over/);
+    assert.throws(() => new RolloutState(join(folder, "nowhere")), /there is no rollout/);
+    appendFileSync(path, "{}");
+    assert.throws(() => new RolloutState(path), UsageError);
+  });
+});

@@ -1,0 +1,11 @@
+/*
+ * The journal alone, as a bundle for tests: `journal.append(data)`, `journal.newest(kind)`, `journal.place()`.
+ */
+import "../../../firmware/port";
+import { place } from "../../../firmware/journal";
+
+(global as unknown as { journal: unknown }).journal = {
+  append: (data: string) => section(import("../../../firmware/journal")).append(data),
+  newest: (kind: string) => section(import("../../../firmware/journal")).newest(kind),
+  place: () => place,
+};

@@ -1,0 +1,463 @@
+// Updates over the air, the operator's side: `npm run ota -- COMMAND` (protocol.md 5; the library is lib/ota/). An image
+// becomes an update, an update a signed manifest for each device, both lie retained on the broker, and devices take them.
+// Who signs (`sign` needs the `ota` master) and who publishes need not be one: files pass between them, without a secret.
+// Bad input: a sentence, exit 2, nothing written or published.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { boardNames, PROJECT, readBoard } from "./lib/build";
+import { openMaster } from "./lib/custody/master";
+import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { errorText } from "./lib/error_text";
+import { UsageError } from "./lib/exit";
+import { fileFault, type Identity, identityFault, parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
+import { parseRange, type Range, serialsOf } from "./lib/ledger/serials";
+import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/options";
+import { Broker } from "./lib/ota/broker";
+import { Fleet } from "./lib/ota/fleet";
+import {
+  checkProduct,
+  type Encoding,
+  KEY_VERSION_GREATEST,
+  SEQUENCE_GREATEST,
+  VERSION_LONGEST,
+} from "./lib/ota/manifest";
+import { NewFile, refuseExisting, writeNewFile } from "./lib/ota/new_file";
+import { Progress } from "./lib/ota/progress";
+import { publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
+import { failuresOf, planRings, runRollout, stopRollout } from "./lib/ota/rollout";
+import { type RolloutEvent, RolloutState } from "./lib/ota/rollout_state";
+import { type Manifests, ROW_BYTES, readManifests, signRows } from "./lib/ota/sign";
+import { fleetTable, tableText } from "./lib/ota/tables";
+import {
+  makeUpdate,
+  readImage,
+  readUpdate,
+  storedBytes,
+  type Update,
+  updateFile,
+} from "./lib/ota/update_file";
+import { needed, runSubcommands, subcommand } from "./lib/subcommands";
+
+const json = flag("for machines: one JSON object");
+const update = option("FILE", "the update, of `build`");
+const manifests = option("FILE", "the manifests, of `sign`");
+
+// ------------------------------------------------------------------------------------------------- build
+
+const BUILD = subcommand({
+  usage: "npm run ota -- build --product NAME --board NAME --version TEXT --sequence N --out FILE",
+  about:
+    "Make an update of an image: its digest, its pieces, and what every device must know of it. The sequence is what devices\n" +
+    "go by: they take no image whose sequence is not greater than the one they run. The version is for people.",
+  options: {
+    product: option("NAME", "the product, second part of the identities", checkProduct),
+    board: option("NAME", `the board it was built for: ${boardNames().join(", ")}`, oneOf(boardNames())),
+    image: option("FILE", "the image; default dist/<board>/firmware.js, as npm run build leaves it"),
+    version: option("TEXT", `for people, at most ${VERSION_LONGEST} characters`),
+    sequence: option("N", "greater than that of every update before", integer(1, SEQUENCE_GREATEST)),
+    heatshrink: flag("pack the pieces, for boards whose firmware unpacks them"),
+    out: option("FILE", "the update to make"),
+    json,
+  },
+  async run(options) {
+    const product = needed(options.product, "--product NAME");
+    const board = needed(options.board, "--board NAME");
+    const version = needed(options.version, "--version TEXT");
+    const sequence = needed(options.sequence, "--sequence N");
+    const out = needed(options.out, "--out FILE");
+    refuseExisting(out);
+    const image = readImage(options.image ?? join(PROJECT, "dist", board, "firmware.js"));
+    const hardware = (1 << Number((await readBoard(board)).hardware)) >>> 0;
+    const encoding: Encoding = options.heatshrink ? "heatshrink" : "none";
+    const made = makeUpdate(image, { product, board, hardware, version, sequence, encoding });
+    writeNewFile(out, updateFile(made));
+    printUpdate(out, made, options.json);
+  },
+});
+
+function printUpdate(out: string, made: Update, asJson: boolean | undefined): void {
+  const { product, board, version, sequence, length, encoding, pieces } = made;
+  const digest = Buffer.from(made.digest).toString("hex");
+  const stored = storedBytes(pieces);
+  const row = { out, product, board, version, sequence, length, digest, encoding };
+  if (asJson) console.log(JSON.stringify({ ...row, pieces: pieces.length, stored }));
+  else
+    console.log(
+      `${out}: ${product} ${version}, sequence ${sequence}, for ${board}\n` +
+        `${length} bytes in ${pieces.length} pieces, ${stored} bytes at the broker\ndigest  ${digest}`,
+    );
+}
+
+// -------------------------------------------------------------------------------------------------- sign
+
+const SIGN = subcommand({
+  usage: "npm run ota -- sign --update FILE --master FILE|pkcs11:... --serials FIRST..LAST --out FILE",
+  about:
+    `Sign an update for devices, each with its own key: one row of ${ROW_BYTES} bytes for each, and no key in any. What is\n` +
+    "signed for one device means nothing to another.",
+  options: {
+    update,
+    master: option("FILE|pkcs11:...", "the ota master: a sealed file or a token (npm run keys), or raw"),
+    scheme: option(
+      "NAME",
+      `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
+      oneOf(SCHEME_NAMES),
+    ),
+    serials: manyOf(
+      "FIRST..LAST",
+      "serials, alike but for the last digits, or one; may be given again",
+      parseRange,
+    ),
+    list: option("FILE", "serials, one a line, or identities with key versions of their own"),
+    "key-version": option("N", "first part of the identities; default 1", integer(1, KEY_VERSION_GREATEST)),
+    out: option("FILE", "the manifests to make"),
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const made = readUpdate(needed(options.update, "--update FILE"));
+    const place = needed(options.master, "--master FILE|pkcs11:...");
+    const out = needed(options.out, "--out FILE");
+    const devices = devicesOf(made.product, options["key-version"] ?? 1, options.serials, options.list);
+    refuseExisting(out);
+    const secrets = new Secrets(options, ["master"]);
+    const { scheme } = options;
+    const master = await openMaster(place, { purpose: "ota", scheme, secrets, name: "master" });
+    const progress = new Progress(!options.json);
+    const start = process.hrtime.bigint();
+    let rows = 0;
+    const file = new NewFile(out);
+    try {
+      for (const some of signRows(made, devices, master)) {
+        file.write(some);
+        rows += some.length / ROW_BYTES;
+        progress.show("sign", rows, devices.length);
+      }
+      file.finish();
+    } finally {
+      progress.stop();
+      file.close();
+      master.close();
+    }
+    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    const perSecond = Math.round(rows / seconds);
+    if (options.json) console.log(JSON.stringify({ out, rows, seconds, perSecond }));
+    else console.log(`${out}: ${rows} manifests in ${seconds.toFixed(2)} s, ${perSecond} a second`);
+  },
+});
+
+/** The identities of ranges and of a list, each serial once. Throws UsageError. */
+function devicesOf(product: string, keyVersion: number, ranges: Range[] = [], list?: string): Identity[] {
+  const devices = new Map<string, Identity>();
+  const add = (text: string) => {
+    const identity = parseIdentity(text);
+    if (devices.has(identity.serial)) throw new UsageError(`the serial ${identity.serial} is named twice.`);
+    devices.set(identity.serial, identity);
+  };
+  for (const range of ranges)
+    for (const serial of serialsOf(range)) add(`v${keyVersion}.${product}.${serial}`);
+  for (const line of list === undefined ? [] : linesOf(list))
+    add(line.includes(".") ? line : `v${keyVersion}.${product}.${line}`);
+  if (devices.size === 0)
+    throw new UsageError("no devices: --serials FIRST..LAST or --list FILE names them.");
+  return [...devices.values()];
+}
+
+/** The lines of a file without empty ones and those that begin with #. */
+function linesOf(path: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`cannot read the list ${path}: ${fileFault(error)}.`);
+  }
+  const lines = text.split("\n").map((line) => line.trim());
+  return lines.filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+// ----------------------------------------------------------------------------------------------- publish
+
+const BROKER_OPTIONS = {
+  broker: option(
+    "HOST:PORT",
+    "plain MQTT on this machine, the gateway's --operator-port; default 127.0.0.1:1883",
+    endpoint,
+  ),
+  "psk-identity": option("ID", "TLS-PSK to any other broker: the operator's identity there"),
+  "psk-file": option("FILE", "and the key, 16 bytes or 32 hex digits in a file of mode 0600"),
+};
+
+interface BrokerGiven {
+  broker?: { host: string; port: number };
+  "psk-identity"?: string;
+  "psk-file"?: string;
+}
+
+/** Read the operator's key and connect; what is under way is given up after `giveUpMs` without a connection. */
+async function openBroker(given: BrokerGiven, giveUpMs?: number): Promise<Broker> {
+  const { "psk-identity": identity, "psk-file": file } = given;
+  if ((identity === undefined) !== (file === undefined))
+    throw new UsageError("--psk-identity and --psk-file belong together.");
+  const fault = identity === undefined ? undefined : identityFault(identity);
+  if (fault) throw new UsageError(`--psk-identity ${fault}.`);
+  const psk = identity !== undefined && file !== undefined ? { identity, key: readSecret(file) } : undefined;
+  return Broker.connect({ ...(given.broker ?? { host: "127.0.0.1", port: 1883 }), psk, giveUpMs });
+}
+
+/** Read an update and the manifests that were signed for it. Throws UsageError where they do not belong together. */
+function readBoth(given: { update?: string; manifests?: string }): { made: Update; signed: Manifests } {
+  const made = readUpdate(needed(given.update, "--update FILE"));
+  const signed = readManifests(needed(given.manifests, "--manifests FILE"));
+  const { image } = signed;
+  const alike =
+    Buffer.from(image.digest).equals(made.digest) &&
+    (["product", "hardware", "sequence", "version", "length", "encoding"] as const).every(
+      (name) => image[name] === made[name],
+    );
+  if (!alike) throw new UsageError(`${signed.path} was signed for another update than ${given.update}.`);
+  return { made, signed };
+}
+
+const perSecond = option(
+  "N",
+  "manifests a second, since each device that is connected begins at once; default 100",
+  integer(1, 100_000),
+);
+const PER_SECOND = 100;
+
+const PUBLISH = subcommand({
+  usage: "npm run ota -- publish --update FILE --manifests FILE --broker HOST:PORT",
+  about:
+    "Lay an update and its manifests down at the broker, retained, for all of these devices at once; `rollout` does it ring\n" +
+    "by ring. What is there already is left as it is: run it again where it broke.",
+  options: { update, manifests, "per-second": perSecond, ...BROKER_OPTIONS, json },
+  async run(options) {
+    const { made, signed } = readBoth(options);
+    const broker = await openBroker(options);
+    const progress = new Progress(!options.json);
+    const onProgress = progress.show.bind(progress);
+    try {
+      await refuseRollback(broker, signed);
+      const pieces = await publishPieces(broker, made, { onProgress });
+      const rate = options["per-second"] ?? PER_SECOND;
+      const devices = await publishManifests(broker, signed, { onProgress, perSecond: rate });
+      progress.stop();
+      if (options.json) console.log(JSON.stringify({ pieces, manifests: devices }));
+      else
+        console.log(
+          `pieces     ${pieces.written} written, ${pieces.found} were there\n` +
+            `manifests  ${devices.written} written, ${devices.found} were there`,
+        );
+    } finally {
+      progress.stop();
+      await broker.close();
+    }
+  },
+});
+
+// ----------------------------------------------------------------------------------------------- status
+
+const STATUS = subcommand({
+  usage: "npm run ota -- status --product NAME --broker HOST:PORT",
+  about:
+    "Say who runs what: listen to the devices' telemetry for a while, and print a line for each, with the reason of those who\n" +
+    "left an update again. With --state instead, say how far a rollout is, out of its file.",
+  options: {
+    product: option("NAME", "whose devices", checkProduct),
+    seconds: option(
+      "N",
+      "how long to listen; default 70, in which every device that is connected speaks",
+      integer(1, 86_400),
+    ),
+    state: option("FILE", "the state of a rollout"),
+    ...BROKER_OPTIONS,
+    json,
+  },
+  async run(options) {
+    if (options.state !== undefined) return printRollout(new RolloutState(options.state), options.json);
+    const fleet = new Fleet(needed(options.product, "--product NAME"));
+    const seconds = options.seconds ?? 70;
+    const broker = await openBroker(options);
+    const progress = new Progress(!options.json);
+    try {
+      await fleet.listen(broker);
+      for (let second = 0; second < seconds; second++) {
+        progress.show(`listen, ${fleet.devices.size} devices`, second, seconds);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    } finally {
+      progress.stop();
+      await broker.close();
+    }
+    const devices = [...fleet.devices.values()].sort((a, b) => (a.serial < b.serial ? -1 : 1));
+    if (options.json) console.log(JSON.stringify(devices));
+    else console.log(fleetTable(devices));
+  },
+});
+
+function printRollout(state: RolloutState, asJson: boolean | undefined): void {
+  const { product, version, sequence, rings } = state.plan;
+  const rows = rings.map((ring, i) => ({
+    ...{ ring: i + 1, devices: ring.length },
+    ...{
+      state: state.ended.has(i)
+        ? "done"
+        : !state.begun.has(i)
+          ? "waits"
+          : state.stopped
+            ? "stopped"
+            : "under way",
+    },
+    ...state.counts(i),
+  }));
+  const failures = failuresOf(state).map((row) => ({ ...row, text: errorText(row.code) }));
+  const failed = [...state.results].filter(([, { result }]) => result === "failed");
+  state.close();
+  if (asJson) {
+    const { done, stopped } = state;
+    const serials = failed.map(([serial, { code }]) => ({ serial, code }));
+    return console.log(
+      JSON.stringify({ product, version, sequence, done, stopped, rings: rows, failures, failed: serials }),
+    );
+  }
+  console.log(
+    `${product} ${version}, sequence ${sequence}: ${state.stopped ?? (state.done ? "done" : "under way")}`,
+  );
+  console.log(
+    tableText(
+      ["ring", "devices", "state", "confirmed", "failed", "silent", "open"],
+      rows.map((row) => [row.ring, row.devices, row.state, row.confirmed, row.failed, row.silent, row.open]),
+    ),
+  );
+  for (const { code, count, text } of failures) console.log(`${count} x E${code}  ${text ?? ""}`);
+}
+
+// ---------------------------------------------------------------------------------------- rollout, stop
+
+const ROLLOUT = subcommand({
+  usage:
+    "npm run ota -- rollout --update FILE --manifests FILE --rings 1,10,100 --state FILE --broker HOST:PORT",
+  about:
+    "Publish an update ring by ring, and wait for each ring's devices to confirm it. Where too many fail, it stops by itself\n" +
+    "and takes back what is not done. The state is in a file: the same command again goes on where it was ended.",
+  options: {
+    update,
+    manifests,
+    state: option("FILE", "the state; made if it is not there"),
+    ring: manyOf("FILE", "a first ring by name, serials one a line; may be given again for the next"),
+    rings: option("SHARES", "percent of the others, rising to 100; default 1,10,100", parseShares),
+    "stop-at": option("PERCENT", "of a ring that may fail; default 5", integer(0, 100)),
+    wait: option(
+      "MINUTES",
+      "for a ring; who is silent until then counts as failed; default 1440",
+      integer(1, 525_600),
+    ),
+    "per-second": perSecond,
+    ...BROKER_OPTIONS,
+    json: flag("for machines: one JSON object a line"),
+  },
+  async run(options) {
+    const { made, signed } = readBoth(options);
+    const state = openState(needed(options.state, "--state FILE"), made, signed, options);
+    const progress = new Progress(!options.json);
+    try {
+      const broker = await openBroker(options, Number.POSITIVE_INFINITY);
+      try {
+        await runRollout({
+          ...{ broker, update: made, manifests: signed, state },
+          perSecond: options["per-second"] ?? PER_SECOND,
+          onProgress: progress.show.bind(progress),
+          onEvent(event) {
+            const line = options.json ? JSON.stringify(event) : eventText(event, state);
+            if (line === undefined) return;
+            progress.stop();
+            console.log(line);
+          },
+        });
+      } finally {
+        progress.stop();
+        await broker.close();
+      }
+      if (!options.json) printRollout(state, false);
+    } finally {
+      progress.stop();
+    }
+  },
+});
+
+/** Open a rollout's state, or plan it; a plan that differs from the one in the file is refused. */
+function openState(
+  path: string,
+  made: Update,
+  signed: Manifests,
+  given: { ring?: string[]; rings?: number[]; "stop-at"?: number; wait?: number },
+): RolloutState {
+  const serials = Array.from({ length: signed.count }, (_, row) => signed.identity(row).serial);
+  const plan = {
+    ...{ product: made.product, sequence: made.sequence, version: made.version },
+    digest: Buffer.from(made.digest).toString("hex"),
+    stopAt: given["stop-at"] ?? 5,
+    waitMinutes: given.wait ?? 1440,
+    rings: planRings(serials, made.digest, (given.ring ?? []).map(linesOf), given.rings ?? [1, 10, 100]),
+  };
+  if (!existsSync(path)) return RolloutState.create(path, plan);
+  const state = new RolloutState(path);
+  if (isDeepStrictEqual(state.plan, plan)) return state;
+  state.close();
+  throw new UsageError(
+    `${path} is the state of a rollout with other devices, rings or limits, or of another update.`,
+  );
+}
+
+function parseShares(text: string): number[] {
+  const shares = text.split(",").map(Number);
+  if (!/^\d{1,3}(\.\d{1,3})?(,\d{1,3}(\.\d{1,3})?)*$/.test(text))
+    throw new UsageError(`"${text}" is no list of percents, for example 1,10,100.`);
+  return shares;
+}
+
+/** What of a rollout is said to people: rings, and who failed. */
+function eventText(event: RolloutEvent, state: RolloutState): string | undefined {
+  if ("begin" in event) return `ring ${event.begin + 1}: ${state.plan.rings[event.begin].length} devices`;
+  if ("end" in event) {
+    const { confirmed, failed, silent } = state.counts(event.end);
+    return `ring ${event.end + 1}: ${confirmed} confirmed, ${failed} failed, ${silent} silent`;
+  }
+  if ("serial" in event && event.result === "failed")
+    return `${event.serial} failed: E${event.code}, ${errorText(event.code ?? 0) ?? "no code of this version"}`;
+  return undefined;
+}
+
+const STOP = subcommand({
+  usage: "npm run ota -- stop --state FILE --broker HOST:PORT",
+  about:
+    "Stop a rollout for good: the manifests of all devices that have not confirmed are taken away from the broker. Devices\n" +
+    "that run the new image keep it. A program that runs this rollout ends.",
+  options: { state: option("FILE", "the state of the rollout"), ...BROKER_OPTIONS, json },
+  async run(options) {
+    const state = new RolloutState(needed(options.state, "--state FILE"));
+    try {
+      if (state.done) throw new UsageError(`the rollout ${state.path} is done: there is nothing to stop.`);
+      const broker = await openBroker(options);
+      try {
+        const cleared = await stopRollout(broker, state, "by hand");
+        if (options.json) console.log(JSON.stringify({ stopped: true, cleared }));
+        else console.log(`stopped; the manifests of ${cleared} devices are taken away`);
+      } finally {
+        await broker.close();
+      }
+    } finally {
+      state.close();
+    }
+  },
+});
+
+await runSubcommands("ota", "Updates over the air, from an image to a fleet that runs it.", {
+  build: BUILD,
+  sign: SIGN,
+  publish: PUBLISH,
+  status: STATUS,
+  rollout: ROLLOUT,
+  stop: STOP,
+});

@@ -1,0 +1,28 @@
+// The technicians' sheet: `make sheet` writes dist/technician.pdf (what is on it: lib/console/sheet.ts).
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { PROJECT } from "./lib/build";
+import { sheetPdf } from "./lib/console/sheet";
+import { runCommand, UsageError } from "./lib/exit";
+import { option, parseCommand } from "./lib/options";
+
+const COMMAND = {
+  usage: "npm run sheet --",
+  about: "Draw the technicians' sheet: every command and every error of the console on one A4 paper.",
+  options: { out: option("FILE", "default dist/technician.pdf") },
+};
+
+await runCommand("sheet", async (argv) => {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return;
+  const file = parsed.options.out ?? join(PROJECT, "dist", "technician.pdf");
+  const { version } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8")) as { version: string };
+  const pdf = await sheetPdf(version);
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, pdf);
+  } catch (error) {
+    throw new UsageError(`cannot write ${file}: ${(error as Error).message}.`);
+  }
+  console.log(file);
+});
