@@ -37,6 +37,7 @@ import {
   type Update,
   updateFile,
 } from "./lib/ota/update_file";
+import { wireCost } from "./lib/ota/wire_cost";
 import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 
 const json = flag("for machines: one JSON object");
@@ -81,13 +82,21 @@ function printUpdate(out: string, made: Update, asJson: boolean | undefined): vo
   const digest = Buffer.from(made.digest).toString("hex");
   const stored = storedBytes(pieces);
   const row = { out, product, board, version, sequence, length, digest, encoding };
-  if (asJson) console.log(JSON.stringify({ ...row, pieces: pieces.length, stored }));
+  const wire = WINDOWS.map((window) => ({ window, ...wireCost(made, window) }));
+  if (asJson) console.log(JSON.stringify({ ...row, pieces: pieces.length, stored, wire }));
   else
     console.log(
       `${out}: ${product} ${version}, sequence ${sequence}, for ${board}\n` +
-        `${length} bytes in ${pieces.length} pieces, ${stored} bytes at the broker\ndigest  ${digest}`,
+        `${length} bytes in ${pieces.length} pieces, ${stored} bytes at the broker\ndigest  ${digest}\n` +
+        tableText(
+          ["pieces at a time", "TLS to a device", "and from it", "of the image"],
+          wire.map(({ window, up, down }) => [window, down, up, ((up + down) / length).toFixed(3)]),
+        ),
     );
 }
+
+/** Pieces that a device may ask for at a time, for which the cost is told. */
+const WINDOWS = [1, 2, 4];
 
 // -------------------------------------------------------------------------------------------------- sign
 

@@ -3,13 +3,7 @@
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
-import { AT_DIGEST, AT_IMAGE_LENGTH, MANIFEST_BYTES, PIECE_BYTES } from "./manifest";
-
-export const SLOTS_FILE = ".slots";
-/** Bytes of a slot. */
-export const SLOT_BYTES = 16384;
-/** Where the manifest lies in a slot. */
-export const AT_MANIFEST = SLOT_BYTES - MANIFEST_BYTES;
+import { AT_DIGEST, AT_IMAGE_LENGTH, AT_MANIFEST, PIECE_BYTES, SLOT_BYTES, SLOTS_FILE } from "./manifest";
 
 /**
  * Read the image of slot 0 or 1, in place; undefined where it is not whole. The digest is a chain over pieces,

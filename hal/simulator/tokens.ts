@@ -39,12 +39,24 @@ const VALUES = ["true", "false", "null", "undefined", "this", "super"].map((word
 const WORD = /[\w$]/;
 const OPERATOR = /[-+*/%&|^!~<>=?]/;
 
+/** What was written out lately: a machine makes its sections again and again. */
+const written = new Map<string, string>();
+
 /**
  * Write a program of tokens as plain JavaScript, up to the zero byte that ends it for the interpreter; plain text comes back
  * as it is. Throws SyntaxError where a byte is no token, or what belongs to one is missing.
  */
 export function detokenise(code: string): string {
-  if (!/[\0\x80-\xff]/.test(code)) return code;
+  let text = written.get(code);
+  if (text === undefined) {
+    text = /[\0\x80-\xff]/.test(code) ? plainText(code) : code;
+    if (written.size >= 1000) written.clear();
+    written.set(code, text);
+  }
+  return text;
+}
+
+function plainText(code: string): string {
   const pieces: string[] = [];
   let last = "";
   let at = 0;

@@ -279,9 +279,9 @@ describe("a rollout", () => {
     const refused = assert.rejects(ended, /is stopped: by hand/);
     await until(async () => (await offered()).includes("SN1"));
     await confirm("SN1");
-    await until(() => state.begun.has(1));
+    await until(() => state.published.has(1));
     const other = new RolloutState(path);
-    assert.equal(await stopRollout(operator, other, "by hand"), 5);
+    assert.equal(await stopRollout(operator, other, "by hand"), 2);
     other.close();
     await refused;
     assert.deepEqual(await offered(), ["SN1"]);
