@@ -3,10 +3,7 @@
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer } from "node:net";
 import { after, test } from "node:test";
-import type { Board } from "../boards/board";
-import { LOADER, readBoard } from "../scripts/lib/build";
 import { ROLES } from "../scripts/lib/challenge";
-import { storageFiles } from "../scripts/lib/ota/layout";
 import { cutPower } from "../scripts/lib/power_cuts";
 import { bundleOf, type TestDevice } from "../scripts/lib/test_device";
 import {
@@ -40,16 +37,7 @@ after(() => {
 
 /** A device as it leaves the bench, laid out with loader and slots; `files` go over those that it has. */
 async function factory(files: Record<string, string> = {}): Promise<TestDevice> {
-  const board = (await readBoard(BOARD)) as unknown as Board;
-  const [bundle, loader] = await Promise.all([bundleOf(BOARD, "firmware/main.ts"), bundleOf(BOARD, LOADER)]);
-  const device = await bootFactory(
-    BOARD,
-    {},
-    {
-      bundle: undefined,
-      files: { ...storageFiles(board, bundle.code, loader.code), ...SHORT_FILES, ...files },
-    },
-  );
+  const device = await bootFactory(BOARD, { ...SHORT_FILES, ...files });
   devices.push(device);
   return device;
 }
