@@ -4,7 +4,7 @@
 import { flash } from "hal:flash";
 import { networkUp } from "hal:network";
 import { payload } from "./mqtt/client";
-import { RECONNECT_DOUBLINGS, TELEMETRY_EVERY } from "./profile";
+import { RECONNECT_DOUBLINGS, TELEMETRY_EVERY, UPDATES } from "./profile";
 import { TIMEOUT } from "./tls/alert";
 import type { Server, SessionEvent } from "./tls/session";
 
@@ -47,11 +47,20 @@ export default function application(event: Event, onEvent: (event: Event) => voi
         networkUp(flash.readJSON("conf", true) || {}, onEvent as (event: unknown) => void);
         break;
       }
+      // a topic: of ours what comes after `<base>`; "": the broker has accepted us
       let name: string | undefined;
       while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
-        if (name) section(import("./mqtt/client")).publish("up/" + name, payload, 0);
-        else {
+        if (name.startsWith("/down/"))
+          section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
+        else if (name) {
+          const code = UPDATES && section(import("./ota/updater")).onMessage(name);
+          if (code) {
+            lastError = code;
+            section(import("./mqtt/client")).publish("up/update", `{"err":${code}}`, 0);
+          }
+        } else {
           failures = ticks = 0;
+          if (UPDATES) section(import("./ota/updater")).confirm();
           section(import("./telemetry"))(lastError);
         }
       }

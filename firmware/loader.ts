@@ -6,7 +6,8 @@ import { serialOpen, serialWrite } from "hal:serial";
 import { board } from "board";
 import type { Bytes } from "./bytes";
 import { newest, place, STATE, seal } from "./journal";
-import { image, SLOT_BYTES } from "./ota/slots";
+import { SLOT_BYTES } from "./ota/manifest";
+import { image } from "./ota/slots";
 import { keyBytes } from "./port";
 import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
 

@@ -13,6 +13,9 @@ export const TLS_PSK_WITH_AES_128_CCM = true;
 /** Take the console's port once there is a key record, prove keys and wipe by challenge (lock.ts): 1,250 bytes. */
 export const LOCK = true;
 
+/** Take updates over the air (ota/updater.ts), where a loader has started the image: 2 KB. */
+export const UPDATES = true;
+
 /** Refuse a server that does not bind the master secret to the handshake (RFC 7627, 5.3). */
 export const requireExtendedMasterSecret = true;
 /** Refuse a CBC suite without encrypt-then-MAC (RFC 7366). False: MAC-then-encrypt is taken as well. */

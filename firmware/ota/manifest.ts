@@ -8,6 +8,12 @@ export const MANIFEST_BYTES = 128;
 /** Bytes of the image in a piece. */
 export const PIECE_BYTES = 512;
 
+/** The file of the two slots (slots.ts). */
+export const SLOTS_FILE = ".slots";
+/** Bytes of a slot: an image from its first byte on, its manifest at the end. */
+export const SLOT_BYTES = 16384;
+export const AT_MANIFEST = SLOT_BYTES - MANIFEST_BYTES;
+
 /** Value of `format`. */
 export const FORMAT = 1;
 /** Values of `type`. */

@@ -2,6 +2,7 @@
 // context of its own that holds what the board's Espruino offers and nothing of Node. Flash outlives boots
 // and power cuts. For tests and for `npm start`. Leaves out how much memory and time things take on a chip.
 import vm from "node:vm";
+import { parse } from "acorn";
 import type { Board } from "../../boards/board";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
@@ -35,10 +36,32 @@ export interface MachineOptions {
 /** What the reset cause register says after E.reboot(): software reset. */
 const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 4 };
 
+const scripts = new Map<string, string>();
+
+/**
+ * Give what `eval` evaluates the interpreter's scope: what a program declares at its top is global there, and stays, where
+ * JavaScript's own eval keeps `let` to itself.
+ */
+function asRootProgram(code: string): string {
+  let script = scripts.get(code);
+  if (script === undefined) {
+    script = code;
+    const { body } = parse(code, { ecmaVersion: "latest" });
+    for (const { type, start, ...node } of body as { type: string; start: number; kind?: string }[])
+      if (type === "VariableDeclaration")
+        script =
+          script.slice(0, start) +
+          "var".padEnd(node.kind?.length ?? 0) +
+          script.slice(start + (node.kind?.length ?? 0));
+    scripts.set(code, script);
+  }
+  return script;
+}
+
 /** Have `eval` and `Function` of the fresh context whose global object this is take what the build makes of a program. */
 function takeTokens(world: typeof globalThis): void {
   const { eval: evaluate, Function: construct } = world;
-  world.eval = (code) => evaluate(typeof code === "string" ? detokenise(code) : code);
+  world.eval = (code) => evaluate(typeof code === "string" ? asRootProgram(detokenise(code)) : code);
   // the texts are an array of that poor context
   const make = (texts: ArrayLike<string>) => {
     const [code = "", ...names] = Array.from(texts).reverse();
@@ -59,7 +82,8 @@ export class Machine {
   readonly flash: NorFlash;
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
-  private isOn = false;
+  /** Whether it has power. */
+  isOn = false;
 
   constructor(private options: MachineOptions) {
     this.board = options.board as Board;

@@ -17,7 +17,7 @@ import { fold, minify, type Names } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
 import { type Defines, overrideConstants } from "./bundle/overrides";
 import { cutSections, markSections, type Placed, placeSections, type Section } from "./bundle/sections";
-import { holdToBudget, measure, type Sizes, sizeTable } from "./bundle/sizes";
+import { holdToBudget, loaderLimit, measure, SIZE_LIMIT, type Sizes, sizeTable } from "./bundle/sizes";
 import { type Rewritten, rewritten } from "./bundle/syntax";
 import { preferTokens, type Tokenised, tokeniseBundle } from "./bundle/tokens";
 
@@ -77,12 +77,15 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   }
 }
 
-/** The rollup configuration that writes dist/<board>/ with firmware.js, names.json and size.json. */
+/** The rollup configuration that writes dist/<board>/ with firmware.js, names.json and size.json, or the loader.js beside it. */
 export async function rollupOptions(options: BuildOptions & { board: string }): Promise<RollupOptions> {
+  const isLoader = options.entry === LOADER;
   const input = await inputOptions(options, ({ sizes }) => {
-    if (!options.debug) console.log(`\n${sizeTable(sizes)}`);
+    if (!options.debug)
+      console.log(isLoader ? `loader: ${sizes.total} bytes, ${sizes.left} left` : `\n${sizeTable(sizes)}`);
   });
-  const entryFileNames = options.debug ? "firmware.debug.js" : "firmware.js";
+  const name = isLoader ? "loader" : "firmware";
+  const entryFileNames = options.debug ? `${name}.debug.js` : `${name}.js`;
   return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
 }
 
@@ -180,13 +183,14 @@ async function inputOptions(
           // judged as text: in it stand the line ends that tokens do without
           const findings = guardBundle(placed.code, placed.sections);
           refuse(findings, placed.code, code, map.toString(), tokenised?.byteAt);
-          const sizes = measure(String(board.name), code, map.toString(), sections);
+          const limit = options.entry === LOADER ? loaderLimit(board) : SIZE_LIMIT;
+          const sizes = measure(String(board.name), code, map.toString(), sections, limit);
           if (!debug) holdToBudget(sizes);
           onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
           // rollup would write the bytes as UTF-8
           delete files[fileName];
           this.emitFile({ type: "asset", fileName, source: Buffer.from(code, "latin1") });
-          if (debug) return;
+          if (debug || options.entry === LOADER) return;
           const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
           this.emitFile({ type: "asset", fileName: "names.json", source: json({ ...names, sections }) });
           this.emitFile({ type: "asset", fileName: "size.json", source: json(sizes) });

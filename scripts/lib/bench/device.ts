@@ -2,19 +2,20 @@
 // with a program that it brings along (firmware/provision.ts); or locked, with the firmware's own lines on the port
 // (firmware/lock.ts). What it is, it says itself; nothing is remembered from a run before.
 // Keys pass through here on their way to the device, in lines that are neither echoed nor written down.
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
+import { RECORD_LENGTH } from "../../../firmware/key_record";
+import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { BUILDS } from "../../../hal/simulator/builds";
-import { BUNDLE_FILE } from "../build";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
+import { KEY_FILE } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
-import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFile, tell } from "./prompt";
-import { type Pace, upload } from "./upload";
+import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFlash, tell, writeFlash } from "./prompt";
 
 /** A step went wrong in a way that has a name. */
 export class StepFailed extends Error {
@@ -51,11 +52,7 @@ export interface DeviceSettings {
   pass: string;
 }
 
-/** The Storage files that the bench writes, in their order. The place for the key record comes before them. */
-export type ImageFiles = Readonly<Record<string, string>>;
-
-export const KEY_FILE = "key";
-export const RECORD_LENGTH = 76; // bytes: four keys of 16, their check values of 3
+const HEADER_LENGTH = 32; // bytes, of a file of Storage
 export const PROVISION_FILE = "provision";
 const CHECKS_LENGTH = 12; // bytes
 const PROOF_LENGTH = 64; // bytes: a CMAC under each key
@@ -84,13 +81,6 @@ export function checkValuesOf(keys: DeviceKeys): string {
 export function keyRecord(keys: DeviceKeys): Buffer {
   const checks = Buffer.from(checkValuesOf(keys), "hex");
   return Buffer.concat([...PURPOSES.map((purpose) => keys[purpose]), checks]);
-}
-
-/** SHA-256, hex. */
-export function digestOf(bytes: Buffer | string): string {
-  return createHash("sha256")
-    .update(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes)
-    .digest("hex");
 }
 
 export class Device {
@@ -159,32 +149,37 @@ export class Device {
 
   // ------------------------------------------------------------------------------------------------ image
 
-  /** Read the files back over the line, at the prompt; names with the SHA-256 of what is there, "" for nothing. */
-  async readDigests(
-    files: ImageFiles,
+  /** Read pages of Storage over the line, at the prompt, and give the numbers of those that are not the image's. */
+  async wrongPages(
+    image: Buffer,
     onProgress: (share: number) => void = () => {},
-  ): Promise<Record<string, string>> {
-    const total = lengthOf(files);
-    const digests: Record<string, string> = {};
-    let before = 0;
-    for (const [name, data] of Object.entries(files)) {
-      const bytes = await readFile(this.port, name, (count) => onProgress((before + count) / total));
-      digests[name] = bytes ? digestOf(bytes) : "";
-      before += data.length;
+    pages: readonly number[] = this.pagesOf(image),
+  ): Promise<number[]> {
+    const wrong: number[] = [];
+    for (const [i, page] of pages.entries()) {
+      const wanted = this.pageOf(image, page);
+      const bytes = await readFlash(this.port, this.addressOf(page), wanted.length);
+      if (!bytes?.equals(wanted)) wrong.push(page);
+      onProgress((i + 1) / pages.length);
     }
-    return digests;
+    return wrong;
   }
 
   /**
-   * Make Storage ready for an image: all of it erased, then the place for the key record as its first file, so that
-   * the record is one write into erased flash. Never where something is in that place.
+   * Erase Storage and the journal, of a device that runs nothing afterwards. Throws StepFailed, with nothing changed, where
+   * the place for the key record holds something.
    */
-  async prepareStorage(): Promise<void> {
-    if (this.state.keyFile === "some") return;
+  async eraseFlash(): Promise<void> {
+    if (this.state.keyFile === "some")
+      throw new StepFailed("keys-differ", "this unit holds a key that is no record: erase it at its prompt.");
     const storage = 'require("Storage")';
-    const erased = Buffer.alloc(RECORD_LENGTH, 0xff).toString("base64");
-    // old code must not run while it is erased, hence the restart
-    const used = `${storage}.list().length+${storage}.getStats().trashBytes`;
+    const { pageLength, journalStart, journalLength } = this.board;
+    const pages = this.board.flashMap.find(({ name }) => name === "storage")?.length ?? 0;
+    // what a cut left of an erase has no first header, and one at the start of a page all the same
+    const headers =
+      `(function(f,n){for(var a=0;a<${pages};a+=${pageLength})n+=E.sum(f.read(4,${this.board.storageStart}+a))!=1020;` +
+      `return n})(require("Flash"),0)`;
+    const used = `${storage}.list().length+${storage}.getStats().trashBytes+${headers}`;
     const deadline = Date.now() + ERASE_MS;
     let isErased = false;
     while ((await ask(this.port, used)) !== "0") {
@@ -200,27 +195,63 @@ export class Device {
         if (isBack) break;
       }
     }
+    await ask(
+      this.port,
+      `(function(f){for(var a=0;a<${2 * journalLength};a+=${pageLength})f.erasePage(${journalStart}+a);return 1})` +
+        `(require("Flash"))`,
+    );
+    // old code must not go on when it has been erased
     if (isErased) await this.restart();
-    for (let attempt = 0; attempt < TRIES; attempt++) {
-      await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
-      this.state = await this.identifyAtPrompt();
-      if (this.state.keyFile === "erased") return;
-      // noise came in between: of what was just erased and holds no key, nothing is lost
-      await ask(this.port, `[${storage}.erase("${KEY_FILE}"),1][1]`);
+  }
+
+  /** Erase pages of Storage, at once followed by a restart: what ran may have lain there. */
+  async erasePages(pages: readonly number[]): Promise<void> {
+    const addresses = pages.map((page) => this.addressOf(page));
+    await tell(this.port, `[${addresses}].forEach(require("Flash").erasePage);${this.restartCode}`);
+    await this.comeBack();
+  }
+
+  /** Tell whether Storage is laid out as the image's up to its slots, whatever has become of the place for the key record. */
+  async isLaidOut(image: Buffer): Promise<boolean> {
+    const { storageStart, slotsStart } = this.board;
+    const wanted = image.subarray(HEADER_LENGTH + RECORD_LENGTH, slotsStart - storageStart);
+    const bytes = await readFlash(this.port, slotsStart - wanted.length, wanted.length);
+    return bytes?.equals(wanted) ?? false;
+  }
+
+  /** Numbers of the pages in which the slots of the image lie. */
+  slotPages(image: Buffer): number[] {
+    const { slotsStart } = this.board;
+    const isSlot = (page: number) =>
+      this.addressOf(page) >= slotsStart && this.addressOf(page) < slotsStart + 2 * SLOT_BYTES;
+    return this.pagesOf(image).filter(isSlot);
+  }
+
+  /** Write pages of the image into erased flash; read them back to know what arrived. */
+  async writePages(
+    image: Buffer,
+    onProgress: (share: number) => void = () => {},
+    pages: readonly number[] = this.pagesOf(image),
+  ): Promise<void> {
+    for (const [i, page] of pages.entries()) {
+      const bytes = this.pageOf(image, page);
+      await writeFlash(this.port, this.addressOf(page), bytes, (share) =>
+        onProgress((i + share) / pages.length),
+      );
     }
-    throw new StepFailed("flash-failed", "the place for the keys did not reach the flash.");
   }
 
-  /** Take the firmware away, so that no code runs while it is written over. Keys and settings stay. */
-  async stopFirmware(): Promise<void> {
-    await ask(this.port, `[require("Storage").erase("${BUNDLE_FILE}"),1][1]`);
-    await this.restart();
+  private pagesOf(image: Buffer): number[] {
+    return Array.from({ length: Math.ceil(image.length / this.board.pageLength) }, (_, page) => page);
   }
 
-  /** Upload files; read them back to know what arrived. */
-  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
-    await upload(this.port, this.board, files, pace, onProgress);
-    await findPrompt(this.port);
+  private pageOf(image: Buffer, page: number): Buffer {
+    const { pageLength } = this.board;
+    return image.subarray(page * pageLength, (page + 1) * pageLength);
+  }
+
+  private addressOf(page: number): number {
+    return this.board.storageStart + page * this.board.pageLength;
   }
 
   // ------------------------------------------------------------------------------- the bench's own program
@@ -255,17 +286,16 @@ export class Device {
     if (answer !== "E0") throw new StepFailed("self-test-failed", codeText(answer));
   }
 
-  /** Write the settings, unless they are there already. */
-  async writeSettings(settings: DeviceSettings): Promise<void> {
-    // base64, since a password may hold anything
-    const wanted = Buffer.from(JSON.stringify(settings), "utf8").toString("base64");
-    const storage = 'require("Storage")';
+  /** Read the file `conf`, in base64; "" where there is none. */
+  readSettings(): Promise<string> {
+    return ask(this.port, `btoa(require("Storage").read("conf")||"")`);
+  }
+
+  /** Write the file `conf`, given in base64, since a password may hold anything, unless it is there already. */
+  async writeSettings(wanted: string): Promise<void> {
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      if ((await ask(this.port, `btoa(${storage}.read("conf")||"")`)) === wanted) {
-        this.state.identity = settings.id;
-        return;
-      }
-      await askOnce(this.port, `${storage}.write("conf",atob("${wanted}"))`);
+      if ((await this.readSettings()) === wanted) return;
+      await askOnce(this.port, `require("Storage").write("conf",atob("${wanted}"))`);
     }
     throw new StepFailed("flash-failed", "the settings did not reach the flash.");
   }
@@ -340,8 +370,12 @@ export class Device {
 
   /** Restart a device at its prompt, and learn what it is then. */
   async restart(): Promise<DeviceState> {
-    await tell(this.port, this.board.system === "linux_system" ? "load()" : "E.reboot()");
+    await tell(this.port, this.restartCode);
     return this.comeBack();
+  }
+
+  private get restartCode(): string {
+    return this.board.system === "linux_system" ? "load()" : "E.reboot()";
   }
 
   private async comeBack(): Promise<DeviceState> {
@@ -359,10 +393,6 @@ export class Device {
       }
     }
   }
-}
-
-function lengthOf(files: ImageFiles): number {
-  return Object.values(files).reduce((sum, { length }) => sum + length, 0);
 }
 
 function lockedState(identity: string, answer: string): DeviceState {

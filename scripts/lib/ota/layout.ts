@@ -1,0 +1,71 @@
+// How a board's Storage is laid out on the bench: the files in the order in which they are written into erased flash, so
+// that the data of `.slots` begin at board.slotsStart, in pages of their own. One way for bench, programmer's image, engine
+// tests and simulated boards.
+//
+//   key        32 + 76              the place for the key record, erased
+//   .bootrst   32 + loader          firmware/loader.ts
+//   .fill      32 + what is left    erased: the next header ends where a page ends
+//   .slots     32 + 2 x 16,384      slot 0 holds the image and its manifest, whose tag is zero: nobody signs for a device
+//                                   that has no keys yet; slot 1 is erased
+//
+// Leaves out what comes behind them: `conf`, the bench's program.
+import type { Board } from "../../../boards/board";
+import { RECORD_LENGTH } from "../../../firmware/key_record";
+import { AT_MANIFEST, SLOT_BYTES, SLOTS_FILE } from "../../../firmware/ota/manifest";
+import { BUNDLE_FILE } from "../../../firmware/profile";
+import { imageDigest } from "./digest";
+import { manifestOfImage } from "./manifest";
+
+/** Bytes before a file's data in Storage: length, flags, name. */
+const HEADER = 32;
+export const KEY_FILE = "key";
+export const FILL_FILE = ".fill";
+/** What the firmware's own version is to a device that comes from the bench. */
+export interface BenchImage {
+  product?: string;
+  version?: string;
+  /** The floor of the updates to come: at or below it nothing is taken. */
+  sequence?: number;
+}
+
+/** Lay out Storage of a board. Strings are bytes. Throws where loader or image are too long. */
+export function storageFiles(
+  board: Pick<Board, "name" | "hardware" | "storageStart" | "slotsStart" | "writeLength">,
+  bundle: string,
+  loader: string,
+  image: BenchImage = {},
+): Record<string, string> {
+  const before = { [KEY_FILE]: erased(RECORD_LENGTH), [BUNDLE_FILE]: loader };
+  const align = Math.max(4, board.writeLength);
+  const end = Object.values(before).reduce(
+    (at, data) => Math.ceil((at + HEADER + data.length) / align) * align,
+    0,
+  );
+  const fill = board.slotsStart - board.storageStart - HEADER - (end + HEADER);
+  if (fill < 1)
+    throw new Error(`${board.name}: the loader is ${1 - fill} bytes too long for the space before the slots`);
+  return {
+    ...before,
+    [FILL_FILE]: erased(fill),
+    [SLOTS_FILE]: slotOf(bundle, benchManifest(board, bundle, image)) + erased(SLOT_BYTES),
+  };
+}
+
+/** Put an image and its manifest into a slot. */
+export function slotOf(bundle: string, manifest: Buffer): string {
+  if (bundle.length > AT_MANIFEST)
+    throw new Error(`the image has ${bundle.length} bytes, and a slot has room for ${AT_MANIFEST}`);
+  return bundle + erased(AT_MANIFEST - bundle.length) + manifest.toString("latin1");
+}
+
+function benchManifest({ hardware }: Pick<Board, "hardware">, bundle: string, image: BenchImage): Buffer {
+  const { product = "", version = "bench", sequence = 0 } = image;
+  return manifestOfImage({
+    ...{ product, version, sequence, hardware: 2 ** hardware, length: bundle.length, encoding: "none" },
+    digest: imageDigest(Buffer.from(bundle, "latin1")),
+  });
+}
+
+function erased(length: number): string {
+  return "\xff".repeat(length);
+}
