@@ -69,7 +69,10 @@ const BUILD = subcommand({
     const out = needed(options.out, "--out FILE");
     refuseExisting(out);
     const image = readImage(options.image ?? join(PROJECT, "dist", board, "firmware.js"));
-    const hardware = (1 << Number((await readBoard(board)).hardware)) >>> 0;
+    const data = await readBoard(board);
+    if (options.heatshrink && !data.heatshrink)
+      throw new UsageError(`the Espruino of ${board} has no heatshrink: leave the image as it is.`);
+    const hardware = 2 ** Number(data.hardware);
     const encoding: Encoding = options.heatshrink ? "heatshrink" : "none";
     const made = makeUpdate(image, { product, board, hardware, version, sequence, encoding });
     writeNewFile(out, updateFile(made));

@@ -4,6 +4,7 @@
 // the rollout stops by itself and takes the manifests of all who are not done away from the broker.
 // Leaves out: deciding what is wrong with an image.
 import { createHash } from "node:crypto";
+import { MANIFEST_SEQUENCE } from "../../../firmware/tls/alert";
 import { errorText } from "../error_text";
 import { DeviceError, UsageError } from "../exit";
 import type { Broker } from "./broker";
@@ -181,8 +182,10 @@ export function outcomeOf(
 ): { result: "confirmed" } | { result: "failed"; code: number } | undefined {
   if (device.sequence !== undefined && device.sequence >= sequence) return { result: "confirmed" };
   const { update } = device;
-  if (update?.error && (update.sequence ?? sequence) === sequence && device.heardMs >= offeredMs)
-    return { result: "failed", code: update.error };
+  // "not newer" is about what it was offered before, or from a device that will tell a later sequence
+  const refusal = update?.error === MANIFEST_SEQUENCE ? 0 : update?.error;
+  if (refusal && (update?.sequence ?? sequence) === sequence && device.heardMs >= offeredMs)
+    return { result: "failed", code: refusal };
   if (device.reverted && device.startedMs !== undefined && device.startedMs >= offeredMs)
     return { result: "failed", code: device.reverted };
   return undefined;
