@@ -3,9 +3,12 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
+import type { Board } from "../../boards/board";
 import type { Machine, MachineOptions } from "../../hal/simulator/machine";
 import type { Cut, FlashOperation } from "../../hal/simulator/nor_flash";
+import { LOADER, readBoard } from "./build";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
+import { storageFiles } from "./ota/layout";
 import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
 
 export const PASSPHRASE = "s3cret-w1fi-passphrase";
@@ -44,18 +47,28 @@ export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
   return Buffer.from(cmac(Buffer.concat([message, Buffer.alloc(-message.length & 15)]), key));
 }
 
-/** Boot a board from a factory's image; `files` go before and over those that it has. */
+/** Boot a board from a factory's image, loader and slots and all; `files` go over those that it has. */
 export async function bootFactory(
   board: SimulatedBoard,
   files: Record<string, string> = {},
   machine: Partial<MachineOptions> = {},
   options: DeviceOptions = {},
 ): Promise<TestDevice> {
-  const program = (await bundleOf(board, "firmware/provision.ts")).code;
+  const { entry = "firmware/main.ts", defines } = options;
+  const [bundle, loader, program] = await Promise.all([
+    bundleOf(board, entry, defines, options.board),
+    bundleOf(board, LOADER, {}, options.board),
+    bundleOf(board, "firmware/provision.ts"),
+  ]);
+  const image = storageFiles((await readBoard(board)) as unknown as Board, bundle.code, loader.code);
   return TestDevice.boot(board, {
-    entry: "firmware/main.ts",
+    entry,
     ...options,
-    machine: { files: { key: PLACE, conf: CONF, provision: program, ...files }, ...machine },
+    machine: {
+      bundle: undefined,
+      files: { ...image, conf: CONF, provision: program.code, ...files },
+      ...machine,
+    },
   });
 }
 
