@@ -14,8 +14,6 @@ export interface Settings extends NetworkSettings {
   port?: number;
 }
 
-/** Names that may be set. */
-const NAMES = " host port ssid pass ";
 /**
  * Least length of the file, bytes: between it and twice as many every length has a bit in common, and so a header that is
  * written over what a cut has left of one is a header again.
@@ -28,21 +26,21 @@ export function readSettings(): Settings {
 }
 
 /**
- * Change the setting `name`. Throws VALUE_REFUSED; FLASH_FULL before anything is written; FLASH_FAILED where flash does not
+ * Change the setting `name`, one that there is. Throws VALUE_REFUSED; FLASH_FULL before anything is written; FLASH_FAILED where flash does not
  * hold what was written, and then the old settings stay.
  */
 export function changeSetting(name: Bytes, value: Bytes): void {
   const changed = section(import("./settings")).readSettings() as any;
-  const port = (value as any) | 0;
-  const isPort = name === "port";
+  const old = changed[name];
+  const number = (value as any) | 0;
+  const isNumber = typeof old === "number";
   if (
-    NAMES.indexOf(` ${name} `) < 0 ||
-    (!value && name !== "pass") ||
-    // 1 to 65535, in no other way of writing
-    (isPort && ("" + port !== value || !port || port >> 16))
+    name === "id" ||
+    // a port: 1 to 65535, in no other way of writing
+    (isNumber ? "" + number !== value || !number || number >> 16 : typeof old !== "string")
   )
     throw VALUE_REFUSED;
-  changed[name] = isPort ? port : value;
+  changed[name] = isNumber ? number : value;
   const text = JSON.stringify(changed).padEnd(LEAST);
   // 32 bytes of header, 3 to fill a word; a header that is torn in Storage's last page would be its end
   if (flash.getFree() < text.length + 35 + board.pageLength) throw FLASH_FULL;

@@ -28,7 +28,7 @@ declare function clearInterval(timer: number | undefined): void;
 
 declare const process: {
   memory(collect?: boolean): { free: number; usage: number; total: number };
-  env: { VERSION: string; BOARD: string; MODULES: string; STORAGE: number };
+  env: { VERSION: string; BOARD: string; MODULES: string };
   version: string;
   on(event: string, listener: (error: unknown) => void): void;
 };

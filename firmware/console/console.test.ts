@@ -239,11 +239,13 @@ for (const board of SIMULATED_BOARDS)
       readableIn(machine, older.all) && readableIn(machine, keys.all),
       "the test sees what is in flash",
     );
-    const code = machine.read(".bootrst");
+    const code = [".bootrst", ".fill", ".slots"].map((name) => machine.read(name));
     await eraseAuthorised(device, keys.console);
     assert.equal(readableIn(machine, [...keys.all, ...older.all, Buffer.from(PASSPHRASE)]), undefined);
-    assert.deepEqual(Object.keys(machine.files), [".bootrst"]);
-    assert.equal(machine.read(".bootrst"), code);
+    assert.deepEqual(
+      Object.entries(machine.files),
+      [".bootrst", ".fill", ".slots"].map((name, i) => [name, code[i]]),
+    );
     assert.equal(isPromptOpen(device), true);
     assert.equal(machine.flash.refusedBits, 0);
     assert.ok(machine.runtime.storage.isValid);
@@ -333,7 +335,7 @@ async function wipeBench() {
         assert.equal(readableIn(machine, secrets), undefined, place);
         // at most a record's header with a torn name, over zeros
         for (const [name, data] of Object.entries(machine.files))
-          if (name !== ".bootrst") assert.match(data, /^\0*$/, place);
+          if (!name.startsWith(".")) assert.match(data, /^\0*$/, place);
       } else assert.equal(machine.read("key"), keys.record.toString("latin1"), place);
       machine.powerOff();
     },
@@ -352,7 +354,7 @@ test("R23 R30 power fails once, anywhere in the factory reset: it is finished at
   const { machine, start, judge } = bench;
   const operations = [...(await bench.reset())];
   const before = Buffer.from(bench.wiped);
-  assert.ok(operations.length > 50, `${operations.length} operations`);
+  assert.ok(operations.length > 20, `${operations.length} operations`);
   let cuts = 0;
   for (const { state, cut } of cutStates(before, operations, torn)) {
     if (isInsideErase(operations, cut)) continue;
@@ -360,7 +362,12 @@ test("R23 R30 power fails once, anywhere in the factory reset: it is finished at
     if (cuts++ % 50 === 0) {
       const expected = Buffer.from(state);
       await bench.reset(cut);
-      assert.ok(machine.flash.bytes.equals(expected), JSON.stringify(cut));
+      // all but the journal, which holds when attempts have failed
+      const length = machine.flash.length - 2 * machine.board.journalLength;
+      assert.ok(
+        machine.flash.bytes.subarray(0, length).equals(expected.subarray(0, length)),
+        JSON.stringify(cut),
+      );
     }
     await start(state);
     judge(JSON.stringify(cut));
@@ -380,9 +387,7 @@ test("R23 R30 power fails twice: in the factory reset, and anywhere in what fini
     const once = Buffer.from(state);
     const finishing = [...(await start(once))];
     for (const { state: twice, cut } of cutStates(once, finishing, torn)) {
-      // the states of one word in four, and each of the last operations
-      if (isInsideErase(finishing, cut) || (cut.operation % 9 && cut.operation < finishing.length - 3))
-        continue;
+      if (isInsideErase(finishing, cut)) continue;
       await start(twice);
       judge(`${JSON.stringify(first)}, then ${JSON.stringify(cut)}`);
       cuts++;

@@ -41,7 +41,7 @@ export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
   let answer: Answer | boolean;
   try {
     if (line.length > LINE_LIMIT) throw REQUEST_UNKNOWN;
-    answer = section(import("./commands"))(line.split(" "), onConsole);
+    answer = section(import("./commands")).command(line.split(" "), onConsole);
     if (typeof answer === "boolean") {
       isJson = answer;
       answer = 0;

@@ -4,18 +4,20 @@ import { flash } from "hal:flash";
 import { restart } from "hal:system";
 import { board } from "board";
 import type { Bytes } from "../bytes";
+import { RECORD_LENGTH } from "../key_record";
+import { SLOT_BYTES } from "../ota/manifest";
 import { ANSWER_WRONG, LOCKED } from "../tls/alert";
 import type { Answer } from "./console";
 import { role } from "./unlock";
 
-/** "key" and a zero, as a header's second word. */
-const KEY_NAME = 0x79656b;
+/** Where Storage ends, an address. */
+const STORAGE_END = board.storageStart + board.storageLength;
 
 /** The code that must be sent back, 4 digits; "" when there is none. */
 let code: Bytes = "";
 
 /** `factory`: a code; `factory CODE`: the reset, after which nothing is answered. Unlocked already. Throws LOCKED, ANSWER_WRONG. */
-export function factory(words: Bytes[]): Answer {
+export function factory(_row: number, words: Bytes[]): Answer {
   if (role !== "r") throw LOCKED;
   const given = section(import("./unlock")).typed(words[1]);
   const wanted = code;
@@ -30,24 +32,16 @@ export function factory(words: Bytes[]): Answer {
 }
 
 /**
- * Overwrite every file and every remain of one but the code, whose names begin with ".": Storage's own erase leaves the
- * bytes; erase the journal; then start anew. The record's name goes last: until then the next start wipes again.
+ * Erase the pages behind the slots, where settings and all else lie, and the journal; overwrite the key record; then start
+ * anew, blank. The record's name goes last: until then the next start wipes again.
  */
 export function wipe(): undefined {
   const pages = require("Flash");
-  const end: number = board.storageStart + process.env.STORAGE;
-  for (let at: number = board.storageStart; at < end; ) {
-    // a header is size (3 bytes), flags and name (28); where none is the next page may begin with one
-    const head = new Int32Array(pages.read(8, at).buffer);
-    const size = head[0] & 0xffffff;
-    if (head[0] && head[0] !== -1 && at + 32 + size <= end) {
-      if ((head[1] & 255) !== 46)
-        for (let i = (size + 31) & -4; i > (head[1] === KEY_NAME ? 4 : 0); i -= 4)
-          pages.write("\0\0\0\0", at + i);
-      at += (size + 35) & -4;
-    } else at = (at | (board.pageLength - 1)) + 1;
-  }
+  for (let at = board.slotsStart + 2 * SLOT_BYTES; at < STORAGE_END; at += board.pageLength)
+    pages.erasePage(at);
   for (let i = 2 * board.journalLength; i; ) pages.erasePage(board.journalStart + (i -= board.pageLength));
+  // its data: size and name, 32 bytes, stand before them
+  for (let i = 32; i < 32 + RECORD_LENGTH; i += 4) pages.write("\0\0\0\0", board.storageStart + i);
   flash.erase("key");
   restart();
 }

@@ -5,13 +5,16 @@ import type { Bytes } from "../bytes";
 import { LOG, PLACE, place } from "../journal";
 import type { Answer } from "./console";
 
+/** The row of `log` (commands.ts); the other one is `err`. */
+const ROW_LOG = 6;
 /** Events that `log` tells. */
 const MOST = 8;
 /** Bytes of both halves. */
 const LENGTH = 2 * board.journalLength;
 
 /** Answer the newest failure, or say the newest events. */
-export default function history(isLog: boolean): Answer {
+export default function history(row: number): Answer {
+  const isLog = row === ROW_LOG;
   const uint16 = section(import("../bytes")).uint16;
   let left = MOST;
   let before: Bytes = "\xff";

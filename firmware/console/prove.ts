@@ -6,7 +6,7 @@ import { lastError } from "../event_log";
 import { CHECK_VALUES } from "../key_record";
 
 /** Prove the keys; a line as it is. */
-export default function prove(words: Bytes[]): Bytes {
+export default function prove(_row: number, words: Bytes[]): Bytes {
   const record = flash.read("key") as Bytes;
   const block = `prove${atob(words[1] || "")}${"\0".repeat(11)}`.substr(0, 16);
   return (

@@ -44,7 +44,7 @@ export function typed(text: Bytes): Bytes {
 }
 
 /** `unlock`: a challenge, with who the device is; `unlock ROLE MINUTES ANSWER`: open. Throws WAIT, ANSWER_WRONG, FLASH_FAILED, what seed() throws. */
-export function unlock(words: Bytes[]): Answer {
+export function unlock(_row: number, words: Bytes[]): Answer {
   const newest = section(import("../journal")).newest;
   const note = section(import("../event_log")).note;
   const log = newest(LOG);

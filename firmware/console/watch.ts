@@ -8,6 +8,8 @@ import { pinged } from "../mqtt/client";
 import { STEP_NET, STEP_UP } from "../steps";
 import { NO_SERVER, TIMEOUT } from "../tls/alert";
 
+/** The row of `ping` (commands.ts); the other one is `hs`. */
+const ROW_PING = 11;
 const EVERY_MS = 10;
 /** Longest time to a PINGRESP, milliseconds. */
 const PING_MS = 10000;
@@ -23,7 +25,8 @@ let told = 0;
  * Ask the broker for a sign of life, or end the session to watch a new one; `onConsole` is called now and then, for tick.
  * Throws NO_SERVER where there is no broker.
  */
-export function begin(isPing: boolean, onConsole: (bytes?: Bytes) => void): undefined {
+export function begin(row: number, _words: Bytes[], onConsole: (bytes?: Bytes) => void): undefined {
+  const isPing = row === ROW_PING;
   if (!isPing) section(import("../tls/session")).shutdown(0);
   else {
     if (section(import("../application")).step() < STEP_UP) throw NO_SERVER;

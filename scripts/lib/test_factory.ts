@@ -47,27 +47,26 @@ export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
   return Buffer.from(cmac(Buffer.concat([message, Buffer.alloc(-message.length & 15)]), key));
 }
 
-/** Boot a board from a factory's image, laid out with loader and slots; `files` go over those that it has. */
+/** Boot a board from a factory's image, loader and slots and all; `files` go over those that it has. */
 export async function bootFactory(
   board: SimulatedBoard,
   files: Record<string, string> = {},
   machine: Partial<MachineOptions> = {},
   options: DeviceOptions = {},
 ): Promise<TestDevice> {
-  const entry = options.entry ?? "firmware/main.ts";
-  const [bundle, loader, program] = await Promise.all(
-    [entry, LOADER, "firmware/provision.ts"].map((each) =>
-      bundleOf(board, each, options.defines, options.board),
-    ),
-  );
-  const data = (await readBoard(board)) as unknown as Board;
-  const layout = storageFiles(data, bundle.code, loader.code);
+  const { entry = "firmware/main.ts", defines } = options;
+  const [bundle, loader, program] = await Promise.all([
+    bundleOf(board, entry, defines, options.board),
+    bundleOf(board, LOADER, {}, options.board),
+    bundleOf(board, "firmware/provision.ts"),
+  ]);
+  const image = storageFiles((await readBoard(board)) as unknown as Board, bundle.code, loader.code);
   return TestDevice.boot(board, {
-    ...options,
     entry,
+    ...options,
     machine: {
       bundle: undefined,
-      files: { ...layout, conf: CONF, provision: program.code, ...files },
+      files: { ...image, conf: CONF, provision: program.code, ...files },
       ...machine,
     },
   });

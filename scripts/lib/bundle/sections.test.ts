@@ -225,7 +225,8 @@ test("of a table of sections only the one that is chosen is made", async () => {
     function caller(row, x) {
       return [__section__(one, "one", load), __section__(two, "two", load), __section__(three, "three", load)][row + 1](x);
     }
-    print(caller(-1, 3), caller(0, 3), caller(1, 3));`,
+    function plain(row, x) { let t = x; while (t < 7) t++; return [__section__(one, "one", load), __section__(two, "two", load)][row](t); }
+    print(caller(-1, 3), caller(0, 3), caller(1, 3), plain(0, 1), plain(1, 1));`,
   );
   assert.equal(built.sections.length, 3);
   assert.match(built.main, /\w\(\[\d+,\d+,\d+\]\[\w\+1\]\)\(/);

@@ -417,9 +417,11 @@ export function placeSections(code: string, file: string): Placed {
       return { call, number, head: head.length, growth: made.length - (call.end - call.start) };
     });
     const inserted = tables.flatMap(({ start, end, loader }) => {
-      text.appendRight(start, `${loader}(`).appendLeft(end, ")");
+      // a word before the table would grow together with the loader's name
+      const head = `${/\w/.test(code[start - 1]) ? " " : ""}${loader}(`;
+      text.appendRight(start, head).appendLeft(end, ")");
       return [
-        { call: { start, end: start }, growth: loader.length + 1 },
+        { call: { start, end: start }, growth: head.length },
         { call: { start: end, end }, growth: 1 },
       ];
     });
