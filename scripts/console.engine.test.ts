@@ -6,15 +6,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { keyRecord } from "./lib/bench/device";
 import { Pty } from "./lib/bench/pty";
 import { BUNDLE_FILE, buildBundle } from "./lib/build";
-import { ID, newMasters } from "./lib/console/test_console";
+import { deviceKeys, newMasters } from "./lib/console/simulated_device";
+import { ID } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
 import { ENGINE, storageImage } from "./lib/engine";
 import { startGateway } from "./lib/gateway";
-import { deriveDeviceKey, PURPOSES, parseIdentity, writeSecret } from "./lib/keys";
+import { writeSecret } from "./lib/keys";
 import { skipWithout } from "./lib/peers/install";
-import { PASSPHRASE, recordOf } from "./lib/test_factory";
+import { PASSPHRASE } from "./lib/test_factory";
 
 const skip = ENGINE ? skipWithout("socat") : "ESPRUINO_BIN names no interpreter";
 
@@ -28,11 +30,8 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   writeSecret(join(folder, "console"), masters.console);
   const gateway = await startGateway({ master: masterFromBytes(Buffer.from(masters.psk)) });
   context.after(() => gateway.close());
-  const keys = recordOf(
-    PURPOSES.map((purpose) => deriveDeviceKey(masters[purpose], parseIdentity(ID), "kdf", purpose)),
-  );
   const files = {
-    key: keys.record.toString("latin1"),
+    key: keyRecord(deviceKeys(masters, ID)).toString("latin1"),
     [BUNDLE_FILE]: (await buildBundle({ board: "linux" })).code,
     conf: JSON.stringify({
       id: ID,
