@@ -27,7 +27,7 @@ declare function clearInterval(timer: number | undefined): void;
 
 declare const process: {
   memory(collect?: boolean): { free: number; usage: number; total: number };
-  env: { VERSION: string; BOARD: string; MODULES: string };
+  env: { VERSION: string; BOARD: string; MODULES: string; STORAGE: number };
   version: string;
   on(event: string, listener: (error: unknown) => void): void;
 };

@@ -30,7 +30,7 @@ let unacknowledged: Bytes = "";
 /** Packet identifier of that message, 2..32,767; SUBSCRIBE has 1. */
 let identifier = 1;
 /** Whether a PINGREQ waits for its answer. */
-let pinged = false;
+export let pinged = false;
 
 /** Payload of the message whose name `nextMessage` has returned. */
 export let payload: Bytes = "";

@@ -27,7 +27,7 @@ export let transcript: Bytes = "";
 /** Bytes of handshake messages that are not whole yet. */
 let pending: Bytes = "";
 /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
-let expected = 0;
+export let expected = 0;
 /** What server_hello.ts says was agreed. */
 export let agreed = 0;
 /** verify_data that the server's Finished must carry. */
@@ -49,7 +49,7 @@ export const STANDS = 1;
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN || step === KEY_EXCHANGE) {
-    const identity: Bytes | undefined = (flash.readJSON("conf", true) || {}).id;
+    const identity: Bytes | undefined = section(import("../settings")).readSettings().id;
     if (!identity || (flash.read("key") || "").length < 16) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";

@@ -5,6 +5,11 @@ import { type NetworkSettings, NO_NETWORK } from "../hal";
 /** Calls of connect before the network counts as absent. */
 const ROUNDS = 3;
 
+/** Tell the station's address (Network in hal.ts). */
+export function networkAddress(): string {
+  return require("Wifi").getIP().ip;
+}
+
 /** Join the access point of the settings (Network in hal.ts). */
 export function networkUp(
   settings: NetworkSettings,

@@ -1,6 +1,6 @@
 // One device at the end of a port, as the bench sees it: blank, with the interpreter's prompt open, where the bench works
 // with a program that it brings along (firmware/provision.ts); or locked, with the firmware's own lines on the port
-// (firmware/lock.ts). What it is, it says itself; nothing is remembered from a run before.
+// (firmware/console/). What it is, it says itself; nothing is remembered from a run before.
 // Keys pass through here on their way to the device, in lines that are neither echoed nor written down.
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +9,7 @@ import type { Board } from "../../../boards/board";
 import { RECORD_LENGTH } from "../../../firmware/key_record";
 import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { BUILDS } from "../../../hal/simulator/builds";
+import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../challenge";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
@@ -57,7 +58,10 @@ export const PROVISION_FILE = "provision";
 const CHECKS_LENGTH = 12; // bytes
 const PROOF_LENGTH = 64; // bytes: a CMAC under each key
 const NONCE_LENGTH = 11; // bytes
-const ERASE_NONCE_LENGTH = 8; // bytes
+/** What a reset takes from the challenge to the code, with every try. */
+const UNLOCK_MINUTES = 5;
+/** The third false answer makes a device wait: a key that is not its own gets no further than this. */
+const FALSE_ANSWERS = 2;
 
 /** A cipher in software on the slowest board, eight times. */
 const PROVE_MS = 4000;
@@ -70,6 +74,8 @@ const ERASE_MS = 40_000;
 const RESTART_MS = 10_000;
 const TRIES = 4;
 
+const CHALLENGE = /boots:(\d+)\r?\nnonce:([0-9A-Z]{13})\r?\n/;
+const CODE = /(?:^|[\r\n])E(\d+)\r?\n/;
 const STATUS = /(?:^|[\r\n])(\S+) (-?\d+) ([A-Za-z0-9+/]{102}==)\r?\n/;
 
 /** The check values of four keys as the device reports them: hex, in the order of the record. */
@@ -338,15 +344,26 @@ export class Device {
 
   /** Erase keys and settings, which only the holder of the device's console key can. It comes back blank. */
   async erase(consoleKey: Uint8Array): Promise<void> {
-    for (let attempt = 0; attempt < TRIES; attempt++) {
-      const found = await exchange(this.port, "erase\n", /(?:^|[\r\n])([A-Za-z0-9+/]{11}=)\r?\n/, PROVE_MS);
-      const nonce = Buffer.from(found?.[1] ?? "", "base64");
-      if (nonce.length !== ERASE_NONCE_LENGTH) continue;
-      const answer = Buffer.from(
-        cmac(Buffer.concat([Buffer.from("conr"), nonce, Buffer.alloc(4)]), consoleKey),
-      );
-      // a wrong answer brings a new nonce, the right one silence
-      const refused = await exchange(this.port, `erase ${answer.toString("base64")}\n`, /\n/, 300);
+    for (let attempt = 0, wrong = 0; attempt < TRIES && wrong < FALSE_ANSWERS; attempt++) {
+      const found = await exchange(this.port, "\njson off\nunlock\n", CHALLENGE, PROVE_MS);
+      const nonce = decodeBase32(found?.[2] ?? "");
+      if (nonce?.length !== CHALLENGE_NONCE_LENGTH) continue;
+      const challenge = {
+        role: ROLES.reset,
+        nonce,
+        boots: Number(found?.[1]) & 0xffffff,
+        minutes: UNLOCK_MINUTES,
+      };
+      const request = `unlock ${ROLES.reset} ${UNLOCK_MINUTES} ${challengeAnswer(consoleKey, challenge)}\n`;
+      const opened = await exchange(this.port, request, CODE, PROVE_MS);
+      if (opened?.[1] !== "0") {
+        wrong++;
+        continue;
+      }
+      const code = await exchange(this.port, "factory\n", /code:([0-9A-Z]{4})\r?\n/, PROVE_MS);
+      if (!code) continue;
+      // a wrong code is answered, the right one brings silence
+      const refused = await exchange(this.port, `factory ${code[1]}\n`, CODE, 300);
       if (!refused || attempt === TRIES - 1) await this.comeBack();
       if (this.state.mode === "prompt") return;
     }
