@@ -295,9 +295,12 @@ describe("the terminal", { timeout: 240_000 }, () => {
       assert.match(stderr, sentence);
     }
     assert.doesNotMatch(device.board.sent.slice(before), /"nonce"|"err":26/);
-    const unknown = await pipe(context, argv(), "format c:", "status");
+    const unknown = await pipe(context, argv(), "format c:", "prove", "status");
     assert.equal(unknown.code, 2);
-    assert.match(unknown.stdout, /^E26 {2}The device does not know this request\.\nid +v1/);
+    assert.match(
+      unknown.stdout,
+      /^E26 {2}The device does not know this request\.\ntext +v1\.meter\.SN0000041 \d+ \S+\nid +v1/,
+    );
     const commandLines: [string[], RegExp][] = [
       [[], /--port is missing/],
       [["--port", "nonsense"], /neither the path of a serial port nor tcp/],
