@@ -30,6 +30,7 @@ export const board: Board = {
   socketChunk: 536,
   pageLength: 4096,
   writeLength: 4,
+  heatshrink: true,
   flashLength: 0x400000,
   storageStart: 0x320000,
   slotsStart: 0x321000,

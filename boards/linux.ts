@@ -30,6 +30,7 @@ export const board: Board = {
   socketChunk: 536,
   pageLength: 1024,
   writeLength: 1,
+  heatshrink: true,
   flashLength: 0x40000,
   storageStart: 0x10000000,
   slotsStart: 0x10001000,

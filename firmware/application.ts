@@ -4,8 +4,8 @@
 import { networkUp } from "hal:network";
 import { FAILURES, lastError, SESSIONS } from "./event_log";
 import { payload } from "./mqtt/client";
-import { TELEMETRY_EVERY } from "./profile";
-import { STEP_IDLE, STEP_NET, STEP_UP } from "./steps";
+import { TELEMETRY_EVERY, UPDATES } from "./profile";
+import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
 import { NO_NETWORK, TIMEOUT } from "./tls/alert";
 import { failedAt, type Server, type SessionEvent } from "./tls/session";
 
@@ -62,11 +62,20 @@ export function application(event: Event, onEvent: (event: Event) => void): void
         networkUp(section(import("./settings")).readSettings(), onEvent as (event: unknown) => void);
         break;
       }
+      // a topic: of ours what comes after `<base>`; "": the broker has accepted us
       let name: string | undefined;
       while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
-        if (name) section(import("./mqtt/client")).publish("up/" + name, payload, 0);
-        else {
+        if (name.startsWith("/down/"))
+          section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
+        else if (name) {
+          const code = UPDATES && section(import("./ota/updater")).onMessage(name);
+          if (code) {
+            section(import("./event_log")).note(STEP_UPDATE, code, 0);
+            section(import("./mqtt/client")).publish("up/update", `{"err":${code}}`, 0);
+          }
+        } else {
           failures = ticks = 0;
+          if (UPDATES) section(import("./ota/updater")).confirm();
           section(import("./event_log")).note(STEP_UP, 0, SESSIONS);
           section(import("./telemetry"))(lastError);
         }

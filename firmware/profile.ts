@@ -15,6 +15,9 @@ export const CONSOLE = true;
 /** What provisioning adds: prove keys to the bench, finish at the start what a power cut has left of a record. */
 export const PROVISIONING = true;
 
+/** Take updates over the air (ota/updater.ts), where a loader has started the image: 2 KB. */
+export const UPDATES = true;
+
 /** Refuse a server that does not bind the master secret to the handshake (RFC 7627, 5.3). */
 export const requireExtendedMasterSecret = true;
 /** Refuse a CBC suite without encrypt-then-MAC (RFC 7366). False: MAC-then-encrypt is taken as well. */

@@ -1,11 +1,15 @@
 // Telemetry, a section: one line of JSON on `up/status`.
-import { QOS_1 } from "./mqtt/packets";
 
-/** Publish seconds since boot, variables in use and the last error (tls/alert.ts); not while one waits for its PUBACK. */
+import { QOS_1 } from "./mqtt/packets";
+import { revertReason } from "./ota/updater";
+import { UPDATES } from "./profile";
+
+/**
+ * Publish seconds since boot, variables in use and the last error (tls/alert.ts), and, where there are updates, the image's
+ * sequence and the reason of the last revert; not while one waits for its PUBACK.
+ */
 export default function telemetry(lastError: number): void {
-  section(import("./mqtt/client")).publish(
-    "up/status",
-    `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}}`,
-    QOS_1,
-  );
+  let text = `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}`;
+  if (UPDATES) text += ',"seq":' + section(import("./ota/slots")).sequence() + ',"rev":' + revertReason;
+  section(import("./mqtt/client")).publish("up/status", text + "}", QOS_1);
 }

@@ -9,6 +9,7 @@ declare function require(name: "WIZnet"): EspruinoWiznet;
 declare function require(name: "fs"): { readFileSync(name: string): string; readFile(name: string): string };
 declare function require(name: "ESP8266"): any;
 declare function require(name: "Flash"): any;
+declare function require(name: "heatshrink"): { decompress(data: Joinable): ArrayBuffer };
 declare function require(name: "TelnetServer"): { setOptions(options: { mode: "on" | "off" }): void };
 
 /** What is given beyond the time is passed to the callback. */

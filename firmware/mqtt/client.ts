@@ -3,7 +3,7 @@
 // its PUBACK and sent again on the next connection. Its functions are sections. Leaves out QoS 2 and more than one
 // unacknowledged message; a packet over PACKET_LIMIT is acknowledged and passed over.
 import type { Bytes } from "../bytes";
-import { KEEP_ALIVE_S, PACKET_LIMIT } from "../profile";
+import { KEEP_ALIVE_S, PACKET_LIMIT, UPDATES } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT } from "../tls/alert";
 import { put } from "../tls/record";
 import {
@@ -20,7 +20,7 @@ import {
 } from "./packets";
 
 /** First two parts of every topic of the device: `<product>/<serial>`. */
-let base: Bytes = "";
+export let base: Bytes = "";
 /** Bytes received that are no whole packet yet. */
 let input: Bytes = "";
 /** Bytes still to come of a packet that is passed over. */
@@ -32,7 +32,7 @@ let identifier = 1;
 /** Whether a PINGREQ waits for its answer. */
 export let pinged = false;
 
-/** Payload of the message whose name `nextMessage` has returned. */
+/** Payload of the message whose topic `nextMessage` has returned. */
 export let payload: Bytes = "";
 
 /** A topic of the device as a length-prefixed field (1.5.3). */
@@ -83,8 +83,8 @@ export function keep(data: Bytes): void {
 }
 
 /**
- * Work through the bytes that were kept, up to the next message. Returns its name, its topic after `<base>/down/`, and
- * leaves its payload in `payload`; "" when the broker has accepted us; undefined when there is no more. Throws
+ * Work through the bytes that were kept, up to the next message. Returns its topic, after `<base>` where it is
+ * ours, and leaves its payload in `payload`; "" when the broker has accepted us; undefined when there is no more. Throws
  * MQTT_PROTOCOL, or MQTT_REFUSED plus the broker's code.
  */
 export function nextMessage(): Bytes | undefined {
@@ -118,12 +118,11 @@ export function nextMessage(): Bytes | undefined {
       if (textStart > end) throw MQTT_PROTOCOL;
       if (textStart !== topicEnd && textStart <= input.length) put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
       if (!long) {
-        // the topic is `<base>/down/<name>`, for we subscribe to nothing else
-        const name = input.substring(start + 8 + base.length, topicEnd);
+        const topic = input.substring(start + 2, topicEnd);
         payload = input.substring(textStart, end);
         input = input.substr(end); // off the heap before the answer is made
         passOver = 0;
-        if (name) return name;
+        if (topic) return topic.startsWith(base + "/") ? topic.substr(base.length) : topic;
       }
     } else if (type === CONNACK && length === 2) {
       const refused = input.charCodeAt(start + 1);
@@ -132,7 +131,7 @@ export function nextMessage(): Bytes | undefined {
       const full = section(import("./client")).topic;
       // "1" on the retained state; packet identifier 1 and QoS 1 for the subscription
       packet(PUBLISH | RETAIN, full("/state"), "1");
-      packet(SUBSCRIBE, "\0\x01" + full("/down/#"), "\x01");
+      packet(SUBSCRIBE, "\0\x01" + full("/down/#") + (UPDATES ? "\x01" + full("/ota") : ""), "\x01");
       if (unacknowledged) packet(PUBLISH | QOS_1 | DUP, unacknowledged, "");
       return "";
     } else if (type === PUBACK && length === 2) {

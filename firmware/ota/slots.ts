@@ -3,7 +3,15 @@
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
-import { AT_DIGEST, AT_IMAGE_LENGTH, AT_MANIFEST, PIECE_BYTES, SLOT_BYTES, SLOTS_FILE } from "./manifest";
+import {
+  AT_DIGEST,
+  AT_IMAGE_LENGTH,
+  AT_MANIFEST,
+  AT_SEQUENCE,
+  PIECE_BYTES,
+  SLOT_BYTES,
+  SLOTS_FILE,
+} from "./manifest";
 
 /**
  * Read the image of slot 0 or 1, in place; undefined where it is not whole. The digest is a chain over pieces,
@@ -23,4 +31,12 @@ export function image(nth: number): Bytes | undefined {
   do digest = section(import("../crypto/sha256_of"))(digest, code.substr(at, PIECE_BYTES));
   while ((at += PIECE_BYTES) < code.length);
   if (digest === slot.substr(AT_MANIFEST + AT_DIGEST, 32)) return code;
+}
+
+/** Tell the sequence of the image that runs; 0 without loader. */
+export function sequence(): number {
+  if (global.slot === undefined) return 0;
+  const bytes = flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_SEQUENCE, 4) as Bytes;
+  const uint16 = section(import("../bytes")).uint16;
+  return uint16(bytes, 0) * 65536 + uint16(bytes, 2);
 }

@@ -82,7 +82,8 @@ export class Machine {
   readonly flash: NorFlash;
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
-  private isOn = false;
+  /** Whether it has power. */
+  isOn = false;
 
   constructor(private options: MachineOptions) {
     this.board = options.board as Board;

@@ -3,6 +3,7 @@
 // (builds.ts). Leaves out pins, graphics, Bluetooth, and how much memory things take: process.memory() tells
 // no usage.
 import type { Board } from "../../boards/board";
+import { unpack } from "../../scripts/lib/ota/heatshrink";
 import { BUILDS, type EspruinoBuild } from "./builds";
 import { Bus } from "./bus";
 import { isBuffer, toBytes } from "./bytes";
@@ -239,9 +240,10 @@ export class Runtime {
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
       mapInPlace,
-      sum: (values: ArrayLike<number>) => {
+      sum: (values: ArrayLike<number> | string) => {
         let sum = 0;
-        for (let i = 0; i < values.length; i++) sum += values[i];
+        for (let i = 0; i < values.length; i++)
+          sum += typeof values === "string" ? values.charCodeAt(i) : values[i];
         return sum;
       },
       hwRand: () => (hwRand.word() ?? 0) | 0,
@@ -353,6 +355,8 @@ export class Runtime {
       Storage: this.storage.library(),
       Flash: this.flashLibrary(arrayBuffer),
     };
+    if (this.options.board.heatshrink)
+      builtIn.heatshrink = { decompress: (data: unknown) => arrayBuffer(unpack(toBytes(data))) };
     if (crypto.length) {
       const print = (line: string) => this.print(line);
       builtIn.crypto = nativeCrypto(crypto, { counters: this.counters, print, arrayBuffer });

@@ -2,7 +2,7 @@
 // build will do, 64-bit or 32-bit, of any number of variables. It keeps its flash in `espruino.flash` in its working
 // folder and starts `.bootcde` from there when it runs interactively; it ends by quit(), never by SIGTERM.
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -33,16 +33,19 @@ export function storageImage(files: Record<string, string>): Buffer {
 export class Engine {
   /** What it has printed, line by line. */
   readonly lines: string[] = [];
+  /** What lies in its flash after its end. */
+  flash = Buffer.alloc(0);
   /** Its exit: code, or the signal's name. */
   readonly ended: Promise<number | string>;
   private readonly child: ChildProcess;
   private readonly folder: string;
   private waiting: (() => void)[] = [];
 
-  /** Start `binary` with `files` in its Storage; `wrapper` goes before it on the command line (valgrind). */
-  constructor(files: Record<string, string>, wrapper: string[] = [], binary = ENGINE as string) {
+  /** Start `binary` with `files` in its Storage, or with all of a flash; `wrapper` goes before it (valgrind). */
+  constructor(files: Record<string, string> | Buffer, wrapper: string[] = [], binary = ENGINE as string) {
     this.folder = mkdtempSync(join(tmpdir(), "engine-"));
-    writeFileSync(join(this.folder, "espruino.flash"), storageImage(files));
+    const flashFile = join(this.folder, "espruino.flash");
+    writeFileSync(flashFile, Buffer.isBuffer(files) ? files : storageImage(files));
     const [command, ...rest] = [...wrapper, binary];
     // standard input stays open: at its end the interpreter reads bytes of 255 for ever
     this.child = spawn(command, rest, { cwd: this.folder, stdio: ["pipe", "pipe", "pipe"] });
@@ -61,6 +64,7 @@ export class Engine {
     this.ended = new Promise((done) => {
       this.child.on("exit", (code, signal) => {
         for (const wake of this.waiting.splice(0)) wake();
+        this.flash = readFileSync(flashFile);
         rmSync(this.folder, { recursive: true, force: true });
         done(code ?? (signal as string));
       });

@@ -3,9 +3,12 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
+import type { Board } from "../../boards/board";
 import type { Machine, MachineOptions } from "../../hal/simulator/machine";
 import type { Cut, FlashOperation } from "../../hal/simulator/nor_flash";
+import { LOADER, readBoard } from "./build";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
+import { storageFiles } from "./ota/layout";
 import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
 
 export const PASSPHRASE = "s3cret-w1fi-passphrase";
@@ -44,18 +47,29 @@ export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
   return Buffer.from(cmac(Buffer.concat([message, Buffer.alloc(-message.length & 15)]), key));
 }
 
-/** Boot a board from a factory's image; `files` go before and over those that it has. */
+/** Boot a board from a factory's image, laid out with loader and slots; `files` go over those that it has. */
 export async function bootFactory(
   board: SimulatedBoard,
   files: Record<string, string> = {},
   machine: Partial<MachineOptions> = {},
   options: DeviceOptions = {},
 ): Promise<TestDevice> {
-  const program = (await bundleOf(board, "firmware/provision.ts")).code;
+  const entry = options.entry ?? "firmware/main.ts";
+  const [bundle, loader, program] = await Promise.all(
+    [entry, LOADER, "firmware/provision.ts"].map((each) =>
+      bundleOf(board, each, options.defines, options.board),
+    ),
+  );
+  const data = (await readBoard(board)) as unknown as Board;
+  const layout = storageFiles(data, bundle.code, loader.code);
   return TestDevice.boot(board, {
-    entry: "firmware/main.ts",
     ...options,
-    machine: { files: { key: PLACE, conf: CONF, provision: program, ...files }, ...machine },
+    entry,
+    machine: {
+      bundle: undefined,
+      files: { ...layout, conf: CONF, provision: program.code, ...files },
+      ...machine,
+    },
   });
 }
 

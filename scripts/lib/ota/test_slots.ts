@@ -2,13 +2,15 @@
  * A simulated board with the loader and two slots, for tests: any program as an image in either, keys, the journal.
  */
 import { createHash } from "node:crypto";
+import { AT_TAG } from "../../../firmware/ota/manifest";
 import { Machine, type MachineOptions } from "../../../hal/simulator/machine";
 import { LOADER, readBoard } from "../build";
+import { parseIdentity } from "../keys";
 import { bundleOf, IDENTITY, type SimulatedBoard } from "../test_device";
-import type { Keys } from "../test_factory";
+import { type Keys, mac } from "../test_factory";
 import { imageDigest } from "./digest";
 import { slotOf, storageFiles } from "./layout";
-import { manifestOfImage } from "./manifest";
+import { addressManifest, type ImageFields, manifestOfImage } from "./manifest";
 
 export interface SlotsOptions {
   /** What lies in the slots; undefined: erased. */
@@ -100,4 +102,17 @@ export function readState(machine: Machine, keys: Keys): TestState | undefined {
     best = { active, attempts, reason: record.readUInt16BE(4), floor: record.readUInt32BE(8), number };
   }
   return best;
+}
+
+/** The manifest of an update for a device of these keys and the test's identity, signed. */
+export function signedManifest(keys: Keys, fields: ImageFields, identity = IDENTITY): Buffer {
+  const manifest = manifestOfImage(fields);
+  addressManifest(manifest, parseIdentity(identity));
+  return signed(keys, manifest);
+}
+
+/** Put the tag into a manifest. */
+export function signed(keys: Keys, manifest: Buffer): Buffer {
+  mac(keys.all[1], manifest.subarray(0, AT_TAG)).copy(manifest, AT_TAG);
+  return manifest;
 }

@@ -1,0 +1,156 @@
+// An update on the real interpreter: board linux, loader and slots in its flash, Mosquitto with TLS-PSK between it and the
+// operator's own tools (scripts/lib/ota). Once undisturbed, with the variables that it takes; then killed at random moments,
+// ENGINE_KILLS times (default 10): it always comes back with a whole image, and ends on the new one. Needs ESPRUINO_BIN.
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { buildBundle, LOADER, readBoard } from "../../scripts/lib/build";
+import { ENGINE, Engine, storageImage } from "../../scripts/lib/engine";
+import { Broker } from "../../scripts/lib/ota/broker";
+import { imageDigest } from "../../scripts/lib/ota/digest";
+import { storageFiles } from "../../scripts/lib/ota/layout";
+import { type Encoding, manifestTopic, parseManifest, piecesPrefix } from "../../scripts/lib/ota/manifest";
+import { signedManifest } from "../../scripts/lib/ota/test_slots";
+import { makeUpdate, type Update } from "../../scripts/lib/ota/update_file";
+import { skipWithout } from "../../scripts/lib/peers/install";
+import * as mosquitto from "../../scripts/lib/peers/mosquitto";
+import { IDENTITY } from "../../scripts/lib/test_device";
+import { newKeys } from "../../scripts/lib/test_factory";
+
+const KILLS = Number(process.env.ENGINE_KILLS ?? 10);
+const skip = ENGINE ? skipWithout("mosquitto") : "ESPRUINO_BIN names no interpreter";
+const TLS_PSK_WITH_AES_128_CCM_8 = 0xc0a8;
+const BASE = "sensor/0001";
+/** Address of the first byte of the flash's file, and what lies in it. */
+const SLOTS = 4096;
+const SLOT = 16384;
+/** Longest time of one update, milliseconds. */
+const PATIENCE_MS = 60_000;
+
+/** What a device tells, and a way to wait for it. */
+class Station {
+  readonly told: { topic: string; text: string }[] = [];
+  private waiting: (() => void)[] = [];
+
+  private constructor(
+    readonly broker: Broker,
+    readonly port: number,
+    private readonly peer: Awaited<ReturnType<typeof mosquitto.start>>,
+  ) {}
+
+  static async start(key: Buffer): Promise<Station> {
+    const operator = { identity: "operator", key: Buffer.from("00112233445566778899aabbccddeefe", "hex") };
+    const peer = await mosquitto.start({
+      suite: TLS_PSK_WITH_AES_128_CCM_8,
+      ...{ identity: IDENTITY, key, clients: [operator] },
+    });
+    const broker = await Broker.connect({ host: "127.0.0.1", port: peer.port, psk: operator });
+    const station = new Station(broker, peer.port, peer);
+    await broker.listen([`${BASE}/up/#`], (topic, payload) => {
+      station.told.push({ topic, text: payload.toString("latin1") });
+      for (const wake of station.waiting.splice(0)) wake();
+    });
+    return station;
+  }
+
+  async offer(update: Update, manifest: Buffer): Promise<void> {
+    const messages = update.pieces.map((payload, n) => ({ topic: `${piecesPrefix(update)}${n}`, payload }));
+    await this.broker.publish([...messages, { topic: manifestTopic("sensor", "0001"), payload: manifest }]);
+  }
+
+  /** Wait for telemetry of an image with this sequence. */
+  async sequence(sequence: number, engine: Engine): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS;
+    const isThere = () => this.told.some(({ text }) => text.includes(`"seq":${sequence},`));
+    while (!isThere()) {
+      const left = deadline - Date.now();
+      assert.ok(left > 0, `${JSON.stringify(this.told.slice(-9))}\n${engine.lines.join("\n")}`);
+      await new Promise<void>((wake) => {
+        const timer = setTimeout(wake, Math.min(left, 500));
+        this.waiting.push(() => {
+          clearTimeout(timer);
+          wake();
+        });
+      });
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.broker.close();
+    await this.peer.stop();
+  }
+}
+
+/** A fresh device's flash, and an update for it. */
+async function fixture(t: TestContext, encoding: Encoding) {
+  const keys = newKeys();
+  const station = await Station.start(keys.psk);
+  t.after(() => station.stop());
+  const board = (await readBoard("linux")) as unknown as Parameters<typeof storageFiles>[0];
+  const bundle = (await buildBundle({ board: "linux" })).code;
+  const loader = (await buildBundle({ board: "linux", entry: LOADER })).code;
+  const flash = storageImage({
+    ...storageFiles(board, bundle, loader, { sequence: 5 }),
+    key: keys.record.toString("latin1"),
+    conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: station.port }),
+  });
+  // what stands behind the last section is read by nobody
+  const update = makeUpdate(Buffer.from(`${bundle}another`, "latin1"), {
+    ...{
+      product: "sensor",
+      board: "linux",
+      hardware: 2 ** board.hardware,
+      version: "6",
+      sequence: 6,
+      encoding,
+    },
+  });
+  return { station, flash, update, manifest: signedManifest(keys, update), bundle };
+}
+
+/** Which slots hold a whole image. */
+function wholeSlots(flash: Buffer): boolean[] {
+  return [0, 1].map((nth) => {
+    const slot = flash.subarray(SLOTS + nth * SLOT, SLOTS + (nth + 1) * SLOT);
+    const manifest = parseManifest(slot.subarray(SLOT - 128));
+    return !!manifest && imageDigest(slot.subarray(0, manifest.length)).equals(manifest.digest);
+  });
+}
+
+for (const encoding of ["none", "heatshrink"] as const)
+  test(`R20 R21 an update through Mosquitto on the interpreter, ${encoding}`, { skip }, async (t) => {
+    const { station, flash, update, manifest } = await fixture(t, encoding);
+    const engine = new Engine(flash);
+    try {
+      await station.sequence(5, engine);
+      await station.offer(update, manifest);
+      await station.sequence(6, engine);
+      const got = station.told.flatMap(({ text }) => /"got":(\d+),"of":(\d+)/.exec(text)?.[1] ?? []);
+      assert.deepEqual(got, ["0", "8", "16"].slice(0, Math.ceil(update.pieces.length / 8)));
+      assert.ok(!station.told.some(({ text }) => /"err":[1-9]/.test(text)), JSON.stringify(station.told));
+    } finally {
+      await engine.stop();
+    }
+    assert.deepEqual(wholeSlots(engine.flash), [true, true]);
+  });
+
+test(`R23 an update killed ${KILLS} times at random moments ends on the new image`, { skip }, async (t) => {
+  const { station, flash, update, manifest } = await fixture(t, "none");
+  await station.offer(update, manifest);
+  let image = flash;
+  let kills = 0;
+  for (let engine = new Engine(image); ; engine = new Engine(image)) {
+    try {
+      if (kills < KILLS) await delay(randomInt(100, 1500));
+      else await station.sequence(6, engine);
+    } finally {
+      await engine.stop();
+    }
+    image = engine.flash;
+    assert.ok(wholeSlots(image).includes(true), `kill ${kills}`);
+    if (kills++ < KILLS) continue;
+    assert.deepEqual(wholeSlots(image), [true, true]);
+    break;
+  }
+});

@@ -1,0 +1,423 @@
+// Updates on simulated boards: the application and all of its sections as an image in a slot, started by the loader, with a
+// broker that answers at once (scripts/lib/ota/test_broker.ts); update.engine.test.ts has the session, Mosquitto and the real
+// interpreter. What is refused, and that nothing is written then; what goes on after interruptions; what a broker that
+// lies can do.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import type { Encoding } from "../../scripts/lib/ota/manifest";
+import { piecesPrefix } from "../../scripts/lib/ota/manifest";
+import { TestBroker } from "../../scripts/lib/ota/test_broker";
+import {
+  makeMachine,
+  readState,
+  type SlotsOptions,
+  setState,
+  signed,
+  signedManifest,
+  slotStart,
+} from "../../scripts/lib/ota/test_slots";
+import { makeUpdate, type Update } from "../../scripts/lib/ota/update_file";
+import { bundleOf, SIMULATED_BOARDS, type SimulatedBoard } from "../../scripts/lib/test_device";
+import { newKeys } from "../../scripts/lib/test_factory";
+import {
+  FLASH_FAILED,
+  IMAGE_DIGEST,
+  MANIFEST_ENCODING,
+  MANIFEST_FORMAT,
+  MANIFEST_HARDWARE,
+  MANIFEST_LENGTH,
+  MANIFEST_SEQUENCE,
+  MANIFEST_TAG,
+  MANIFEST_TARGET,
+  MANIFEST_TYPE,
+  NOT_CONFIRMED,
+  PIECE_LENGTH,
+} from "../tls/alert";
+import * as Field from "./manifest";
+
+const BOARD = "esp32-sim";
+const APP = "scripts/lib/test_apps/update_app.ts";
+const TOPIC = "sensor/0001";
+const keys = newKeys();
+
+const devices: TestBroker[] = [];
+after(() => {
+  for (const { machine } of devices) machine.powerOff();
+});
+
+/** An image that runs: the application; `version` tells one from the other, behind the zero byte that ends the last section. */
+async function image(version: string, name: SimulatedBoard = BOARD, defines = {}): Promise<string> {
+  return `${(await bundleOf(name, APP, defines)).code}${version}`;
+}
+
+/** A device that runs image A, sequence 5, confirmed, behind a broker. */
+async function device(
+  options: Partial<SlotsOptions> = {},
+  name: SimulatedBoard = BOARD,
+): Promise<TestBroker> {
+  const images = [{ code: await image("A", name), sequence: 5 }, undefined] as const;
+  const broker = new TestBroker(await makeMachine(name, { images, keys, ...options }));
+  devices.push(broker);
+  broker.machine.boot();
+  await broker.serve();
+  return broker;
+}
+
+/** An update to image B. */
+async function updateTo(
+  version = "B",
+  { name = BOARD as SimulatedBoard, encoding = "none" as Encoding, sequence = 6, code = "" } = {},
+): Promise<Update> {
+  const bytes = Buffer.from(code || (await image(version, name)), "latin1");
+  const hardware = 2 ** (devices.at(-1)?.machine.board.hardware as number);
+  return makeUpdate(bytes, { product: "sensor", board: name, hardware, version, sequence, encoding });
+}
+
+/** Retain an update at the broker, its manifest signed for the device. */
+function offer(broker: TestBroker, update: Update, manifest = signedManifest(keys, update)): Buffer {
+  for (const [n, piece] of update.pieces.entries()) broker.retained.set(`${piecesPrefix(update)}${n}`, piece);
+  broker.retained.set(`${TOPIC}/ota`, manifest);
+  return manifest;
+}
+
+const runningSlot = ({ machine }: TestBroker) => machine.run("slot") as number;
+const stateOf = ({ machine }: TestBroker) => readState(machine, keys);
+const errorsOf = ({ published }: TestBroker) =>
+  published.flatMap((line) => /up\/update \{"err":(\d+)\}/.exec(line)?.[1] ?? []).map(Number);
+
+for (const name of SIMULATED_BOARDS)
+  for (const encoding of ["none", "heatshrink"] as const)
+    test(`R21 R23 an update is taken, tried, confirmed and told, ${encoding}, on ${name}`, async () => {
+      const broker = await device({}, name);
+      const { machine } = broker;
+      assert.deepEqual(stateOf(broker), { active: 0, attempts: 0, reason: 0, floor: 5, number: 1 });
+      assert.match(broker.published.join("\n"), /up\/status \{.*"seq":5,"rev":0\}/);
+      const update = await updateTo("B", { name, encoding });
+      offer(broker, update);
+      broker.connect();
+      await broker.serve();
+      assert.equal(runningSlot(broker), 16384, broker.published.join("\n"));
+      const { number: _, ...state } = stateOf(broker) ?? { number: 0 };
+      assert.deepEqual(state, { active: 1, attempts: 0, reason: 0, floor: 6 });
+      assert.equal(machine.flash.refusedBits, 0);
+      assert.match(broker.published.at(-1) ?? "", /up\/status \{.*"seq":6,"rev":0\}/);
+      const told = broker.published.flatMap((line) => /up\/update (\{"got".*)/.exec(line)?.[1] ?? []);
+      assert.deepEqual(
+        told.map((line) => JSON.parse(line).got),
+        Array.from({ length: Math.ceil(update.pieces.length / 8) }, (_, i) => 8 * i),
+      );
+      assert.deepEqual(errorsOf(broker), []);
+      // the same manifest again is nothing new; and back into slot 0 with the next
+      const { operations } = machine.flash;
+      machine.cutPower(undefined);
+      broker.connect();
+      await broker.serve();
+      assert.deepEqual(machine.flash.operations, [], `${operations.length}`);
+      offer(broker, await updateTo("C", { name, encoding, sequence: 7 }));
+      broker.connect();
+      await broker.serve();
+      assert.equal(runningSlot(broker), 0);
+      assert.equal(stateOf(broker)?.floor, 7);
+    });
+
+/** What the device says to a manifest, and that it has written nothing. */
+async function answerTo(broker: TestBroker, manifest: Buffer): Promise<number> {
+  const { machine } = broker;
+  const before = Buffer.from(machine.flash.bytes);
+  broker.published = [];
+  broker.retained.set(`${TOPIC}/ota`, manifest);
+  machine.cutPower(undefined);
+  broker.connect();
+  await broker.serve();
+  assert.deepEqual(machine.flash.operations, [], "nothing is written");
+  assert.ok(before.equals(machine.flash.bytes));
+  assert.ok(!broker.subscribed.some((topic) => topic.startsWith("fw/")), "no piece is asked for");
+  assert.equal(runningSlot(broker), 0);
+  const errors = errorsOf(broker);
+  assert.equal(errors.length, 1, broker.published.join("\n"));
+  return errors[0];
+}
+
+test("R20 R22 every bit of a manifest changed: refused before anything is erased", async () => {
+  const broker = await device();
+  const update = await updateTo();
+  const whole = offer(broker, update);
+  for (let bit = 0; bit < 8 * Field.MANIFEST_BYTES; bit++) {
+    const manifest = Buffer.from(whole);
+    manifest[bit >> 3] ^= 1 << (bit & 7);
+    const code = await answerTo(broker, manifest);
+    assert.ok(code >= MANIFEST_FORMAT && code <= MANIFEST_TAG, `bit ${bit}: ${code}`);
+  }
+  for (const length of [0, 1, 64, 112, 127, 129, 512]) {
+    const manifest = Buffer.concat([whole, Buffer.alloc(512)]).subarray(0, length);
+    // an empty one is how a broker is told to keep none: it does not come
+    if (length) assert.equal(await answerTo(broker, manifest), MANIFEST_FORMAT, `${length} bytes`);
+  }
+  // and the whole one is taken
+  broker.retained.set(`${TOPIC}/ota`, whole);
+  broker.connect();
+  await broker.serve();
+  assert.equal(runningSlot(broker), 16384);
+});
+
+/** A field that is not for this device, with a tag that is right. */
+const FOREIGN: [string, number, (manifest: Buffer) => void][] = [
+  ["format", MANIFEST_FORMAT, (manifest) => void (manifest[Field.AT_FORMAT] = 2)],
+  ["slot rule", MANIFEST_FORMAT, (manifest) => void (manifest[Field.AT_SLOT_RULE] = 1)],
+  ["type: rekey", MANIFEST_TYPE, (manifest) => void (manifest[Field.AT_TYPE] = Field.TYPE_REKEY)],
+  ["type: none", MANIFEST_TYPE, (manifest) => void (manifest[Field.AT_TYPE] = 0)],
+  ["encoding", MANIFEST_ENCODING, (manifest) => void (manifest[Field.AT_ENCODING] = 2)],
+  [
+    "other hardware",
+    MANIFEST_HARDWARE,
+    (manifest) => void manifest.writeUInt32BE(0xfffffffe, Field.AT_HARDWARE),
+  ],
+  ["no hardware", MANIFEST_HARDWARE, (manifest) => void manifest.writeUInt32BE(0, Field.AT_HARDWARE)],
+  [
+    "the floor's sequence",
+    MANIFEST_SEQUENCE,
+    (manifest) => void manifest.writeUInt32BE(5, Field.AT_SEQUENCE),
+  ],
+  ["an older sequence", MANIFEST_SEQUENCE, (manifest) => void manifest.writeUInt32BE(4, Field.AT_SEQUENCE)],
+  ["sequence 0", MANIFEST_SEQUENCE, (manifest) => void manifest.writeUInt32BE(0, Field.AT_SEQUENCE)],
+  ["no length", MANIFEST_LENGTH, (manifest) => void manifest.writeUInt32BE(0, Field.AT_IMAGE_LENGTH)],
+  [
+    "a slot's length",
+    MANIFEST_LENGTH,
+    (manifest) => void manifest.writeUInt32BE(16257, Field.AT_IMAGE_LENGTH),
+  ],
+  ["65,536 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH + 1] = 1)],
+  ["2^24 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH] = 1)],
+  ["product", MANIFEST_TARGET, (manifest) => void manifest.write("censor", Field.AT_PRODUCT)],
+  ["a longer product", MANIFEST_TARGET, (manifest) => void manifest.write("sensor2", Field.AT_PRODUCT)],
+  ["a shorter product", MANIFEST_TARGET, (manifest) => void manifest.write("senso\0", Field.AT_PRODUCT)],
+  ["serial", MANIFEST_TARGET, (manifest) => void manifest.write("0002", Field.AT_SERIAL)],
+  ["a longer serial", MANIFEST_TARGET, (manifest) => void manifest.write("00011", Field.AT_SERIAL)],
+];
+
+for (const name of SIMULATED_BOARDS)
+  test(`R21 R22 each field that is not for this device is refused by its code, on ${name}`, async () => {
+    const broker = await device({}, name);
+    const update = await updateTo("B", { name });
+    for (const [what, code, change] of FOREIGN) {
+      const manifest = offer(broker, update);
+      change(manifest);
+      // the mask's other bits are other boards
+      if (what === "other hardware")
+        manifest.writeUInt32BE(~(2 ** broker.machine.board.hardware) >>> 0, Field.AT_HARDWARE);
+      assert.equal(await answerTo(broker, signed(keys, manifest)), code, what);
+    }
+  });
+
+test("R20 another device's key signs nothing here; neither does another of this one's keys", async () => {
+  const broker = await device();
+  const update = await updateTo();
+  for (const all of [
+    newKeys().all,
+    [keys.all[1], keys.all[0]],
+    [keys.all[1], keys.all[2]],
+    [keys.all[1], keys.all[3]],
+  ])
+    assert.equal(
+      await answerTo(broker, offer(broker, update, signedManifest({ ...keys, all }, update))),
+      MANIFEST_TAG,
+    );
+  assert.equal(
+    await answerTo(broker, offer(broker, update, Buffer.from(signedManifest(keys, update).fill(0, 112)))),
+    MANIFEST_TAG,
+  );
+});
+
+test("R21 no rollback before and after the confirm, over the whole range of sequences", async () => {
+  const broker = await device();
+  setState(broker.machine, keys, { floor: 0x7fffffff, number: 9 });
+  const small = await updateTo("B", { sequence: 0x7fffffff });
+  assert.equal(await answerTo(broker, offer(broker, small)), MANIFEST_SEQUENCE);
+  offer(broker, await updateTo("C", { sequence: 0x80000000 }));
+  broker.connect();
+  await broker.serve();
+  assert.equal(runningSlot(broker), 16384);
+  assert.equal(stateOf(broker)?.floor, 0x80000000);
+  for (const sequence of [0x80000000, 0x7fffffff, 6]) {
+    broker.published = [];
+    offer(broker, await updateTo("D", { sequence }));
+    broker.connect();
+    await broker.serve();
+    assert.deepEqual(errorsOf(broker), [MANIFEST_SEQUENCE]);
+  }
+  assert.equal(runningSlot(broker), 16384);
+});
+
+test("R23 an image that has no session is tried three times; the old one is back, tells why, and does not try it again", async () => {
+  const broker = await device();
+  const update = await updateTo("B");
+  offer(broker, update);
+  const { machine } = broker;
+  // it starts, and never comes as far as a broker
+  const real = broker.connect.bind(broker);
+  broker.connect();
+  broker.connect = () => {
+    if (machine.run("slot")) machine.boot();
+    else real();
+  };
+  await broker.serve();
+  assert.equal(runningSlot(broker), 0);
+  const { number: _, ...state } = stateOf(broker) ?? { number: 0 };
+  assert.deepEqual(state, { active: 0, attempts: 0, reason: NOT_CONFIRMED, floor: 5 });
+  assert.match(broker.published.join("\n"), new RegExp(`up/status .*"seq":5,"rev":${NOT_CONFIRMED}}`));
+  assert.equal(await answerTo(broker, broker.retained.get(`${TOPIC}/ota`) as Buffer), NOT_CONFIRMED);
+  // the next one is
+  broker.connect = real;
+  offer(broker, await updateTo("C", { sequence: 7 }));
+  broker.connect();
+  await broker.serve();
+  assert.equal(runningSlot(broker), 16384);
+  assert.deepEqual([stateOf(broker)?.reason, stateOf(broker)?.floor], [0, 7]);
+});
+
+test("R18 R20 a broker that lies about pieces: told, nothing of it starts, and the true ones are taken after", async () => {
+  const lies: [string, number | undefined, (topic: string, piece: Buffer) => Buffer | undefined][] = [
+    ["short", PIECE_LENGTH, (_, piece) => piece.subarray(1)],
+    ["long", PIECE_LENGTH, (_, piece) => Buffer.concat([piece, Buffer.alloc(1)])],
+    ["empty", PIECE_LENGTH, () => Buffer.alloc(0)],
+    ["one bit", IMAGE_DIGEST, (topic, piece) => (topic.endsWith("/3") ? flipped(piece) : piece)],
+    [
+      "another's place",
+      IMAGE_DIGEST,
+      (topic, piece) => (topic.endsWith("/2") ? Buffer.alloc(512, 0x20) : piece),
+    ],
+    ["none", undefined, (topic, piece) => (topic.endsWith("/4") ? undefined : piece)],
+    ["erased", IMAGE_DIGEST, (topic, piece) => (topic.endsWith("/5") ? Buffer.alloc(512, 0xff) : piece)],
+  ];
+  for (const [what, code, lie] of lies) {
+    const broker = await device();
+    offer(broker, await updateTo());
+    broker.meddle = (topic, payload) => (topic.startsWith("fw/") ? lie(topic, payload) : payload);
+    broker.connect();
+    await broker.serve();
+    assert.deepEqual(errorsOf(broker), code === undefined ? [] : [code], what);
+    assert.equal(runningSlot(broker), 0, what);
+    assert.equal(stateOf(broker)?.attempts, 0);
+    broker.meddle = (_topic, payload) => payload;
+    for (let i = 0; i < 2; i++) {
+      broker.connect();
+      await broker.serve();
+    }
+    assert.equal(runningSlot(broker), 16384, what);
+  }
+});
+
+function flipped(piece: Buffer): Buffer {
+  const copy = Buffer.from(piece);
+  copy[100] ^= 8;
+  return copy;
+}
+
+test("R18 packed pieces that are garbage, or unpack to more, are refused by their length", async () => {
+  for (const lie of [Buffer.alloc(500, 0xa5), Buffer.alloc(64), Buffer.from([0x80])]) {
+    const broker = await device();
+    offer(broker, await updateTo("B", { encoding: "heatshrink" }));
+    broker.meddle = (topic, payload) => (topic.endsWith("/1") ? lie : payload);
+    broker.connect();
+    await broker.serve();
+    assert.deepEqual(errorsOf(broker), [PIECE_LENGTH]);
+    assert.equal(runningSlot(broker), 0);
+  }
+});
+
+test("pieces that nobody waits for are passed over: repeated, reordered, of another image, before any manifest", async () => {
+  const broker = await device();
+  const { machine } = broker;
+  const update = await updateTo();
+  const prefix = piecesPrefix(update);
+  machine.cutPower(undefined);
+  for (const topic of [
+    `${prefix}0`,
+    `${prefix}1`,
+    "fw/",
+    "x",
+    `${TOPIC}/otb`,
+    `${TOPIC}/ota/0`,
+    "sensor/0002/ota",
+  ])
+    broker.send(topic, update.pieces[0]);
+  await broker.serve();
+  assert.deepEqual(machine.flash.operations, []);
+  offer(broker, update);
+  broker.meddle = (topic, payload) => {
+    if (topic.startsWith(prefix)) {
+      broker.send(`${prefix}${update.pieces.length - 1}`, update.pieces.at(-1) as Buffer);
+      broker.send(`${prefix}0`, update.pieces[0].subarray(3));
+      if (!topic.endsWith("/0")) broker.send(topic.replace(/\d+$/, "0"), Buffer.alloc(512, 1));
+      broker.send(topic.replace("fw/sensor/", "fw/sensor/0"), Buffer.alloc(512));
+    }
+    return payload;
+  };
+  broker.connect();
+  await broker.serve();
+  // a false piece on the topic that is waited for is the broker's to send: that one is in the pieces above
+  if (runningSlot(broker) === 0) {
+    broker.meddle = (_topic, payload) => payload;
+    for (let i = 0; i < 2; i++) {
+      broker.connect();
+      await broker.serve();
+    }
+  }
+  assert.equal(runningSlot(broker), 16384);
+});
+
+test("R23 a connection that ends at every piece: the update goes on where it was", async () => {
+  const broker = await device();
+  const update = await updateTo();
+  offer(broker, update);
+  const { machine } = broker;
+  let asked = 0;
+  for (let last = 0; last < update.pieces.length; last++) {
+    // this one does not come any more
+    broker.meddle = (topic, payload) => {
+      if (topic.startsWith("fw/")) asked++;
+      return topic.endsWith(`/${last}`) ? undefined : payload;
+    };
+    machine.cutPower(undefined);
+    broker.connect();
+    await broker.serve();
+    if (last > 0)
+      assert.ok(
+        !machine.flash.operations.some(({ kind }) => kind === "erase"),
+        `piece ${last}: nothing is erased again`,
+      );
+    assert.equal(runningSlot(broker), 0);
+  }
+  // each was asked for in vain once, and the one before it once more, for it might have been torn
+  assert.ok(asked <= 3 * update.pieces.length, `${asked} of ${update.pieces.length}`);
+  broker.meddle = (_topic, payload) => payload;
+  broker.connect();
+  await broker.serve();
+  assert.equal(runningSlot(broker), 16384);
+  assert.equal(machine.flash.refusedBits, 0);
+});
+
+test("R29 flash that does not take what is written: named, and the old image stays", async () => {
+  const broker = await device();
+  offer(broker, await updateTo());
+  const { machine } = broker;
+  const write = machine.flash.write.bind(machine.flash);
+  const stuck = slotStart(machine, 1) + 1000;
+  machine.flash.write = (offset, data) => {
+    write(offset, data);
+    if (stuck >= offset && stuck < offset + data.length) machine.flash.bytes[stuck] = 0;
+  };
+  broker.connect();
+  await broker.serve();
+  assert.deepEqual(errorsOf(broker), [IMAGE_DIGEST]);
+  assert.equal(runningSlot(broker), 0);
+  // a journal that takes nothing: the new image is not started, for its starts could not be counted
+  machine.flash.write = (offset, data) => {
+    if (offset < machine.runtime.storage.length) write(offset, data);
+  };
+  broker.published = [];
+  broker.connect();
+  await broker.serve();
+  assert.deepEqual(errorsOf(broker), [FLASH_FAILED]);
+  assert.equal(runningSlot(broker), 0);
+});

@@ -1,0 +1,31 @@
+/*
+ * The application without a session under it, for tests that need many updates: `device.begin()` and
+ * `device.take(bytes)` are what a session would tell it, `device.outgoing()` takes what it has put out, `device.error()` is the last code that it threw.
+ */
+import "../../../firmware/port";
+import type { Event } from "../../../firmware/application";
+import { outgoing } from "../../../firmware/tls/record";
+
+let thrown: unknown = 0;
+
+function onEvent(event: Event): void {
+  try {
+    section(import("../../../firmware/application")).application(event, onEvent);
+  } catch (error) {
+    thrown = error;
+  }
+}
+
+(global as unknown as { device: object }).device = {
+  begin: () => onEvent(null),
+  take: (bytes: string) => {
+    section(import("../../../firmware/mqtt/client")).keep(bytes);
+    onEvent(false);
+  },
+  outgoing: () => {
+    const bytes = outgoing;
+    section(import("../../../firmware/tls/record")).wipe();
+    return bytes;
+  },
+  error: () => thrown,
+};
