@@ -12,11 +12,14 @@ import { BUNDLE_FILE, buildBundle } from "./lib/build";
 import { deviceKeys, newMasters } from "./lib/console/simulated_device";
 import { ID } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
-import { ENGINE, storageImage } from "./lib/engine";
+import { ENGINE, Engine, storageImage } from "./lib/engine";
 import { startGateway } from "./lib/gateway";
 import { writeSecret } from "./lib/keys";
 import { skipWithout } from "./lib/peers/install";
 import { PASSPHRASE } from "./lib/test_factory";
+
+/** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
+const FIRMWARE_MOST = 500;
 
 const skip = ENGINE ? skipWithout("socat") : "ESPRUINO_BIN names no interpreter";
 
@@ -24,6 +27,10 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   skip,
   timeout: 240_000,
 }, async (context) => {
+  const probe = new Engine({ [BUNDLE_FILE]: "print('has',process.memory().total)" });
+  const variables = Number((await probe.line(/^has (\d+)/))[1]);
+  await probe.stop();
+  if (variables <= FIRMWARE_MOST) return context.skip(`${variables} variables`);
   const folder = mkdtempSync(join(tmpdir(), "console-engine-"));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const masters = newMasters();
