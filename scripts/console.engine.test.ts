@@ -6,15 +6,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { keyRecord } from "./lib/bench/device";
 import { Pty } from "./lib/bench/pty";
 import { BUNDLE_FILE, buildBundle } from "./lib/build";
-import { ID, newMasters } from "./lib/console/test_console";
+import { deviceKeys, newMasters } from "./lib/console/simulated_device";
+import { ID } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
-import { ENGINE, storageImage } from "./lib/engine";
+import { ENGINE, Engine, storageImage } from "./lib/engine";
 import { startGateway } from "./lib/gateway";
-import { deriveDeviceKey, PURPOSES, parseIdentity, writeSecret } from "./lib/keys";
+import { writeSecret } from "./lib/keys";
 import { skipWithout } from "./lib/peers/install";
-import { PASSPHRASE, recordOf } from "./lib/test_factory";
+import { PASSPHRASE } from "./lib/test_factory";
+
+/** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
+const FIRMWARE_MOST = 500;
 
 const skip = ENGINE ? skipWithout("socat") : "ESPRUINO_BIN names no interpreter";
 
@@ -22,17 +27,18 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   skip,
   timeout: 240_000,
 }, async (context) => {
+  const probe = new Engine({ [BUNDLE_FILE]: "print('has',process.memory().total)" });
+  const variables = Number((await probe.line(/^has (\d+)/))[1]);
+  await probe.stop();
+  if (variables <= FIRMWARE_MOST) return context.skip(`${variables} variables`);
   const folder = mkdtempSync(join(tmpdir(), "console-engine-"));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const masters = newMasters();
   writeSecret(join(folder, "console"), masters.console);
   const gateway = await startGateway({ master: masterFromBytes(Buffer.from(masters.psk)) });
   context.after(() => gateway.close());
-  const keys = recordOf(
-    PURPOSES.map((purpose) => deriveDeviceKey(masters[purpose], parseIdentity(ID), "kdf", purpose)),
-  );
   const files = {
-    key: keys.record.toString("latin1"),
+    key: keyRecord(deviceKeys(masters, ID)).toString("latin1"),
     [BUNDLE_FILE]: (await buildBundle({ board: "linux" })).code,
     conf: JSON.stringify({
       id: ID,

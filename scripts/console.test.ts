@@ -11,15 +11,8 @@ import { Pty } from "./lib/bench/pty";
 import { challengeAnswer, decodeBase32 } from "./lib/challenge";
 import { parseChallenge } from "./lib/console/challenge_text";
 import { COMMAND_TEXT } from "./lib/console/command_text";
-import {
-  BOARD,
-  FAILURES,
-  fillStorage,
-  ID,
-  newMasters,
-  startConsole,
-  type TestConsole,
-} from "./lib/console/test_console";
+import { newMasters } from "./lib/console/simulated_device";
+import { BOARD, FAILURES, fillStorage, ID, startConsole, type TestConsole } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
 import { startGateway } from "./lib/gateway";
 import { writeSecret } from "./lib/keys";
@@ -232,7 +225,7 @@ describe("the terminal", { timeout: 240_000 }, () => {
     // a right answer takes the false one back
     await pipe(context, withMaster, "unlock", "lock");
     const text = stdout + stderr + wrong.stdout + device.board.sent;
-    for (const key of [...device.keys.all, ...Object.values(masters)])
+    for (const key of [...Object.values(device.keys), ...Object.values(masters)])
       for (const form of ["hex", "base64", "latin1"] as const) assert.ok(!text.includes(key.toString(form)));
   });
 
@@ -302,9 +295,12 @@ describe("the terminal", { timeout: 240_000 }, () => {
       assert.match(stderr, sentence);
     }
     assert.doesNotMatch(device.board.sent.slice(before), /"nonce"|"err":26/);
-    const unknown = await pipe(context, argv(), "format c:", "status");
+    const unknown = await pipe(context, argv(), "format c:", "prove", "status");
     assert.equal(unknown.code, 2);
-    assert.match(unknown.stdout, /^E26 {2}The device does not know this request\.\nid +v1/);
+    assert.match(
+      unknown.stdout,
+      /^E26 {2}The device does not know this request\.\ntext +v1\.meter\.SN0000041 \d+ \S+\nid +v1/,
+    );
     const commandLines: [string[], RegExp][] = [
       [[], /--port is missing/],
       [["--port", "nonsense"], /neither the path of a serial port nor tcp/],
@@ -313,6 +309,7 @@ describe("the terminal", { timeout: 240_000 }, () => {
       [[...argv(), "--scheme", "kdf"], /are for --master/],
       [[...argv(), "--page", "8081"], /takes no port/],
       [["--page", "0"], /not a port/],
+      [[...argv(), "--simulate"], /it has its own/],
       [[...argv(), "status"], /more than this command takes/],
     ];
     for (const [line, sentence] of commandLines) {
@@ -358,6 +355,36 @@ describe("who is there", { timeout: 120_000 }, () => {
     const end = await program.ended;
     assert.equal(end.code, 1);
     assert.match(end.stderr, /the interpreter's prompt answers: the device holds no keys yet/);
+  });
+
+  test("--simulate: a device of one's own, at which the master is at hand", async (context) => {
+    const { code, stdout, stderr } = await pipe(
+      context,
+      ["--simulate"],
+      "hs",
+      "unlock",
+      "conf set ssid x",
+      "status",
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^8 {2}up .*\nunlocked for 60 minutes\ndone\nid +v1\.demo\.SN0000001$/m);
+  });
+
+  test("R29 over a bad line it goes on: an answer, or a sentence, and never a wrong one", async (context) => {
+    const device = await startConsole();
+    context.after(device.stop);
+    device.board.faults = { noiseEvery: 700, noiseSeed: 7 };
+    const lines = Array.from({ length: 25 }, (_, i) => (i % 2 ? "id" : "net"));
+    const { stdout, stderr } = await pipe(context, ["--port", device.port, "--json"], ...lines);
+    const answers = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    assert.ok(answers.length > lines.length / 2, stdout + stderr);
+    assert.ok(
+      answers.every((answer) => answer.id || answer.host || answer.err !== undefined),
+      stdout,
+    );
   });
 
   test("a blank device, a dead one, and nothing at all are told apart", async (context) => {

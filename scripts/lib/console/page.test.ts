@@ -17,12 +17,12 @@ import { startGateway } from "../gateway";
 import { findProgram, skipWithout } from "../peers/install";
 import { PASSPHRASE } from "../test_factory";
 import { consolePage } from "./page_file";
+import { newMasters } from "./simulated_device";
 import {
   type ConsoleOptions,
   FAILURES,
   fillStorage,
   ID,
-  newMasters,
   startConsole,
   type TestConsole,
 } from "./test_console";
@@ -220,7 +220,7 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
     await unlock(device, (answer) => `unlock s 60 ${answer}`);
     await says("unlock-outcome", /^Unlocked for 60 minutes\.$/);
     const all = (await page.content()) + device.board.sent;
-    for (const key of device.keys.all)
+    for (const key of Object.values(device.keys))
       for (const form of ["hex", "base64"] as const) assert.ok(!all.includes(key.toString(form)));
   });
 

@@ -106,7 +106,9 @@ export class ConsoleSession {
       const isMore = answers.length > 0 && row.ends === "quiet";
       const said = await this.nextLine(isMore ? QUIET_MS : (row.patienceMs ?? PATIENCE_MS));
       if (said === undefined) return answers;
-      const answer = parseAnswer(said);
+      // what is not in the table may answer anything: `prove`, the bench's, a line of its own
+      const isOther = row === DEFAULT && said !== line;
+      const answer = parseAnswer(said) ?? (isOther ? { text: fromLatin1(said) } : undefined);
       if (!answer) {
         // in its mode for people, where the echo comes first
         if (said === line || /^\w+:/.test(said)) this.isOpen = false;

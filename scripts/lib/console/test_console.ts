@@ -2,65 +2,56 @@
 // throwaway masters, and the seven ways in which a device comes to no session, each with the sentence that must be said.
 import { randomBytes } from "node:crypto";
 import { createServer as createTlsServer } from "node:tls";
-import type { Board } from "../../../boards/board";
 import type { MachineOptions } from "../../../hal/simulator/machine";
 import { LINE_RATE } from "../bench/port";
-import { SimulatedBoard } from "../bench/simulated_board";
-import { readBoard } from "../build";
-import { masterFromBytes } from "../custody/master";
+import type { SimulatedBoard } from "../bench/simulated_board";
+import { LOADER } from "../build";
+import { type DeviceKeys, masterFromBytes } from "../custody/master";
 import { startGateway } from "../gateway";
-import { deriveDeviceKey, PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
-import { bundleOf, type SimulatedBoard as SimulatedBoardName } from "../test_device";
-import { type Keys, PASSPHRASE, recordOf } from "../test_factory";
+import { bundleOf } from "../test_device";
+import { PASSPHRASE } from "../test_factory";
+import { deviceKeys, type Masters, newMasters, simulatedDevice } from "./simulated_device";
 
 export const BOARD = "esp32-sim";
 export const ID = "v1.meter.SN0000041";
 
 export interface ConsoleOptions {
-  board?: SimulatedBoardName;
+  /** Default BOARD. */
+  board?: string;
   host?: string;
   /** The server's; default: one that nothing listens on. */
   port?: number;
   machine?: Partial<MachineOptions>;
   /** Files of Storage besides. */
   files?: Record<string, string>;
-  masters?: Record<Purpose, Buffer>;
+  masters?: Masters;
 }
 
 export interface TestConsole {
   board: SimulatedBoard;
   /** tcp://HOST:PORT of its line. */
   port: string;
-  keys: Keys;
+  keys: DeviceKeys;
   stop(): Promise<void>;
-}
-
-/** Four throwaway masters. */
-export function newMasters(): Record<Purpose, Buffer> {
-  return Object.fromEntries(PURPOSES.map((purpose) => [purpose, randomKey()])) as Record<Purpose, Buffer>;
 }
 
 /** Power a board with these settings and keys. */
 export async function startConsole(options: ConsoleOptions = {}): Promise<TestConsole> {
-  const { board: name = BOARD, host = "127.0.0.1", port = 1, machine, files } = options;
+  const { board: name = BOARD, host = "127.0.0.1", port = 1, files, machine } = options;
   const masters = options.masters ?? newMasters();
-  const keys = recordOf(
-    PURPOSES.map((purpose) => deriveDeviceKey(masters[purpose], parseIdentity(ID), "kdf", purpose)),
+  const [firmware, loader] = await Promise.all(
+    ["firmware/main.ts", LOADER].map(async (entry) => (await bundleOf(name, entry)).code),
   );
-  const { code } = await bundleOf(name, "firmware/main.ts");
-  const board = new SimulatedBoard({
-    board: (await readBoard(name)) as unknown as Board,
-    chip: "chip-1",
-    lineRate: LINE_RATE * 10,
-    files: {
-      key: keys.record.toString("latin1"),
-      ".bootrst": code,
-      conf: JSON.stringify({ id: ID, host, port, ssid: "plant-7", pass: PASSPHRASE }),
-      ...files,
-    },
-    machine,
+  const board = await simulatedDevice({
+    ...{ board: name, masters, code: { firmware, loader }, files, machine, lineRate: LINE_RATE * 10 },
+    settings: { id: ID, host, port, ssid: "plant-7", pass: PASSPHRASE },
   });
-  return { board, port: await board.start(), keys, stop: () => board.unplug() };
+  return {
+    board,
+    port: await board.start(),
+    keys: deviceKeys(masters, ID),
+    stop: () => board.unplug(),
+  };
 }
 
 // ------------------------------------------------------------------------------------------- seven failures
