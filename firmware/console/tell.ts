@@ -25,7 +25,7 @@ export default function tell(row: number): Record<string, unknown> {
   const settings = section(import("../settings")).readSettings();
   const id = settings.id || "";
   // the manifest of the image that runs; "" where it lies alone, for tests
-  const base: number = global.slot || 0;
+  const base: number = slot;
   const manifest = flash.read(SLOTS_FILE, base + AT_MANIFEST, 32) || "";
   const sequence = (uint16(manifest, AT_SEQUENCE) << 16) | uint16(manifest, AT_SEQUENCE + 2);
   const version = manifest.substr(AT_VERSION).split("\0")[0];

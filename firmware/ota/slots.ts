@@ -33,9 +33,8 @@ export function image(nth: number): Bytes | undefined {
   if (digest === slot.substr(AT_MANIFEST + AT_DIGEST, 32)) return code;
 }
 
-/** Tell the sequence of the image that runs; 0 without loader. */
+/** Tell the sequence of the image that runs; 0 where it lies there alone. */
 export function sequence(): number {
-  if (global.slot === undefined) return 0;
   const bytes = flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_SEQUENCE, 4) as Bytes;
   const uint16 = section(import("../bytes")).uint16;
   return uint16(bytes, 0) * 65536 + uint16(bytes, 2);

@@ -57,8 +57,8 @@ export let revertReason = 0;
 
 /** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns 0, or the code of what is wrong with it. */
 export function onMessage(topic: Bytes): number {
-  // without loader or keys nothing can be updated
-  if (global.slot === undefined || keyBytes < RECORD_LENGTH) return 0;
+  // without keys nothing can be updated
+  if (keyBytes < RECORD_LENGTH) return 0;
   if (topic === "/ota") return section(import("./updater")).onManifest();
   return topic === awaited ? section(import("./updater")).onPiece() : 0;
 }
@@ -168,7 +168,6 @@ export function onPiece(): number {
 
 /** Note that the image that runs has had a session: it stays, and what is not above it is taken no more. */
 export function confirm(): void {
-  if (global.slot === undefined || keyBytes < RECORD_LENGTH) return;
   const state = section(import("../journal")).newest(STATE);
   revertReason = section(import("../bytes")).uint16(state, 4);
   if (state && !state.charCodeAt(2)) return;
