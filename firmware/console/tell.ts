@@ -1,8 +1,10 @@
 // What the device tells of itself, a section. Its rows are those of commands.ts.
+
 import { flash } from "hal:flash";
 import { networkAddress } from "hal:network";
 import { board } from "board";
 import { failures, retry, retryAt } from "../application";
+import { uint16 } from "../bytes";
 import { lastError, lastStep } from "../event_log";
 import { LOG, STATE } from "../journal";
 import { AT_MANIFEST, AT_SEQUENCE, AT_VERSION, SLOTS_FILE } from "../ota/manifest";
@@ -18,7 +20,6 @@ export const ID = 3;
 /** Answer STATUS, NET, CNT, ID, or, of any other row, the image. */
 export default function tell(row: number): Record<string, unknown> {
   const now = getTime();
-  const uint16 = section(import("../bytes")).uint16;
   const newest = section(import("../journal")).newest;
   const log = newest(LOG);
   const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
