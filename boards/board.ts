@@ -71,6 +71,8 @@ export interface Board {
   flashLength: number;
   /** Address of the first byte of Storage, as `require("Flash")` counts. */
   storageStart: number;
+  /** Bytes of Storage. */
+  storageLength: number;
   /**
    * Address of the data of the file `.slots`, as `storageStart`: two slots of SLOT_BYTES (firmware/ota/slots.ts) in pages of
    * their own, which are erased without Storage, while the file's header, at the end of the page before, stays for ever.

@@ -66,6 +66,7 @@ for (const [name, board] of boards) {
       // the Linux build counts the addresses of its flash from 0x10000000
       const first = board.espruino === "LINUX" ? 0x10000000 : 0;
       assert.equal(board.storageStart, first + storage[0].start);
+      assert.equal(board.storageLength, storage[0].length);
     });
 
     test("the drivers exist", () => {

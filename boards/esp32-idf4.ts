@@ -32,6 +32,7 @@ export const board: Board = {
   heatshrink: true,
   flashLength: 0x400000,
   storageStart: 0x320000,
+  storageLength: 0xe0000,
   slotsStart: 0x321000,
   journalStart: 0x310000,
   journalLength: 4096,

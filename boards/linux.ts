@@ -33,6 +33,7 @@ export const board: Board = {
   heatshrink: true,
   flashLength: 0x40000,
   storageStart: 0x10000000,
+  storageLength: 0x3e000,
   slotsStart: 0x10001000,
   // behind Storage in its own flash: the last 8 KB, which Storage would reach last
   journalStart: 0x1003e000,

@@ -33,6 +33,7 @@ export const board: Board = {
   heatshrink: true,
   flashLength: 0x80000,
   storageStart: 0x6c000,
+  storageLength: 0xa000,
   slotsStart: 0x6d000,
   journalStart: 0x76000,
   journalLength: 4096,

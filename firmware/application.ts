@@ -1,19 +1,21 @@
 // What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
 // telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
 // its own payload. What it has to say is put to the session's data.
-import { flash } from "hal:flash";
 import { networkUp } from "hal:network";
+import { FAILURES, lastError, SESSIONS } from "./event_log";
 import { payload } from "./mqtt/client";
-import { RECONNECT_DOUBLINGS, TELEMETRY_EVERY, UPDATES } from "./profile";
-import { TIMEOUT } from "./tls/alert";
-import type { Server, SessionEvent } from "./tls/session";
+import { TELEMETRY_EVERY, UPDATES } from "./profile";
+import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
+import { NO_NETWORK, TIMEOUT } from "./tls/alert";
+import { failedAt, type Server, type SessionEvent } from "./tls/session";
 
-/** The last error, of tls/alert.ts; goes with the telemetry. */
-export let lastError = 0;
 /** Attempts since the broker last accepted us. */
-let failures = 0;
+export let failures = 0;
 /** Half keep-alives since then; below 0 it has not accepted us yet: the ticks that it may still take, less 1. */
 let ticks = -1;
+/** The timer of the next attempt, 0: one is under way; and when it comes, by getTime(). */
+export let retry: any = 0;
+export let retryAt = 0;
 
 /**
  * What a session tells, or true: try to connect; settings: the network is up; false: the bytes that the session brought
@@ -21,8 +23,13 @@ let ticks = -1;
  */
 export type Event = SessionEvent | Server | boolean | undefined;
 
+/** Tell the step where things stand (steps.ts). */
+export function step(): number {
+  return ticks < 0 ? section(import("./tls/session")).progress() || (retry ? STEP_IDLE : STEP_NET) : STEP_UP;
+}
+
 /** Handle one event; `onEvent` takes those to come. Throws the code that ends the session. */
-export default function application(event: Event, onEvent: (event: Event) => void): void {
+export function application(event: Event, onEvent: (event: Event) => void): void {
   switch (typeof event) {
     case "string":
       // in a turn of its own, when the record that brought them is off the heap
@@ -31,36 +38,45 @@ export default function application(event: Event, onEvent: (event: Event) => voi
       break;
     case "object":
       if (event) section(import("./tls/session")).connect(event, onEvent);
-      else section(import("./mqtt/client")).begin(flash.readJSON("conf").id);
+      else section(import("./mqtt/client")).begin(section(import("./settings")).readSettings().id as string);
       break;
     case "number":
       // the connection is over, or could not be had
+      if (event) {
+        print("E" + event);
+        section(import("./event_log")).note(
+          event === NO_NETWORK ? STEP_NET : ticks < 0 ? failedAt : STEP_UP,
+          event,
+          FAILURES,
+        );
+      }
       ticks = -1;
-      lastError = event;
-      if (event) print("E" + event);
-      setTimeout(onEvent, section(import("./reconnect_delay"))(failures), true);
-      if (failures < RECONNECT_DOUBLINGS) failures++;
+      retryAt = section(import("./reconnect_delay"))(failures++);
+      retry = setTimeout(onEvent, retryAt, true);
+      retryAt = getTime() + retryAt / 1000;
       break;
     case "boolean": {
       if (event) {
         ticks = -3;
-        networkUp(flash.readJSON("conf", true) || {}, onEvent as (event: unknown) => void);
+        retry = 0;
+        networkUp(section(import("./settings")).readSettings(), onEvent as (event: unknown) => void);
         break;
       }
-      // a topic: of ours what comes after `<base>`; "": the broker has accepted us
+      // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
+      // accepted us
       let name: string | undefined;
       while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
-        if (name.startsWith("/down/"))
-          section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
+        if (name[1] === "d") section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
         else if (name) {
           const code = UPDATES && section(import("./ota/updater")).onMessage(name);
           if (code) {
-            lastError = code;
+            section(import("./event_log")).note(STEP_UPDATE, code, 0);
             section(import("./mqtt/client")).publish("up/update", `{"err":${code}}`, 0);
           }
         } else {
           failures = ticks = 0;
           if (UPDATES) section(import("./ota/updater")).confirm();
+          section(import("./event_log")).note(STEP_UP, 0, SESSIONS);
           section(import("./telemetry"))(lastError);
         }
       }
@@ -71,6 +87,7 @@ export default function application(event: Event, onEvent: (event: Event) => voi
       if (ticks >= 0) {
         if (!(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))(lastError);
         section(import("./mqtt/client")).ping();
-      } else if (!++ticks) throw TIMEOUT;
+      } else if (ticks < -1) ticks++;
+      else throw TIMEOUT;
   }
 }

@@ -24,7 +24,7 @@ export const STATE = "\x01";
 export const LOG = "\x02";
 
 /** Bytes of a record with its seal, of a place. */
-const PLACE = 32;
+export const PLACE = 32;
 /** Places that `append` leaves free behind what it has written: for the loader, which only writes on. */
 const SPARE = 16;
 /** What a place of erased flash adds up to. */

@@ -5,13 +5,13 @@
 import { flash } from "hal:flash";
 import { serialTake } from "hal:serial";
 import { RECORD_LENGTH } from "./key_record";
-import { LOCK } from "./profile";
+import { CONSOLE } from "./profile";
 
 /**
  * Bytes of key: 0 on a blank device, whose place for a record is erased flash, 16 for a key alone, for tests: the prompt stays
  * open. RECORD_LENGTH: there is a record, whole or not, and the port is taken.
  */
 export const keyBytes =
-  !LOCK || flash.read("key") === "\xff".repeat(RECORD_LENGTH) ? 0 : (flash.read("key") || "").length;
+  !CONSOLE || flash.read("key") === "\xff".repeat(RECORD_LENGTH) ? 0 : (flash.read("key") || "").length;
 
-if (LOCK && keyBytes === RECORD_LENGTH) serialTake();
+if (CONSOLE && keyBytes === RECORD_LENGTH) serialTake();

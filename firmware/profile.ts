@@ -10,8 +10,10 @@ export const TLS_PSK_WITH_AES_128_CCM_8 = true;
 /** RFC 6655: AES-128-CCM with a 16-byte tag, for servers that refuse the short one. */
 export const TLS_PSK_WITH_AES_128_CCM = true;
 
-/** Take the console's port once there is a key record, prove keys and wipe by challenge (lock.ts): 1,250 bytes. */
-export const LOCK = true;
+/** Take the console's port once there is a key record, and answer on it (console/). False: the prompt stays open. */
+export const CONSOLE = true;
+/** What provisioning adds: prove keys to the bench, finish at the start what a power cut has left of a record. */
+export const PROVISIONING = true;
 
 /** Take updates over the air (ota/updater.ts), where a loader has started the image: 2 KB. */
 export const UPDATES = true;

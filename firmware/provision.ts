@@ -12,7 +12,7 @@ import { flash } from "hal:flash";
 import { networkUp } from "hal:network";
 import { seed } from "./crypto/ctr_drbg";
 import { isWhole, RECORD_LENGTH } from "./key_record";
-import selfTest from "./self_test";
+import { testCrypto, testStorage } from "./self_test";
 import { FLASH_FAILED, INTERNAL_ERROR, KEY_REFUSED, REQUEST_UNKNOWN, SENT } from "./tls/alert";
 
 /** Run one part after the other and print the code of the first that throws; undefined: `next` prints it. */
@@ -36,7 +36,7 @@ function isRecord(file: string | undefined): boolean {
 global.provision = (request: string): void => {
   if (request === "test") {
     // noise comes last: on some chips it is true only while the radio is on
-    if (report(selfTest, true))
+    if (report(testCrypto, true) && report(testStorage, true))
       networkUp(flash.readJSON("conf", true) || {}, (event) =>
         report(() => {
           if (typeof event === "number") throw event;

@@ -45,6 +45,7 @@ import {
   type Digest,
   ECB_ENCRYPT,
   type Flash,
+  NAME_UNKNOWN,
   type Network,
   NO_NETWORK,
   NOISE_DEAD,
@@ -96,8 +97,8 @@ const hex = (data: string | ArrayBuffer | Uint8Array) =>
 
 test("drivers throw the numbers of firmware/tls/alert.ts", () => {
   assert.deepEqual(
-    [NOISE_DEAD, NO_NETWORK, AES_FAILED],
-    [Alert.NOISE_DEAD, Alert.NO_NETWORK, Alert.AES_FAILED],
+    [NOISE_DEAD, NO_NETWORK, AES_FAILED, NAME_UNKNOWN],
+    [Alert.NOISE_DEAD, Alert.NO_NETWORK, Alert.AES_FAILED, Alert.NAME_UNKNOWN],
   );
 });
 
@@ -645,8 +646,16 @@ for (const board of BOARDS) {
       assert.deepEqual(events, ["close true"]);
     });
 
-    test("R29 connect throws (no socket, no such name, no network): close without open, a turn later", async () => {
-      const faults = [{ refuse: true }, { unknownHosts: true }] as const;
+    test("R29 no such name: NAME_UNKNOWN, and nothing comes", () => {
+      useBoard(board, { network: { unknownHosts: true } });
+      const events: unknown[] = [];
+      const connect = () => TCP.tcpConnect("nowhere", port, (event) => events.push(event));
+      assert.throws(connect, (error) => error === NAME_UNKNOWN);
+      assert.deepEqual(events, []);
+    });
+
+    test("R29 connect throws (no socket, no network): close without open, a turn later", async () => {
+      const faults = [{ refuse: true }] as const;
       const offline = board.network === "no_network" ? [] : [{ up: false }];
       for (const network of [...faults, ...offline]) {
         useBoard(board, { network });
@@ -693,7 +702,14 @@ for (const board of BOARDS) {
     after(() => void Object.assign(linux, pins));
 
     test("comes up", async () => assert.equal(await bringUp({}), "up"));
-    test("R29 comes up after two failures", async () => assert.equal(await bringUp({ failures: 2 }), "up"));
+    test("R29 comes up after two failures, asked again as the application does", async () => {
+      useBoard(board, { network: { up: false, failures: 2 } });
+      const settings = { ssid: "net", pass: "word" };
+      let event: unknown = NO_NETWORK;
+      for (let asks = 0; asks < 3 && event === NO_NETWORK; asks++)
+        event = await new Promise((resolve) => networkUp(settings, resolve));
+      assert.equal(event, settings);
+    });
     if (board.network === "no_network") return;
     test("R29 is given up after a bounded number of tries", async () => {
       assert.equal(await bringUp({ failures: Number.POSITIVE_INFINITY }), `down ${NO_NETWORK}`);

@@ -16,6 +16,7 @@ export const AES_PIECE = 64;
 export const NOISE_DEAD = 3;
 export const NO_NETWORK = 5;
 export const AES_FAILED = 9;
+export const NAME_UNKNOWN = 14;
 
 /** `hal:aes128`: AES with a 128-bit key (FIPS 197) over whole data, without padding (SP 800-38A). */
 export interface Aes128 {
@@ -65,6 +66,7 @@ export interface TcpSocket {
    * Open a TCP connection. `onEvent` is called with what is neither text nor boolean once when it is open, then with
    * 1..536 bytes at a time, and once in any case with a boolean, whether there was an error: it is closed. Never before
    * this call returns. Returns the socket, or undefined where the runtime could not make one: then only true comes.
+   * Throws NAME_UNKNOWN where DNS does not know the host.
    */
   tcpConnect(host: string, port: number, onEvent: (event?: unknown) => void): Socket | undefined;
 }
@@ -82,6 +84,8 @@ export interface Network {
    * number of tries. One of the two comes, never before this call returns.
    */
   networkUp(settings: NetworkSettings, onEvent: (event: NetworkSettings | number) => void): void;
+  /** Tell the board's address, "" where it has none or the operating system knows it. */
+  networkAddress(): string;
 }
 
 /** `hal:flash`: files in Storage. Names of at most 28 characters; a longer one is cut without a word. */
@@ -96,6 +100,8 @@ export interface Flash {
   /** Read a file that is JSON; undefined where there is none, and, with `noExceptions`, where it is no JSON. */
   readJSON(name: string, noExceptions?: boolean): any;
   erase(name: string): void;
+  /** Bytes that are free behind the last file, with the header of the next. */
+  getFree(): number;
 }
 
 /** `hal:clock`: setTimeout and clearTimeout are the runtime's own. */

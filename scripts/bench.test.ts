@@ -7,12 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Board } from "../boards/board";
+import { SLOTS_FILE } from "../firmware/ota/manifest";
 import { parseLine } from "./lib/bench/bars";
 import { bytesOfHex } from "./lib/bench/image";
 import { LINE_RATE } from "./lib/bench/port";
 import { SimulatedBoard } from "./lib/bench/simulated_board";
 import { BOARD, imageOf } from "./lib/bench/test_bench";
-import { BUNDLE_FILE, PROJECT, readBoard } from "./lib/build";
+import { PROJECT, readBoard } from "./lib/build";
 import { UsageError } from "./lib/exit";
 import { PURPOSES, randomKey, writeSecret } from "./lib/keys";
 import { openLedger } from "./lib/ledger";
@@ -168,9 +169,12 @@ describe("a simulated board", () => {
 
       // without --json: one line for the result; another product's device is refused
       const other = [...args.filter((arg) => arg !== "--json"), "--product", "pump"];
-      const second = await run("bench", other, (child) =>
-        setTimeout(() => child.stdin?.write("SN0000002\n\n"), 4000),
-      );
+      // typed until it is heard: the sentences do not say when a board is there
+      const second = await run("bench", other, (child) => {
+        child.stdin?.on("error", () => {});
+        const typing = setInterval(() => child.stdin?.write("SN0000002\n\n"), 1000);
+        child.once("exit", () => clearInterval(typing));
+      });
       assert.equal(second.code, 1, second.error);
       assert.match(second.output, /SN0000002 FAILED at detect .*this unit is SN0000001 already/);
       assert.match(second.error, /1 of 1 units failed/);
@@ -182,12 +186,22 @@ describe("a simulated board", () => {
       const args = ["--board", BOARD, "--port", port, "--bundle", bundle];
       const { code, output, error } = await run("flash", args);
       assert.equal(code, 0, error);
-      assert.match(output, /9 bytes written and read back, SHA-256 [0-9a-f]{64}/);
-      assert.equal(board.machine.files[BUNDLE_FILE], "print(1);");
+      assert.match(output, /9 bytes written and read back, digest [0-9a-f]{64}/);
+      const slots = () => board.machine.files[SLOTS_FILE];
+      assert.ok(slots().startsWith("print(1);\xff"));
+      // settings and a key for tests stay, other firmware comes into the same place
+      board.machine.write({ key: "k".repeat(16), conf: "{}" });
+      const other = join(folder, "other.js");
+      writeFileSync(other, "print(22);");
+      const again = await run("flash", [...args.slice(0, -1), other]);
+      assert.equal(again.code, 0, again.error);
+      assert.ok(slots().startsWith("print(22);\xff"));
+      assert.equal(board.machine.files.key, "k".repeat(16));
+      assert.equal(board.machine.files.conf, "{}");
       const wrong = await run("flash", ["--board", "mdbt42q-w5500-sim", ...args.slice(2)]);
       assert.equal(wrong.code, 1);
       assert.match(wrong.error, /this is a board ESP32, and the bench is set up for MDBT42Q/);
-      assert.equal(board.machine.files[BUNDLE_FILE], "print(1);");
+      assert.ok(slots().startsWith("print(22);\xff"));
     }));
 
   test("boots from the image of npm run image, whose hex and bytes are the same", async () => {
@@ -205,7 +219,7 @@ describe("a simulated board", () => {
     bytes.copy(board.machine.flash.bytes);
     const port = await board.start();
     try {
-      const files = await imageOf(BOARD);
+      const { files } = await imageOf(BOARD);
       for (const [name, text] of Object.entries(files)) assert.equal(board.machine.files[name], text, name);
       assert.equal(board.machine.files.key, "\xff".repeat(76));
       assert.ok(port);

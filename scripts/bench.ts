@@ -7,12 +7,11 @@ import { dirname, join } from "node:path";
 import type { Board } from "../boards/board";
 import { showBars, showLines } from "./lib/bench/bars";
 import { Bench } from "./lib/bench/bench";
-import { digestOf } from "./lib/bench/device";
-import { bundleFiles } from "./lib/bench/image";
+import { IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
 import { OPERATIONS } from "./lib/bench/interfaces";
 import { portName } from "./lib/bench/port";
 import { startPage } from "./lib/bench_page";
-import { BUNDLE_FILE, boardNames, readBoard } from "./lib/build";
+import { boardNames, readBoard } from "./lib/build";
 import { openBatch } from "./lib/custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
 import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
@@ -75,7 +74,7 @@ const COMMAND = {
     ledger: option("FILE", "the ledger; made where there is none"),
     labels: option("FOLDER", "where labels are written; default the folder labels beside the ledger"),
     page: option("PORT", "serve the operators' page on 127.0.0.1 at this port", port),
-    bundle: option("FILE", "the firmware; default: built now from this source"),
+    ...IMAGE_OPTIONS,
     ...SECRET_OPTIONS,
     json: flag("for machines: one JSON object a line"),
   },
@@ -95,15 +94,15 @@ await runCommand("bench", async (argv) => {
   // what an identity may hold, before anything is plugged in
   parseIdentity(`v${keyVersion}.${product}.0`);
   const board = (await readBoard(name)) as unknown as Board;
-  const files = await bundleFiles(name, options.bundle);
+  const image = await makeImage(board, options);
   const settings = { ...server, ssid: options.ssid ?? "", pass: wifiPassword(options) };
   const keys = await openKeys(options);
   const ledger = openLedger(ledgerFile);
   const labels = options.labels ?? join(dirname(ledgerFile), "labels");
   const bench = new Bench({
     board,
-    files,
-    imageDigest: digestOf(files[BUNDLE_FILE]),
+    image: image.bytes,
+    imageDigest: image.digest,
     product,
     keyVersion,
     settings,

@@ -9,10 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Board } from "../boards/board";
 import { Bench } from "./lib/bench/bench";
-import { digestOf } from "./lib/bench/device";
-import { bundleFiles } from "./lib/bench/image";
+import { type Image, makeImage } from "./lib/bench/image";
 import { LINE_RATE } from "./lib/bench/port";
-import { BUNDLE_FILE, readBoard } from "./lib/build";
+import { readBoard } from "./lib/build";
 import { keySourceOfMasters, masterFromBytes } from "./lib/custody/master";
 import { DeviceError, runCommand } from "./lib/exit";
 import { PURPOSES, randomKey } from "./lib/keys";
@@ -35,15 +34,15 @@ await runCommand("bench-report", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
   const { json } = parsed.options;
-  const files = await bundleFiles(BOARD);
   const board = (await readBoard(BOARD)) as unknown as Board;
+  const image = await makeImage(board);
   const times: Record<number, number> = {};
   for (const count of [1, MANY]) {
-    times[count] = await time(board, files, count);
+    times[count] = await time(board, image, count);
     if (!json) console.log(`${count} board${count > 1 ? "s" : ""}: ${times[count].toFixed(2)} s`);
   }
   const ratio = times[MANY] / times[1];
-  const bytes = files[BUNDLE_FILE].length;
+  const bytes = image.length;
   if (json)
     console.log(
       JSON.stringify({ board: BOARD, bytes, lineRate: LINE_RATE, seconds: times, ratio, limit: LIMIT }),
@@ -56,7 +55,7 @@ await runCommand("bench-report", async (argv) => {
 });
 
 /** Seconds from the first plugged in to the last finished. Throws DeviceError where a unit failed. */
-async function time(board: Board, files: Record<string, string>, count: number): Promise<number> {
+async function time(board: Board, image: Image, count: number): Promise<number> {
   const farm = fork(fileURLToPath(new URL("./lib/bench/simulated_boards.ts", import.meta.url)), [
     board.name,
     String(count),
@@ -70,8 +69,8 @@ async function time(board: Board, files: Record<string, string>, count: number):
   const keys = keySourceOfMasters(PURPOSES.map((purpose) => masterFromBytes(randomKey(), purpose)));
   const bench = new Bench({
     board,
-    files,
-    imageDigest: digestOf(files[BUNDLE_FILE]),
+    image: image.bytes,
+    imageDigest: image.digest,
     product: "report",
     keyVersion: 1,
     settings: { host: "127.0.0.1", port: 1, ssid: "simulated", pass: "simulated" },

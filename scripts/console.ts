@@ -4,10 +4,12 @@
 import { Port, PortClosed, portName } from "./lib/bench/port";
 import { servePage } from "./lib/console/page_file";
 import { ConsoleSession, NoAnswer } from "./lib/console/session";
+import { newMasters, simulatedDevice } from "./lib/console/simulated_device";
 import { Terminal, type TerminalResult } from "./lib/console/terminal";
-import { type Master, openMaster } from "./lib/custody/master";
+import { type Master, masterFromBytes, openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { DeviceError, EXIT_FAILED, EXIT_USAGE, runCommand, UsageError } from "./lib/exit";
+import { startGateway } from "./lib/gateway";
 import { SCHEME_NAMES } from "./lib/keys";
 import { flag, oneOf, option, parseCommand, port } from "./lib/options";
 
@@ -29,6 +31,7 @@ const COMMAND = {
       oneOf(SCHEME_NAMES),
     ),
     ...SECRET_OPTIONS,
+    simulate: flag("instead of a port, a simulated device with throwaway keys, whose master is at hand"),
     json: flag("for machines: one JSON object a line"),
     page: option("PORT", "instead, serve the page for browsers with Web Serial on 127.0.0.1", port),
   },
@@ -43,6 +46,11 @@ await runCommand("console", async (argv) => {
       throw new UsageError("--page takes no port and no master: the browser has the port.");
     return servePage(options.page);
   }
+  if (options.simulate) {
+    if (options.port || options.master)
+      throw new UsageError("--simulate takes no port and no master: it has its own.");
+    return simulate(options.json);
+  }
   const name = options.port ?? portName(process.env.PORT || missing());
   if (!options.master && (options.scheme || options["passphrase-file"] || options["passphrase-fd"]))
     throw new UsageError("--scheme and the passphrase are for --master, which is missing.");
@@ -55,17 +63,41 @@ await runCommand("console", async (argv) => {
       })
     : undefined;
   try {
-    const { misused, failed } = await talk(name, options.json, master);
+    await serve(name, options.json, master);
+  } finally {
+    master?.close();
+  }
+});
+
+/** Talk over the port, and end as it went. Throws DeviceError where the device is gone or is none. */
+async function serve(name: string, json: boolean | undefined, master: Master | undefined): Promise<void> {
+  try {
+    const { misused, failed } = await talk(name, json, master);
     if (misused) process.exitCode = EXIT_USAGE;
     else if (failed) process.exitCode = EXIT_FAILED;
   } catch (error) {
     if (error instanceof NoAnswer) throw new DeviceError(`${name}: ${error.message}`);
     if (error instanceof PortClosed) throw new DeviceError(`${error.message}.`);
     throw error;
-  } finally {
-    master?.close();
   }
-});
+}
+
+/** A device and its gateway in this process, for as long as the terminal is used. */
+async function simulate(json: boolean | undefined): Promise<void> {
+  const masters = newMasters();
+  const gateway = await startGateway({ master: masterFromBytes(masters.psk) });
+  const settings = { id: "v1.demo.SN0000001", host: gateway.host, port: gateway.port };
+  const board = await simulatedDevice({
+    masters,
+    settings: { ...settings, ssid: "simulated", pass: "simulated" },
+  });
+  try {
+    await serve(await board.start(), json, masterFromBytes(masters.console, "console"));
+  } finally {
+    await board.unplug();
+    await gateway.close();
+  }
+}
 
 /** Talk over the port until the input ends or the device is gone. */
 async function talk(

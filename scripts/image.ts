@@ -4,9 +4,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../boards/board";
-import { digestOf } from "./lib/bench/device";
-import { bundleFiles, makeImage } from "./lib/bench/image";
-import { BUNDLE_FILE, boardNames, PROJECT, readBoard } from "./lib/build";
+import { IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
+import { boardNames, PROJECT, readBoard } from "./lib/build";
 import { runCommand, UsageError } from "./lib/exit";
 import { flag, oneOf, option, parseCommand } from "./lib/options";
 
@@ -15,7 +14,7 @@ const COMMAND = {
   about: "Write an image of a board's Storage, as Intel hex and as plain bytes.",
   options: {
     board: option("NAME", "default BOARD of the environment", oneOf(boardNames())),
-    bundle: option("FILE", "the firmware; default: built now from this source"),
+    ...IMAGE_OPTIONS,
     out: option("FOLDER", "default dist/<board>"),
     json: flag("for machines: one JSON object"),
   },
@@ -29,15 +28,13 @@ await runCommand("image", async (argv) => {
   if (!given) throw new UsageError("--board is missing. See --help.");
   const name = oneOf(boardNames())(given);
   const board = (await readBoard(name)) as unknown as Board;
-  const files = await bundleFiles(name, options.bundle);
-  const { hex, bytes, address } = await makeImage(board, files);
+  const { hex, bytes, address, total, digest } = await makeImage(board, options);
   const folder = options.out ?? join(PROJECT, "dist", name);
   mkdirSync(folder, { recursive: true });
   const [hexFile, binFile] = ["storage.hex", "storage.bin"].map((file) => join(folder, file));
   writeFileSync(hexFile, hex);
-  writeFileSync(binFile, bytes);
-  const digest = digestOf(files[BUNDLE_FILE]);
+  writeFileSync(binFile, Buffer.concat([bytes, Buffer.alloc(total - bytes.length, 0xff)]));
   const place = `0x${address.toString(16)}`;
   if (options.json) console.log(JSON.stringify({ board: name, hex: hexFile, bin: binFile, address, digest }));
-  else console.log(`${hexFile}\n${binFile}: ${bytes.length} bytes for ${place}; bundle's SHA-256 ${digest}`);
+  else console.log(`${hexFile}\n${binFile}: ${total} bytes for ${place}; firmware's digest ${digest}`);
 });

@@ -37,6 +37,7 @@ import {
   type Update,
   updateFile,
 } from "./lib/ota/update_file";
+import { wireCost } from "./lib/ota/wire_cost";
 import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 
 const json = flag("for machines: one JSON object");
@@ -68,7 +69,10 @@ const BUILD = subcommand({
     const out = needed(options.out, "--out FILE");
     refuseExisting(out);
     const image = readImage(options.image ?? join(PROJECT, "dist", board, "firmware.js"));
-    const hardware = (1 << Number((await readBoard(board)).hardware)) >>> 0;
+    const data = await readBoard(board);
+    if (options.heatshrink && !data.heatshrink)
+      throw new UsageError(`the Espruino of ${board} has no heatshrink: leave the image as it is.`);
+    const hardware = 2 ** Number(data.hardware);
     const encoding: Encoding = options.heatshrink ? "heatshrink" : "none";
     const made = makeUpdate(image, { product, board, hardware, version, sequence, encoding });
     writeNewFile(out, updateFile(made));
@@ -81,13 +85,21 @@ function printUpdate(out: string, made: Update, asJson: boolean | undefined): vo
   const digest = Buffer.from(made.digest).toString("hex");
   const stored = storedBytes(pieces);
   const row = { out, product, board, version, sequence, length, digest, encoding };
-  if (asJson) console.log(JSON.stringify({ ...row, pieces: pieces.length, stored }));
+  const wire = WINDOWS.map((window) => ({ window, ...wireCost(made, window) }));
+  if (asJson) console.log(JSON.stringify({ ...row, pieces: pieces.length, stored, wire }));
   else
     console.log(
       `${out}: ${product} ${version}, sequence ${sequence}, for ${board}\n` +
-        `${length} bytes in ${pieces.length} pieces, ${stored} bytes at the broker\ndigest  ${digest}`,
+        `${length} bytes in ${pieces.length} pieces, ${stored} bytes at the broker\ndigest  ${digest}\n` +
+        tableText(
+          ["pieces at a time", "TLS to a device", "and from it", "of the image"],
+          wire.map(({ window, up, down }) => [window, down, up, ((up + down) / length).toFixed(3)]),
+        ),
     );
 }
+
+/** Pieces that a device may ask for at a time, for which the cost is told. */
+const WINDOWS = [1, 2, 4];
 
 // -------------------------------------------------------------------------------------------------- sign
 

@@ -61,6 +61,43 @@ async function server(onConnection: (socket: Socket) => void): Promise<{ endpoin
   };
 }
 
+describe("npm start -- --ota", { timeout: 180_000 }, () => {
+  test("R23 an update, the power cut in its middle, confirmed; a bad image that is left again; exit 0", async () => {
+    const { code, stdout, stderr } = await run("start", ["--ota", "--timeout", "60"]);
+    assert.equal(code, 0, stdout + stderr);
+    const shown = [
+      /hears: on line, runs sequence 1\n/,
+      /version 1\.1\.0 is offered: \d+ bytes in (\d+) pieces/,
+      /the power is cut at piece \d+ of \d+/,
+      /power +off[\s\S]*power +on/,
+      /hears: on line, runs sequence 2\n/,
+      /version 1\.1\.0 runs and is confirmed; after the cut \d+ pieces were fetched, not all of them again/,
+      /version 1\.2\.0 is offered, which never calls home/,
+      /version 1\.2\.0 was started 3 times and nothing came/,
+      /hears: on line, runs sequence 2, left an update for E34/,
+      /version 1\.1\.0 is back: E34, The new image was started as often/,
+    ];
+    let at = 0;
+    for (const pattern of shown) {
+      const found = stdout.slice(at).search(pattern);
+      assert.ok(found >= 0, `${pattern} in\n${stdout.slice(at)}`);
+      at += found;
+    }
+  });
+
+  test("what it brings along itself is refused beside it", async () => {
+    for (const [args, sentence] of [
+      [["--once"], /--once is not for it/],
+      [["--server", "127.0.0.1:1", "--key-file", "x"], /--server is not for it/],
+      [["--set", "KEEP_ALIVE_S=9"], /--set is not for it/],
+    ] as const) {
+      const { code, stderr } = await run("start", ["--ota", ...args]);
+      assert.equal(code, 2);
+      assert.match(stderr, sentence);
+    }
+  });
+});
+
 describe("npm start -- --once", { concurrency: 2 }, () => {
   for (const board of ["esp32-sim", "esp32-idf4-sim", "mdbt42q-w5500-sim"]) {
     test(`${board}: an exchange with our gateway, shown, exit 0`, async () => {

@@ -26,6 +26,7 @@ import { LiveView } from "./lib/live_view";
 import { estimateVariables } from "./lib/memory_estimate";
 import { NoiseMonitor } from "./lib/noise_monitor";
 import { endpoint, flag, integer, options as manyOf, oneOf, option, parseCommand } from "./lib/options";
+import { demonstrateUpdate } from "./lib/ota/demonstration";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
   .map((file) => file.replace(/\.ts$/, ""))
@@ -39,7 +40,7 @@ const COMMAND = {
     once: flag("end after one exchange: exit 0 when it came about, 1 when not"),
     timeout: option(
       "SECONDS",
-      "with --once: how long to wait for the exchange; default 30",
+      "with --once: how long to wait for the exchange; with --ota, for each step; default 30",
       integer(1, 3600),
     ),
     server: option("HOST:PORT", "a server of one's own instead of our gateway; needs --key-file", endpoint),
@@ -65,6 +66,9 @@ const COMMAND = {
       "another value for a constant of firmware/profile.ts, for example requireEncryptThenMac=false",
       parseSetting,
     ),
+    ota: flag(
+      "show an update over the air: a power cut in the middle, and a bad image that is left again; then end",
+    ),
     json: flag("for machines: one JSON object a line"),
   },
 };
@@ -81,15 +85,21 @@ await runCommand("start", async (argv) => {
   if (options.server && (options.master || options.scheme)) {
     throw new UsageError("--master and --scheme are the gateway's, and --server does without it.");
   }
-  if (options.timeout && !options.once)
-    throw new UsageError("--timeout is for --once; without it the board runs until Ctrl-C.");
+  if (options.timeout && !options.once && !options.ota)
+    throw new UsageError("--timeout is for --once and --ota; without them the board runs until Ctrl-C.");
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
+  const boardName = options.board ?? "esp32-sim";
+  const view = new LiveView(options.json ?? false);
+  const timeoutMs = (options.timeout ?? 30) * 1000;
+  if (options.ota) {
+    refuseBesideOta(options);
+    return demonstrateUpdate(boardName, identity, view, timeoutMs);
+  }
   const ownKey = options["key-file"] ? readSecret(options["key-file"]) : undefined;
   const master = options.master ? readSecret(options.master) : randomKey();
   const key = ownKey ?? deriveDeviceKey(master, identity, options.scheme);
 
-  const view = new LiveView(options.json ?? false);
-  const board = (await readBoard(options.board ?? "esp32-sim")) as unknown as Board;
+  const board = (await readBoard(boardName)) as unknown as Board;
   const bundle = await build(board, Object.assign({}, ...(options.set ?? [])), view);
   view.show({
     kind: "device",
@@ -120,7 +130,7 @@ await runCommand("start", async (argv) => {
   view.show({ kind: "power", on: true });
   machine.boot();
   try {
-    await (options.once ? run.exchange((options.timeout ?? 30) * 1000) : interrupted());
+    await (options.once ? run.exchange(timeoutMs) : interrupted());
   } finally {
     machine.powerOff();
     view.show({ kind: "power", on: false });
@@ -128,6 +138,15 @@ await runCommand("start", async (argv) => {
     await gateway?.close();
   }
 });
+
+/** What `--ota` brings along itself cannot be given. */
+function refuseBesideOta(options: Record<string, unknown>): void {
+  const beside = ["once", "server", "key-file", "master", "scheme", "noise", "set"].find(
+    (name) => options[name] !== undefined,
+  );
+  if (beside)
+    throw new UsageError(`--ota has a gateway, keys and images of its own: --${beside} is not for it.`);
+}
 
 /** Build the bundle and show its size. */
 async function build(

@@ -43,7 +43,7 @@ export function seed(input?: Bytes): void {
   const padding = zeros.substr(0, -(length + 9) & 15);
   const text = E.toString(0, 0, length >> 8, length, 0, 0, 0, 32, material, 0x80, padding);
   material = ""; // off the heap
-  const key = E.toString(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const key = "\0\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
   let chain = "";
   // BCC (10.3.3) is the last block of a CBC encryption, over a block with the number of the turn and S
   for (let i = 0; i < 2; i++)

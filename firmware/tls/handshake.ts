@@ -4,7 +4,7 @@
 import { RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import type { Socket } from "../../hal/hal";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
 import {
@@ -27,7 +27,7 @@ export let transcript: Bytes = "";
 /** Bytes of handshake messages that are not whole yet. */
 let pending: Bytes = "";
 /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
-let expected = 0;
+export let expected = 0;
 /** What server_hello.ts says was agreed. */
 export let agreed = 0;
 /** verify_data that the server's Finished must carry. */
@@ -49,7 +49,7 @@ export const STANDS = 1;
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN || step === KEY_EXCHANGE) {
-    const identity: Bytes | undefined = (flash.readJSON("conf", true) || {}).id;
+    const identity: Bytes | undefined = section(import("../settings")).readSettings().id;
     if (!identity || (flash.read("key") || "").length < 16) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";
@@ -82,7 +82,6 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
   pending += fragment;
-  const uint16 = section(import("../bytes")).uint16;
   while (pending.length > 3) {
     const type = pending.charCodeAt(0);
     const length = 4 + uint16(pending, 2);

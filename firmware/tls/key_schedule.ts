@@ -27,7 +27,7 @@ export default function keySchedule(): Bytes {
      the key has bytes */
   let master = hmacKey(
     32,
-    E.toString(0, 16, { data: 0, count: 16 }, 0, 16, flash.read("key", 0, 16) as Bytes),
+    E.toString("\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10", flash.read("key", 0, 16) as Bytes),
   );
   let output =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET

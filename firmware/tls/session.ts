@@ -7,6 +7,15 @@ import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { falseStart } from "../profile";
 import {
+  STEP_FINISHED,
+  STEP_HELLO,
+  STEP_IDLE,
+  STEP_KEY_EXCHANGE,
+  STEP_MQTT,
+  STEP_NOISE,
+  STEP_TCP,
+} from "../steps";
+import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
   INTERNAL_ERROR,
@@ -18,8 +27,8 @@ import {
   TRUNCATED,
   UNEXPECTED_MESSAGE,
 } from "./alert";
-import { ALERT, APPLICATION_DATA, HANDSHAKE } from "./constants";
-import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
+import { ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, FINISHED, HANDSHAKE } from "./constants";
+import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
 import { contentType, outgoing } from "./record";
 
 /**
@@ -34,7 +43,7 @@ export interface Server {
   port: number;
 }
 
-/** The TCP socket under the session. */
+/** The TCP socket under the session; 0: none was asked for yet. */
 let transport: Socket | 0 | undefined = 0;
 /** Who takes the session's events; 0: there is no session. */
 let port: ((event: any) => void) | 0 = 0;
@@ -46,6 +55,8 @@ let queued = false;
 let shaking = false;
 /** Whether the application may write. */
 let stands = false;
+/** The step at which the last session ended (steps.ts). */
+export let failedAt = 0;
 
 /**
  * Take what TCP and the timers bring: bytes, in pieces of any size, which are worked through in a turn of their own, when
@@ -85,6 +96,7 @@ export function shutdown(cause: unknown): void {
           ? TRUNCATED
           : NO_SERVER;
   const tcp = transport;
+  failedAt = section(import("./session")).progress();
   port = transport = 0; // first of all: whatever comes in from here on finds no session
   if (tcp) {
     try {
@@ -102,6 +114,14 @@ export function shutdown(cause: unknown): void {
   shaking = stands = false;
   if (next) next = clearTimeout(next);
   setTimeout(ended, 0, code);
+}
+
+/** Tell the step where the session stands (steps.ts), STEP_IDLE where there is none. */
+export function progress(): number {
+  if (!port) return STEP_IDLE;
+  if (!shaking) return stands ? STEP_MQTT : transport === 0 ? STEP_NOISE : STEP_TCP;
+  if (expected === FINISHED || expected === -CHANGE_CIPHER_SPEC) return STEP_FINISHED;
+  return expected < 0 ? STEP_KEY_EXCHANGE : STEP_HELLO;
 }
 
 /** Work through what TCP brought. */
@@ -166,6 +186,7 @@ export function connect(server: Server, onEvent: (event: any) => void): void {
   port = onEvent;
   // fresh noise for every session, tested before a byte of it is used
   section(import("../crypto/ctr_drbg")).seed();
+  transport = undefined;
   transport = tcpConnect(server.host, server.port, onTransport);
 }
 

@@ -8,6 +8,14 @@ import { type NetworkSettings, NO_NETWORK } from "../hal";
 /** Asks for an address before the network counts as absent; each waits some seconds for DHCP. */
 const TRIES = 3;
 
+/** The chip's library once it is set up. */
+let ethernet: any;
+
+/** Tell the chip's address (Network in hal.ts). */
+export function networkAddress(): string {
+  return ethernet ? ethernet.getIP().ip : "";
+}
+
 /** Set up the chip and get an address (Network in hal.ts). */
 export function networkUp(
   settings: NetworkSettings,
@@ -17,7 +25,7 @@ export function networkUp(
     let tries = TRIES;
     try {
       SPI1.setup({ mosi: board.spiMosi, miso: board.spiMiso, sck: board.spiSck, baud: board.spiBaud });
-      const ethernet = require("WIZnet").connect(SPI1, board.spiCs);
+      ethernet = require("WIZnet").connect(SPI1, board.spiCs);
       const serial = getSerial().replace("-", "");
       let mac = "02";
       for (let i = 0; i < 10; i += 2) mac += ":" + serial.substr(i, 2);

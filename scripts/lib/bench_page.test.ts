@@ -13,11 +13,10 @@ import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import type { Board } from "../../boards/board";
 import { Bench } from "./bench/bench";
-import { digestOf } from "./bench/device";
-import { bundleFiles } from "./bench/image";
+import { makeImage } from "./bench/image";
 import type { BenchApi, BenchCommand, BenchEvent, BenchView, FixtureView } from "./bench/interfaces";
 import { startPage } from "./bench_page";
-import { BUNDLE_FILE, readBoard } from "./build";
+import { readBoard } from "./build";
 import { keySourceOfMasters, masterFromBytes } from "./custody/master";
 import { UsageError } from "./exit";
 import { keyCheckValue, PURPOSES, parseIdentity, randomKey } from "./keys";
@@ -340,14 +339,14 @@ test("the bench itself: scanned, started and finished from the keyboard; row 25:
 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "page-"));
   const board = (await readBoard(BOARD)) as unknown as Board;
-  const files = await bundleFiles(BOARD);
+  const { bytes: image, digest: imageDigest } = await makeImage(board);
   const farm = fork(fileURLToPath(new URL("bench/simulated_boards.ts", import.meta.url)), [BOARD, "2"]);
   const [ports] = (await once(farm, "message")) as [string[]];
   const path = join(folder, "ledger.sqlite");
   const ledger = openLedger(path);
   const masters = PURPOSES.map((purpose) => masterFromBytes(randomKey(), purpose));
   const bench = new Bench({
-    ...{ board, files, imageDigest: digestOf(files[BUNDLE_FILE]), product: "meter", keyVersion: 1 },
+    ...{ board, image, imageDigest, product: "meter", keyVersion: 1 },
     ...{
       settings: { host: "127.0.0.1", port: 1, ssid: "simulated", pass: "simulated" },
       keys: keySourceOfMasters(masters),

@@ -200,12 +200,21 @@ test("rollup writes the bytes of a bundle, and the readable one as it is", async
   }
 });
 
-test("the bundle of esp32 keeps to its limits: TLS and MQTT in 9,000 bytes, of them TLS in 6,144; the lock is beside that", async () => {
-  const { sizes } = await buildBundle({ board: "esp32", defines: { LOCK: false } });
-  assert.ok(sizes.total <= 9000, `${sizes.total} bytes`);
-  const tls = sizes.modules.filter(({ module }) => module.startsWith("firmware/tls/"));
+/** Bytes of a bundle of esp32, by its modules. */
+async function esp32(defines: BuildOptions["defines"] = {}) {
+  return (await buildBundle({ board: "esp32", defines })).sizes;
+}
+
+test("the bundle of esp32 keeps to its limits: TLS and MQTT in 9,000 bytes, of them TLS in 6,144; the console is beside that", async () => {
+  const { total, modules } = await esp32({ CONSOLE: false, PROVISIONING: false });
+  assert.ok(total <= 9000, `${total} bytes`);
+  const tls = modules.filter(({ module }) => module.startsWith("firmware/tls/"));
   assert.ok(tls.length > 5);
-  assert.ok(tls.reduce((sum, { total }) => sum + total, 0) <= 6144);
-  const { code } = await buildBundle({ board: "esp32" });
-  assert.ok(code.length > sizes.total && code.length <= 11500, `${code.length} bytes`);
+  assert.ok(tls.reduce((sum, row) => sum + row.total, 0) <= 6144);
+  assert.ok((await esp32()).total > total);
+});
+
+test("what provisioning adds to the bundle of esp32 is at most 800 bytes", async () => {
+  const added = (await esp32()).total - (await esp32({ PROVISIONING: false })).total;
+  assert.ok(added > 0 && added <= 800, `${added} bytes`);
 });

@@ -239,6 +239,7 @@ describe("the gateway", () => {
       "meter/SN2/up/status",
       "meter/SN2/down/valve",
       "meter/SN1/ota",
+      "fw/meter/0a1b2c3d/0",
       "meter/SN11/up/x",
       "other",
       "meter/SN1/",
@@ -292,7 +293,12 @@ describe("the gateway", () => {
       assert.ok(mayPublish(identity, "meter/SN1/up/a/b"));
       assert.ok(!mayPublish(identity, "meter/SN1"));
       assert.ok(maySubscribe(identity, "meter/SN1/#"));
+      assert.ok(maySubscribe(identity, "meter/SN1/ota"));
       assert.ok(maySubscribe(identity, "fw/meter/abc/1"));
+      assert.ok(maySubscribe(identity, "fw/meter/#"));
+      assert.ok(!maySubscribe(identity, "meter/SN2/ota"));
+      assert.ok(!maySubscribe(identity, "meter/+/ota"));
+      assert.ok(!maySubscribe(identity, "fw/+/abc/1"));
       assert.ok(!maySubscribe(identity, "meter/SN1/"));
     });
   });

@@ -22,7 +22,7 @@ export interface GatewayOptions {
   /** Default 127.0.0.1, and any free port. */
   host?: string;
   port?: number;
-  /** A port of 127.0.0.1 where plain MQTT is taken from this machine's own programs, which may do all; default none. */
+  /** A port of 127.0.0.1 where plain MQTT is taken from this machine's own programs, which may do all; 0: any free; default none. */
   operatorPort?: number;
   limits?: Partial<Limits>;
   onEvent?(event: GatewayEvent): void;
@@ -61,6 +61,8 @@ export type GatewayEvent =
 export interface Gateway {
   host: string;
   port: number;
+  /** Of 127.0.0.1, for this machine's own programs, where it was asked for. */
+  operatorPort?: number;
   broker: Aedes;
   /** What it has done, for tests and for a look: derivations are two per handshake, whoever knocks. */
   counters: { accepted: number; halfOpen: number; secured: number; refused: number; derivations: number };
@@ -169,6 +171,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     host,
     port: (server.address() as AddressInfo).port,
+    operatorPort: (operatorServer.address() as AddressInfo | null)?.port,
     broker,
     counters,
     revoke(text) {

@@ -23,6 +23,9 @@ const WRONG: readonly [string, string][] = [
   ["firmware/tls/session.ts", 'import { client } from "../mqtt/client";'],
   ["firmware/mqtt/client.ts", 'import { message } from "../main";'],
   ["firmware/mqtt/client.ts", 'import { command } from "../console/commands";'],
+  ["firmware/application.ts", 'import { say } from "./console/console";'],
+  ["firmware/ota/slots.ts", 'import { step } from "../application";'],
+  ["firmware/journal.ts", 'section(import("./application")).step();'],
   ["firmware/bytes.ts", 'import { sha1 } from "./crypto/sha1";'],
   ["firmware/profile.ts", 'import { start } from "./main";'],
   ["firmware/tls/record.ts", 'import { aes } from "../../hal/espruino/native_aes";'],
@@ -48,6 +51,9 @@ test("what goes down or sideways is right", () => {
   const right: [string, string][] = [
     ["firmware/main.ts", 'import { connect } from "./tls/session";'],
     ["firmware/main.ts", 'section(import("./attempt"))();'],
+    ["firmware/console/tell.ts", 'import { failures } from "../application";'],
+    ["firmware/application.ts", 'section(import("./event_log")).note(1, 5, 0);'],
+    ["firmware/tls/handshake.ts", 'section(import("../settings")).readSettings();'],
     ["firmware/mqtt/client.ts", 'import { connect } from "../tls/session";'],
     ["firmware/crypto/health_tests.ts", 'import { NOISE_DEAD } from "../tls/alert";'],
     [

@@ -1,16 +1,21 @@
-// Which way imports may go: main -> console, ota, mqtt, tls -> crypto -> bytes, drivers only through `hal:` names
+// Which way imports may go: main -> console, application, ota, mqtt, tls, keys -> crypto -> bytes, drivers only through `hal:` names
 // that the board's data resolve. Tests may import what they like.
 import { posix } from "node:path";
 
 /** Layers of the firmware from the top down; a file imports from its own layer and from those below. */
 const LAYERS: readonly { name: string; files: RegExp }[] = [
-  { name: "vocabulary", files: /^firmware\/(bytes|profile|tls\/alert)$|^hal\/hal$|^boards\/board$/ },
-  { name: "main", files: /^firmware\/(?!(journal|key_record|port)$)[^/]+$/ },
+  { name: "vocabulary", files: /^firmware\/(bytes|profile|steps|tls\/alert)$|^hal\/hal$|^boards\/board$/ },
+  {
+    name: "main",
+    files:
+      /^firmware\/(?!(application|reconnect_delay|self_test|telemetry|event_log|journal|key_record|port|settings)$)[^/]+$/,
+  },
   { name: "console", files: /^firmware\/console\// },
+  { name: "application", files: /^firmware\/(application|reconnect_delay|self_test|telemetry)$/ },
   { name: "ota", files: /^firmware\/ota\// },
   { name: "mqtt", files: /^firmware\/mqtt\// },
   { name: "tls", files: /^firmware\/tls\// },
-  { name: "keys", files: /^firmware\/(journal|key_record|port)$/ },
+  { name: "keys", files: /^firmware\/(event_log|journal|key_record|port|settings)$/ },
   { name: "crypto", files: /^firmware\/crypto\// },
 ];
 const VOCABULARY = "vocabulary";

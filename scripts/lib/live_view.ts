@@ -38,7 +38,7 @@ export type LiveEvent =
   | { kind: "refused"; event: Extract<GatewayEvent, { kind: "refused" | "denied" }> }
   | { kind: "error"; code: number }
   | { kind: "console"; line: string }
-  | { kind: "note"; text: string };
+  | { kind: "update" | "note"; text: string };
 
 /** Show events as they come; times count from the first one. */
 export class LiveView {
@@ -72,6 +72,7 @@ const COLOURS: Partial<Record<LiveEvent["kind"], Parameters<typeof styleText>[0]
   telemetry: "cyan",
   command: "magenta",
   answer: "magenta",
+  update: "blue",
   error: "red",
   refused: "red",
   noise: "yellow",
@@ -142,6 +143,8 @@ function lines(event: LiveEvent): string[] {
       return [`E${event.code}`, errorText(event.code) ?? "no code of this device"];
     case "console":
       return ["console", quote(Buffer.from(event.line, "latin1")).slice(1, -1)];
+    case "update":
+      return ["update", event.text];
     case "note":
       return ["", event.text];
   }

@@ -7,7 +7,7 @@ export interface Step {
   /** What the device is doing, a clause that follows "it is". */
   doing: string;
   /** Which way what is sent at this step goes; absent: the device is busy by itself. */
-  arrow?: "out" | "in" | "both";
+  arrow?: "out" | "in";
 }
 
 /** By number. */
@@ -18,7 +18,7 @@ const STEPS: readonly Step[] = [
   { word: "TCP", doing: "looking the server's name up and connecting by TCP", arrow: "out" },
   { word: "ClientHello", doing: "waiting for the server's hello", arrow: "out" },
   { word: "key exchange", doing: "making the keys of the session", arrow: "in" },
-  { word: "Finished", doing: "waiting for the server to prove its key", arrow: "both" },
+  { word: "Finished", doing: "waiting for the server to prove its key", arrow: "out" },
   { word: "MQTT", doing: "waiting for the broker to accept it", arrow: "out" },
   { word: "up", doing: "connected, and the broker has accepted it", arrow: "in" },
   { word: "update", doing: "taking an update" },

@@ -3,8 +3,12 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
+import type { Board } from "../../boards/board";
 import type { Machine, MachineOptions } from "../../hal/simulator/machine";
 import type { Cut, FlashOperation } from "../../hal/simulator/nor_flash";
+import { LOADER, readBoard } from "./build";
+import { challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
+import { storageFiles } from "./ota/layout";
 import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
 
 export const PASSPHRASE = "s3cret-w1fi-passphrase";
@@ -43,18 +47,28 @@ export function mac(key: Buffer, ...data: (Buffer | string)[]): Buffer {
   return Buffer.from(cmac(Buffer.concat([message, Buffer.alloc(-message.length & 15)]), key));
 }
 
-/** Boot a board from a factory's image; `files` go before and over those that it has. */
+/** Boot a board from a factory's image, loader and slots and all; `files` go over those that it has. */
 export async function bootFactory(
   board: SimulatedBoard,
   files: Record<string, string> = {},
   machine: Partial<MachineOptions> = {},
   options: DeviceOptions = {},
 ): Promise<TestDevice> {
-  const program = (await bundleOf(board, "firmware/provision.ts")).code;
+  const { entry = "firmware/main.ts", defines } = options;
+  const [bundle, loader, program] = await Promise.all([
+    bundleOf(board, entry, defines, options.board),
+    bundleOf(board, LOADER, {}, options.board),
+    bundleOf(board, "firmware/provision.ts"),
+  ]);
+  const image = storageFiles((await readBoard(board)) as unknown as Board, bundle.code, loader.code);
   return TestDevice.boot(board, {
-    entry: "firmware/main.ts",
+    entry,
     ...options,
-    machine: { files: { key: PLACE, conf: CONF, provision: program, ...files }, ...machine },
+    machine: {
+      bundle: undefined,
+      files: { ...image, conf: CONF, provision: program.code, ...files },
+      ...machine,
+    },
   });
 }
 
@@ -76,18 +90,42 @@ export async function provision(device: TestDevice, request: string): Promise<st
   return device.lines.find((line) => /^E\d+$/.test(line)) ?? "no answer";
 }
 
-/** Send a request to the locked port and give the line that comes back. */
+/** Send a line to the console, which speaks to machines from then on, and give the line that comes back. */
 export async function ask(device: TestDevice, request: string): Promise<string> {
+  if (!device.machine.value("isJson")) {
+    device.machine.type("\njson on\n");
+    await device.until(() => device.machine.value("isJson") === true, 1000);
+    await settled();
+  }
   device.lines = [];
   device.machine.type(`${request}\n`);
   await device.until(() => device.lines.length > 0, 1000);
   return device.lines[0] ?? "no answer";
 }
 
+/** The same, for a command that is answered by an object. */
+export async function askObject(device: TestDevice, request: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await ask(device, request));
+}
+
+/** Ask for a challenge and answer it with `key`; gives the code that comes back. */
+export async function unlock(
+  device: TestDevice,
+  key: Buffer,
+  role: Role = ROLES.service,
+  minutes = 5,
+): Promise<number> {
+  const { nonce, boots } = await askObject(device, "unlock");
+  const challenge = { role, nonce: decodeBase32(String(nonce)) as Buffer, boots: Number(boots), minutes };
+  const answer = challengeAnswer(key, challenge);
+  return Number((await askObject(device, `unlock ${role} ${minutes} ${answer}`)).err);
+}
+
 /** Send the whole factory reset. */
 export async function eraseAuthorised(device: TestDevice, key: Buffer): Promise<void> {
-  const nonce = Buffer.from(await ask(device, "erase"), "base64");
-  device.machine.type(`erase ${mac(key, "conr", nonce).toString("base64")}\n`);
+  await unlock(device, key, ROLES.reset);
+  const { code } = await askObject(device, "factory");
+  device.machine.type(`factory ${code}\n`);
   await settled();
 }
 

@@ -12,10 +12,10 @@ import type { Board } from "../../../boards/board";
 import { readBoard } from "../build";
 import { ENGINE } from "../engine";
 import { skipWithout } from "../peers/install";
-import { Device, digestOf } from "./device";
+import { Device } from "./device";
 import { STEPS } from "./interfaces";
 import { Port } from "./port";
-import { ask, findPrompt, readFile } from "./prompt";
+import { ask, findPrompt, readFlash, writeFlash } from "./prompt";
 import { Pty } from "./pty";
 import { SimulatedBoard } from "./simulated_board";
 import { imageOf, TestBench } from "./test_bench";
@@ -73,18 +73,29 @@ describe("the real interpreter", { skip }, () => {
     }
   });
 
-  test("over telnet takes an image by the espruino package, and reads back what was sent", async () => {
+  test("over telnet takes an image, and reads back what was sent", async () => {
     const child = await telnet(folder);
     try {
       const device = new Device(await Port.open("tcp://127.0.0.1:2323"), board);
       assert.equal((await device.identify()).mode, "prompt");
       device.checkBoard();
-      await device.prepareStorage();
-      assert.equal((await device.identify()).keyFile, "erased");
-      const files = await imageOf("linux");
-      await device.writeFiles(files, "fast", () => {});
-      const digests = await device.readDigests(files);
-      for (const [name, data] of Object.entries(files)) assert.equal(digests[name], digestOf(data), name);
+      const { files, bytes } = await imageOf("linux");
+      await device.eraseFlash();
+      assert.notDeepEqual(await device.wrongPages(bytes), []);
+      await device.writePages(bytes);
+      assert.deepEqual(await device.wrongPages(bytes), []);
+      // and Storage finds its files in it
+      for (const [name, data] of Object.entries(files)) {
+        const ends = `(function(f){return btoa(f.length+f.substr(0,9)+f.substr(-9))})(require("Storage").read("${name}"))`;
+        const wanted = data.length + data.slice(0, 9) + data.slice(-9);
+        assert.equal(await ask(device.port, ends), Buffer.from(wanted, "latin1").toString("base64"), name);
+      }
+      // a page that is wrong is written once more
+      const pages = device.slotPages(bytes).slice(0, 2);
+      await device.erasePages(pages);
+      assert.deepEqual(await device.wrongPages(bytes), pages);
+      await device.writePages(bytes, () => {}, pages);
+      assert.deepEqual(await device.wrongPages(bytes), []);
       device.close();
     } finally {
       child.kill("SIGKILL");
@@ -135,9 +146,15 @@ async function session(port: Port): Promise<string[]> {
   }
   await findPrompt(port);
   answers.push(await ask(port, 'process.env.BOARD+" "+process.env.SERIAL'));
-  answers.push(String(await readFile(port, "none")));
   await ask(port, 'require("Storage").write("some","\\xff\\x00 text")');
-  answers.push((await readFile(port, "some"))?.toString("hex") ?? "");
+  const { storageStart } = board;
+  answers.push((await readFlash(port, storageStart, 600))?.toString("hex") ?? "");
+  await writeFlash(
+    port,
+    storageStart + 1024,
+    Buffer.from("\xff".repeat(20) + "text" + "\xff".repeat(1000), "latin1"),
+  );
+  answers.push((await readFlash(port, storageStart + 1000, 1100))?.toString("hex") ?? "");
   return answers;
 }
 

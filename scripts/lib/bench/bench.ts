@@ -382,7 +382,7 @@ class Fixture {
         keys,
         checkValues: checkValuesOf(keys),
         known: options.ledger.unit(options.product, serial),
-        readDigests: undefined,
+        wrongPages: undefined,
         flashings: 0,
         changed: false,
         startedAt,

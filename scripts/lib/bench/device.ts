@@ -1,20 +1,22 @@
 // One device at the end of a port, as the bench sees it: blank, with the interpreter's prompt open, where the bench works
 // with a program that it brings along (firmware/provision.ts); or locked, with the firmware's own lines on the port
-// (firmware/lock.ts). What it is, it says itself; nothing is remembered from a run before.
+// (firmware/console/). What it is, it says itself; nothing is remembered from a run before.
 // Keys pass through here on their way to the device, in lines that are neither echoed nor written down.
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
+import { RECORD_LENGTH } from "../../../firmware/key_record";
+import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { BUILDS } from "../../../hal/simulator/builds";
-import { BUNDLE_FILE } from "../build";
+import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../challenge";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyCheckValue, PURPOSES } from "../keys";
+import { KEY_FILE } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
-import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFile, tell } from "./prompt";
-import { type Pace, upload } from "./upload";
+import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFlash, tell, writeFlash } from "./prompt";
 
 /** A step went wrong in a way that has a name. */
 export class StepFailed extends Error {
@@ -51,16 +53,15 @@ export interface DeviceSettings {
   pass: string;
 }
 
-/** The Storage files that the bench writes, in their order. The place for the key record comes before them. */
-export type ImageFiles = Readonly<Record<string, string>>;
-
-export const KEY_FILE = "key";
-export const RECORD_LENGTH = 76; // bytes: four keys of 16, their check values of 3
+const HEADER_LENGTH = 32; // bytes, of a file of Storage
 export const PROVISION_FILE = "provision";
 const CHECKS_LENGTH = 12; // bytes
 const PROOF_LENGTH = 64; // bytes: a CMAC under each key
 const NONCE_LENGTH = 11; // bytes
-const ERASE_NONCE_LENGTH = 8; // bytes
+/** What a reset takes from the challenge to the code, with every try. */
+const UNLOCK_MINUTES = 5;
+/** The third false answer makes a device wait: a key that is not its own gets no further than this. */
+const FALSE_ANSWERS = 2;
 
 /** A cipher in software on the slowest board, eight times. */
 const PROVE_MS = 4000;
@@ -73,6 +74,8 @@ const ERASE_MS = 40_000;
 const RESTART_MS = 10_000;
 const TRIES = 4;
 
+const CHALLENGE = /boots:(\d+)\r?\nnonce:([0-9A-Z]{13})\r?\n/;
+const CODE = /(?:^|[\r\n])E(\d+)\r?\n/;
 const STATUS = /(?:^|[\r\n])(\S+) (-?\d+) ([A-Za-z0-9+/]{102}==)\r?\n/;
 
 /** The check values of four keys as the device reports them: hex, in the order of the record. */
@@ -84,13 +87,6 @@ export function checkValuesOf(keys: DeviceKeys): string {
 export function keyRecord(keys: DeviceKeys): Buffer {
   const checks = Buffer.from(checkValuesOf(keys), "hex");
   return Buffer.concat([...PURPOSES.map((purpose) => keys[purpose]), checks]);
-}
-
-/** SHA-256, hex. */
-export function digestOf(bytes: Buffer | string): string {
-  return createHash("sha256")
-    .update(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes)
-    .digest("hex");
 }
 
 export class Device {
@@ -159,32 +155,37 @@ export class Device {
 
   // ------------------------------------------------------------------------------------------------ image
 
-  /** Read the files back over the line, at the prompt; names with the SHA-256 of what is there, "" for nothing. */
-  async readDigests(
-    files: ImageFiles,
+  /** Read pages of Storage over the line, at the prompt, and give the numbers of those that are not the image's. */
+  async wrongPages(
+    image: Buffer,
     onProgress: (share: number) => void = () => {},
-  ): Promise<Record<string, string>> {
-    const total = lengthOf(files);
-    const digests: Record<string, string> = {};
-    let before = 0;
-    for (const [name, data] of Object.entries(files)) {
-      const bytes = await readFile(this.port, name, (count) => onProgress((before + count) / total));
-      digests[name] = bytes ? digestOf(bytes) : "";
-      before += data.length;
+    pages: readonly number[] = this.pagesOf(image),
+  ): Promise<number[]> {
+    const wrong: number[] = [];
+    for (const [i, page] of pages.entries()) {
+      const wanted = this.pageOf(image, page);
+      const bytes = await readFlash(this.port, this.addressOf(page), wanted.length);
+      if (!bytes?.equals(wanted)) wrong.push(page);
+      onProgress((i + 1) / pages.length);
     }
-    return digests;
+    return wrong;
   }
 
   /**
-   * Make Storage ready for an image: all of it erased, then the place for the key record as its first file, so that
-   * the record is one write into erased flash. Never where something is in that place.
+   * Erase Storage and the journal, of a device that runs nothing afterwards. Throws StepFailed, with nothing changed, where
+   * the place for the key record holds something.
    */
-  async prepareStorage(): Promise<void> {
-    if (this.state.keyFile === "some") return;
+  async eraseFlash(): Promise<void> {
+    if (this.state.keyFile === "some")
+      throw new StepFailed("keys-differ", "this unit holds a key that is no record: erase it at its prompt.");
     const storage = 'require("Storage")';
-    const erased = Buffer.alloc(RECORD_LENGTH, 0xff).toString("base64");
-    // old code must not run while it is erased, hence the restart
-    const used = `${storage}.list().length+${storage}.getStats().trashBytes`;
+    const { pageLength, journalStart, journalLength } = this.board;
+    const pages = this.board.flashMap.find(({ name }) => name === "storage")?.length ?? 0;
+    // what a cut left of an erase has no first header, and one at the start of a page all the same
+    const headers =
+      `(function(f,n){for(var a=0;a<${pages};a+=${pageLength})n+=E.sum(f.read(4,${this.board.storageStart}+a))!=1020;` +
+      `return n})(require("Flash"),0)`;
+    const used = `${storage}.list().length+${storage}.getStats().trashBytes+${headers}`;
     const deadline = Date.now() + ERASE_MS;
     let isErased = false;
     while ((await ask(this.port, used)) !== "0") {
@@ -200,27 +201,63 @@ export class Device {
         if (isBack) break;
       }
     }
+    await ask(
+      this.port,
+      `(function(f){for(var a=0;a<${2 * journalLength};a+=${pageLength})f.erasePage(${journalStart}+a);return 1})` +
+        `(require("Flash"))`,
+    );
+    // old code must not go on when it has been erased
     if (isErased) await this.restart();
-    for (let attempt = 0; attempt < TRIES; attempt++) {
-      await ask(this.port, `${storage}.write("${KEY_FILE}",atob("${erased}"))`);
-      this.state = await this.identifyAtPrompt();
-      if (this.state.keyFile === "erased") return;
-      // noise came in between: of what was just erased and holds no key, nothing is lost
-      await ask(this.port, `[${storage}.erase("${KEY_FILE}"),1][1]`);
+  }
+
+  /** Erase pages of Storage, at once followed by a restart: what ran may have lain there. */
+  async erasePages(pages: readonly number[]): Promise<void> {
+    const addresses = pages.map((page) => this.addressOf(page));
+    await tell(this.port, `[${addresses}].forEach(require("Flash").erasePage);${this.restartCode}`);
+    await this.comeBack();
+  }
+
+  /** Tell whether Storage is laid out as the image's up to its slots, whatever has become of the place for the key record. */
+  async isLaidOut(image: Buffer): Promise<boolean> {
+    const { storageStart, slotsStart } = this.board;
+    const wanted = image.subarray(HEADER_LENGTH + RECORD_LENGTH, slotsStart - storageStart);
+    const bytes = await readFlash(this.port, slotsStart - wanted.length, wanted.length);
+    return bytes?.equals(wanted) ?? false;
+  }
+
+  /** Numbers of the pages in which the slots of the image lie. */
+  slotPages(image: Buffer): number[] {
+    const { slotsStart } = this.board;
+    const isSlot = (page: number) =>
+      this.addressOf(page) >= slotsStart && this.addressOf(page) < slotsStart + 2 * SLOT_BYTES;
+    return this.pagesOf(image).filter(isSlot);
+  }
+
+  /** Write pages of the image into erased flash; read them back to know what arrived. */
+  async writePages(
+    image: Buffer,
+    onProgress: (share: number) => void = () => {},
+    pages: readonly number[] = this.pagesOf(image),
+  ): Promise<void> {
+    for (const [i, page] of pages.entries()) {
+      const bytes = this.pageOf(image, page);
+      await writeFlash(this.port, this.addressOf(page), bytes, (share) =>
+        onProgress((i + share) / pages.length),
+      );
     }
-    throw new StepFailed("flash-failed", "the place for the keys did not reach the flash.");
   }
 
-  /** Take the firmware away, so that no code runs while it is written over. Keys and settings stay. */
-  async stopFirmware(): Promise<void> {
-    await ask(this.port, `[require("Storage").erase("${BUNDLE_FILE}"),1][1]`);
-    await this.restart();
+  private pagesOf(image: Buffer): number[] {
+    return Array.from({ length: Math.ceil(image.length / this.board.pageLength) }, (_, page) => page);
   }
 
-  /** Upload files; read them back to know what arrived. */
-  async writeFiles(files: ImageFiles, pace: Pace, onProgress: (share: number) => void): Promise<void> {
-    await upload(this.port, this.board, files, pace, onProgress);
-    await findPrompt(this.port);
+  private pageOf(image: Buffer, page: number): Buffer {
+    const { pageLength } = this.board;
+    return image.subarray(page * pageLength, (page + 1) * pageLength);
+  }
+
+  private addressOf(page: number): number {
+    return this.board.storageStart + page * this.board.pageLength;
   }
 
   // ------------------------------------------------------------------------------- the bench's own program
@@ -255,17 +292,16 @@ export class Device {
     if (answer !== "E0") throw new StepFailed("self-test-failed", codeText(answer));
   }
 
-  /** Write the settings, unless they are there already. */
-  async writeSettings(settings: DeviceSettings): Promise<void> {
-    // base64, since a password may hold anything
-    const wanted = Buffer.from(JSON.stringify(settings), "utf8").toString("base64");
-    const storage = 'require("Storage")';
+  /** Read the file `conf`, in base64; "" where there is none. */
+  readSettings(): Promise<string> {
+    return ask(this.port, `btoa(require("Storage").read("conf")||"")`);
+  }
+
+  /** Write the file `conf`, given in base64, since a password may hold anything, unless it is there already. */
+  async writeSettings(wanted: string): Promise<void> {
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      if ((await ask(this.port, `btoa(${storage}.read("conf")||"")`)) === wanted) {
-        this.state.identity = settings.id;
-        return;
-      }
-      await askOnce(this.port, `${storage}.write("conf",atob("${wanted}"))`);
+      if ((await this.readSettings()) === wanted) return;
+      await askOnce(this.port, `require("Storage").write("conf",atob("${wanted}"))`);
     }
     throw new StepFailed("flash-failed", "the settings did not reach the flash.");
   }
@@ -308,15 +344,26 @@ export class Device {
 
   /** Erase keys and settings, which only the holder of the device's console key can. It comes back blank. */
   async erase(consoleKey: Uint8Array): Promise<void> {
-    for (let attempt = 0; attempt < TRIES; attempt++) {
-      const found = await exchange(this.port, "erase\n", /(?:^|[\r\n])([A-Za-z0-9+/]{11}=)\r?\n/, PROVE_MS);
-      const nonce = Buffer.from(found?.[1] ?? "", "base64");
-      if (nonce.length !== ERASE_NONCE_LENGTH) continue;
-      const answer = Buffer.from(
-        cmac(Buffer.concat([Buffer.from("conr"), nonce, Buffer.alloc(4)]), consoleKey),
-      );
-      // a wrong answer brings a new nonce, the right one silence
-      const refused = await exchange(this.port, `erase ${answer.toString("base64")}\n`, /\n/, 300);
+    for (let attempt = 0, wrong = 0; attempt < TRIES && wrong < FALSE_ANSWERS; attempt++) {
+      const found = await exchange(this.port, "\njson off\nunlock\n", CHALLENGE, PROVE_MS);
+      const nonce = decodeBase32(found?.[2] ?? "");
+      if (nonce?.length !== CHALLENGE_NONCE_LENGTH) continue;
+      const challenge = {
+        role: ROLES.reset,
+        nonce,
+        boots: Number(found?.[1]) & 0xffffff,
+        minutes: UNLOCK_MINUTES,
+      };
+      const request = `unlock ${ROLES.reset} ${UNLOCK_MINUTES} ${challengeAnswer(consoleKey, challenge)}\n`;
+      const opened = await exchange(this.port, request, CODE, PROVE_MS);
+      if (opened?.[1] !== "0") {
+        wrong++;
+        continue;
+      }
+      const code = await exchange(this.port, "factory\n", /code:([0-9A-Z]{4})\r?\n/, PROVE_MS);
+      if (!code) continue;
+      // a wrong code is answered, the right one brings silence
+      const refused = await exchange(this.port, `factory ${code[1]}\n`, CODE, 300);
       if (!refused || attempt === TRIES - 1) await this.comeBack();
       if (this.state.mode === "prompt") return;
     }
@@ -340,8 +387,12 @@ export class Device {
 
   /** Restart a device at its prompt, and learn what it is then. */
   async restart(): Promise<DeviceState> {
-    await tell(this.port, this.board.system === "linux_system" ? "load()" : "E.reboot()");
+    await tell(this.port, this.restartCode);
     return this.comeBack();
+  }
+
+  private get restartCode(): string {
+    return this.board.system === "linux_system" ? "load()" : "E.reboot()";
   }
 
   private async comeBack(): Promise<DeviceState> {
@@ -359,10 +410,6 @@ export class Device {
       }
     }
   }
-}
-
-function lengthOf(files: ImageFiles): number {
-  return Object.values(files).reduce((sum, { length }) => sum + length, 0);
 }
 
 function lockedState(identity: string, answer: string): DeviceState {

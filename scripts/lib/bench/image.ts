@@ -1,24 +1,74 @@
-// What goes into a board's Storage besides settings and keys: the place for the key record, the bundle, and the program
-// that the bench works with. And the same as a file that a programmer takes: Intel hex made by the espruino CLI, and the
-// plain bytes of it. Leaves out how it gets onto a board (device.ts).
+// What the bench writes into a board's Storage, settings and keys aside: the place for the key record, the loader, the
+// firmware in slot 0 (ota/layout.ts), and the program that the bench works with. Laid out by the espruino CLI's --ohex, as
+// bytes for the bench and as Intel hex for a programmer. Leaves out how it gets onto a board (device.ts).
 import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
+import { AT_MANIFEST } from "../../../firmware/ota/manifest";
 import { detokenise } from "../../../hal/simulator/tokens";
-import { BUNDLE_FILE, buildBundle } from "../build";
+import { buildBundle, LOADER } from "../build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../exit";
-import { type ImageFiles, KEY_FILE, PROVISION_FILE, RECORD_LENGTH } from "./device";
-import { runCli } from "./upload";
+import { integer, option } from "../options";
+import { imageDigest } from "../ota/digest";
+import { storageFiles } from "../ota/layout";
+import { SEQUENCE_GREATEST } from "../ota/manifest";
+import { runCli } from "./cli";
+import { PROVISION_FILE } from "./device";
 
-/** Largest bundle (house.md), bytes. */
-const BUNDLE_LIMIT = 16384;
+const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
 
-/** Build the bundle of a board, or read it from a file, and build the bench's program. */
-export async function bundleFiles(board: string, path?: string): Promise<ImageFiles> {
-  const bundle = path === undefined ? (await buildBundle({ board })).code : readBundle(path);
-  const program = await buildBundle({ board, entry: "firmware/provision.ts" });
-  return { [BUNDLE_FILE]: bundle, [PROVISION_FILE]: program.code };
+/** The options of bench, flash and image that say what is written. */
+export const IMAGE_OPTIONS = {
+  bundle: option("FILE", "the firmware; default: built now from this source"),
+  sequence: option(
+    "N",
+    "the firmware's number among the updates to come, in its manifest; default 0",
+    integer(0, SEQUENCE_GREATEST),
+  ),
+};
+
+/** An image of all of Storage. */
+export interface Image {
+  /** Its files in their order, whole: one byte a character, 0xff where the flash stays erased. */
+  files: Readonly<Record<string, string>>;
+  /** Digest of the firmware (scripts/lib/ota/digest.ts), hex; its length, bytes. */
+  digest: string;
+  length: number;
+  hex: string;
+  /** Storage from its first byte to the end of the last file; what follows is erased. */
+  bytes: Buffer;
+  /** Where all of it belongs in the chip's flash, and its length with what is erased. */
+  address: number;
+  total: number;
+}
+
+/** How an image is made: `--bundle` and `--sequence` of bench, flash and image. */
+export interface ImageOptions {
+  /** The firmware's file; built where absent. */
+  bundle?: string;
+  /** Of the firmware among the updates to come; 0 where absent. */
+  sequence?: number;
+}
+
+/** Build loader, firmware, or read that from a file, and the bench's program for a board, and lay them out. */
+export async function makeImage(board: Board, options: ImageOptions = {}): Promise<Image> {
+  const { bundle: path, sequence } = options;
+  const bundle = path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path);
+  const loader = await buildBundle({ board: board.name, entry: LOADER });
+  const program = await buildBundle({ board: board.name, entry: "firmware/provision.ts" });
+  const files = {
+    ...storageFiles(board, bundle, loader.code, { version, sequence }),
+    [PROVISION_FILE]: program.code,
+  };
+  const hex = await hexOf(board, files);
+  const { bytes, address } = bytesOfHex(hex);
+  const end = bytes.findLastIndex((byte) => byte !== 0xff) + 1;
+  return {
+    ...{ files, hex, address, bytes: bytes.subarray(0, end), total: bytes.length },
+    ...{ digest: imageDigest(Buffer.from(bundle, "latin1")).toString("hex"), length: bundle.length },
+  };
 }
 
 function readBundle(path: string): string {
@@ -29,8 +79,8 @@ function readBundle(path: string): string {
   } catch (error) {
     throw new UsageError(`cannot read the bundle ${path}: ${(error as Error).message}.`);
   }
-  if (bundle.length === 0 || bundle.length > BUNDLE_LIMIT)
-    throw new UsageError(`${path} has ${bundle.length} bytes, and a bundle has 1 to ${BUNDLE_LIMIT}.`);
+  if (bundle.length === 0 || bundle.length > AT_MANIFEST)
+    throw new UsageError(`${path} has ${bundle.length} bytes, and a slot takes 1 to ${AT_MANIFEST}.`);
   try {
     parse(detokenise(bundle));
   } catch (error) {
@@ -39,34 +89,25 @@ function readBundle(path: string): string {
   return bundle;
 }
 
-/** An image of all of Storage. */
-export interface Image {
-  hex: string;
-  bytes: Buffer;
-  /** Where the bytes belong in the chip's flash. */
-  address: number;
-}
-
-/** Make the image with the espruino CLI. */
-export async function makeImage(board: Board, files: ImageFiles): Promise<Image> {
-  const all: ImageFiles = { [KEY_FILE]: "\xff".repeat(RECORD_LENGTH), ...files };
-  const names = Object.keys(all);
+/** Lay files out in Storage: Intel hex of all of it. */
+async function hexOf(board: Board, files: Image["files"]): Promise<string> {
+  const names = Object.keys(files);
   let hex = "";
   const { output } = await runCli(
     board,
-    Object.fromEntries(names.map((name, i) => [`${i}.bin`, all[name]])),
+    // names of their own, since those of Storage may be no file names
+    Object.fromEntries(names.map((name, i) => [`${i}.bin`, files[name]])),
     (folder) => [
       ...names.flatMap((name, i) => ["--storage", `${name}:${folder}/${i}.bin`]),
       ...["--ohex", `${folder}/image.hex`],
     ],
-    undefined,
     (folder) => {
       const path = join(folder, "image.hex");
       if (existsSync(path)) hex = readFileSync(path, "latin1");
     },
   );
   if (!hex) throw new Error(`the espruino CLI made no image: ${output}`);
-  return { hex, ...bytesOfHex(hex) };
+  return hex;
 }
 
 /** Read Intel hex: records of data (0), end (1), upper address (4), each with its checksum. */

@@ -129,7 +129,7 @@ export interface BenchView {
   who: string;
   product: string;
   board: string;
-  /** SHA-256 of the bundle, hex. */
+  /** Digest of the firmware (scripts/lib/ota/digest.ts), hex. */
   imageDigest: string;
   operation: Operation;
   fixtures: FixtureView[];
@@ -178,7 +178,7 @@ export interface LedgerEntry {
   /** Chip id; "" for scrap and reserve. */
   chip: string;
   operation: Operation | "scrap" | "reserve";
-  /** SHA-256 of the bundle, hex; "" where none was written. */
+  /** The same, hex; "" where none was written. */
   imageDigest: string;
   /** 0 where no key is meant. */
   keyVersion: number;

@@ -1,7 +1,7 @@
 // The interpreter's own prompt, as a blank board has it: expressions out, answers back. A line that begins with DLE is
 // neither echoed nor kept in the history. Each answer carries the number of its question and a checksum, so that noise
 // on the line, an old answer or anything else that the board prints is never taken for one.
-// Leaves out files: what is written to flash goes through the espruino package (upload.ts).
+// And flash, read and written in pieces. Leaves out files: what flash is to hold is laid out beforehand (image.ts).
 import type { Port } from "./port";
 
 const NO_ECHO = "\x10"; // DLE at the start of a line
@@ -12,6 +12,8 @@ const ANSWER_TIMEOUT_MS = 1500;
 const PROMPT_TIMEOUT_MS = 400;
 const BUSY_MS = 1200;
 const TRIES = 3;
+/** A write unit of any board's flash, bytes. */
+const UNIT = 8;
 
 /** Nothing that makes sense came back. */
 export class NoAnswer extends Error {
@@ -73,35 +75,56 @@ export function tell(port: Port, statement: string): Promise<void> {
   return port.write(`${NO_ECHO}${statement}\n`);
 }
 
+/** Bytes of flash in one line: whole write units, and about what the espruino package sends in one. */
+const PIECE = 512;
+
 /**
- * Read a file of Storage over the line, as base64 in one stream. Noise may have changed it: whoever knows its digest
- * compares. Undefined where there is no such file, or nothing whole came.
+ * Read flash over the line, as `require("Flash")` counts addresses: base64 in one stream, erased pieces as a dash. Noise may
+ * have changed it: whoever knows what should be there compares. Undefined where nothing whole came.
  */
-export async function readFile(
-  port: Port,
-  name: string,
-  onBytes: (count: number) => void = () => {},
-): Promise<Buffer | undefined> {
-  const file = `require("Storage").read(${JSON.stringify(name)})`;
-  const length = Number(await ask(port, `(${file}||"").length`));
-  if (!length) return undefined;
+export async function readFlash(port: Port, address: number, length: number): Promise<Buffer | undefined> {
   const number = ++questions;
-  const piece = 384; // bytes: a multiple of 3, so that no base64 is padded before the end
   const code =
-    `${NO_ECHO}console.log("<#${number}");(function(f){for(var i=0;i<f.length;i+=${piece})` +
-    `console.log(btoa(f.substr(i,${piece})))})(${file});console.log("#${number}>")\n`;
-  let heard = 0;
-  const found = await exchange(
-    port,
-    code,
-    new RegExp(`<#${number}\\s([^#]*)#${number}>`),
-    ANSWER_TIMEOUT_MS,
-    (count) => {
-      heard += count;
-      onBytes(Math.min(length, (heard * 3) / 4));
-    },
+    `${NO_ECHO}console.log("<#${number}");(function(f){for(var i=0;i<${length};i+=${PIECE}){` +
+    `var p=f.read(Math.min(${PIECE},${length}-i),${address}+i);` +
+    `console.log(E.sum(p)==255*p.length?"-":btoa(p))}})(require("Flash"));console.log("#${number}>")\n`;
+  const pattern = new RegExp(`<#${number}\\s([^#]*)#${number}>`);
+  const found = await exchange(port, code, pattern, ANSWER_TIMEOUT_MS);
+  const lines = found?.[1].match(/[-A-Za-z0-9+/=]+/g) ?? [];
+  const pieces = lines.map((line, i) =>
+    line === "-" ? Buffer.alloc(Math.min(PIECE, length - i * PIECE), 0xff) : Buffer.from(line, "base64"),
   );
-  return found ? Buffer.from(found[1].replace(/[^A-Za-z0-9+/=]/g, ""), "base64") : undefined;
+  const bytes = Buffer.concat(pieces);
+  return bytes.length === length ? bytes : undefined;
+}
+
+/**
+ * Write bytes into erased flash, in pieces, each of which the board checks before it writes it and answers for; what is
+ * erased in them is left out. Whole write units. Throws NoAnswer; what the flash holds then is known by reading it.
+ */
+export async function writeFlash(
+  port: Port,
+  address: number,
+  bytes: Buffer,
+  onProgress: (share: number) => void = () => {},
+): Promise<void> {
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    const piece = bytes.subarray(at, at + PIECE);
+    const isUsed = (byte: number) => byte !== 0xff;
+    if (piece.some(isUsed)) {
+      const from = Math.floor(piece.findIndex(isUsed) / UNIT) * UNIT;
+      const data = piece.subarray(from, Math.ceil((piece.findLastIndex(isUsed) + 1) / UNIT) * UNIT);
+      const sum = data.reduce((total, byte) => total + byte, 0);
+      const write =
+        `(function(d){return E.sum(d)==${sum}?(require("Flash").write(d,${address + at + from}),1):0})` +
+        `(E.toUint8Array(atob("${data.toString("base64")}")))`;
+      let isTaken = false;
+      for (let attempt = 0; attempt < TRIES && !isTaken; attempt++)
+        isTaken = (await ask(port, write)) === "1";
+      if (!isTaken) throw new NoAnswer(`${port.name}: a piece did not come over the line`);
+    }
+    onProgress(Math.min(1, (at + PIECE) / bytes.length));
+  }
 }
 
 /**
@@ -113,7 +136,6 @@ export async function exchange(
   text: string,
   pattern: RegExp,
   quietMs: number,
-  onBytes: (count: number) => void = () => {},
 ): Promise<RegExpMatchArray | undefined> {
   let received = "";
   let stop = () => {};
@@ -123,7 +145,6 @@ export async function exchange(
     const limit = setTimeout(() => resolve(undefined), quietMs + 60_000);
     const silence = port.listen((bytes) => {
       received += bytes.toString("latin1");
-      onBytes(bytes.length);
       clearTimeout(timer);
       const found = received.match(pattern);
       if (found) resolve(found);

@@ -34,10 +34,10 @@ test("a pseudo-terminal is noticed, its unit goes on after an unplugging in the 
       const { step, progress } = bench.bench.view().fixtures[0];
       return step === "flash" && progress > 0.15;
     };
-    assert.ok(await bench.until(isFlashing, 10_000), bench.states());
+    assert.ok(await bench.until(isFlashing, 30_000), bench.states());
     await pty.close();
     assert.equal((await bench.done(1))[0].failure?.code, "unplugged");
-    assert.ok(await bench.until(() => state() === "empty"));
+    assert.ok(await bench.until(() => state() === "empty", 20_000));
     // the power goes with the plug
     await simulated.unplug();
     await simulated.start();

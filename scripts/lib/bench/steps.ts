@@ -3,25 +3,17 @@
 // goes through without a change. Only `flash`, `write-keys`, `lock` and an erase asked for by name change a device.
 // Leaves out fixtures and who watches (bench.ts).
 
-import { BUNDLE_FILE } from "../build";
 import type { DeviceKeys, KeySource } from "../custody/master";
 import { UsageError } from "../exit";
 import { type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
-import {
-  checkValuesOf,
-  type Device,
-  type DeviceSettings,
-  digestOf,
-  type ImageFiles,
-  StepFailed,
-} from "./device";
+import { checkValuesOf, type Device, type DeviceSettings, StepFailed } from "./device";
 import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
 
 /** What a bench works with, the same for all its units. */
 export interface Job {
-  /** What goes into Storage: the bundle, and the program that the bench works with. */
-  files: ImageFiles;
-  /** SHA-256 of the bundle, hex. */
+  /** What goes into Storage, from its first byte to the end of the last file (image.ts). */
+  image: Buffer;
+  /** Digest of the firmware in it (scripts/lib/ota/digest.ts), hex. */
   imageDigest: string;
   product: string;
   keyVersion: number;
@@ -45,8 +37,8 @@ export interface Unit {
   checkValues: string;
   /** What the ledger knew when the unit came. */
   known: LedgerUnit | undefined;
-  /** Digests of what was read back last, by file; undefined: not read in this run. */
-  readDigests: Record<string, string> | undefined;
+  /** Pages of Storage that were not the image's when it was read back last; undefined: not read in this run. */
+  wrongPages: number[] | undefined;
   flashings: number;
   /** This run has written something. */
   changed: boolean;
@@ -66,6 +58,7 @@ export interface Step {
 }
 
 const FLASHINGS_MAX = 3;
+const READINGS = 2;
 const never = () => false;
 const isLocked = ({ device }: Unit) => device.state.mode === "locked";
 
@@ -154,14 +147,8 @@ async function detect(unit: Unit): Promise<undefined> {
   return undefined;
 }
 
-/** The files that are not as they should be, as far as they were read. */
-function wrongFiles({ readDigests, job }: Unit): ImageFiles {
-  const wrong = Object.entries(job.files).filter(([name, data]) => readDigests?.[name] !== digestOf(data));
-  return Object.fromEntries(wrong);
-}
-
-function isImage(unit: Unit): boolean {
-  return Object.keys(wrongFiles(unit)).length === 0;
+function isImage({ wrongPages }: Unit): boolean {
+  return wrongPages?.length === 0;
 }
 
 async function hasImage(unit: Unit): Promise<boolean> {
@@ -170,41 +157,51 @@ async function hasImage(unit: Unit): Promise<boolean> {
   return isImage(unit);
 }
 
-async function readBack(unit: Unit): Promise<void> {
-  unit.readDigests = await unit.device.readDigests(unit.job.files, unit.onProgress);
+async function readBack(unit: Unit): Promise<number[]> {
+  const { device, job, onProgress } = unit;
+  return (unit.wrongPages = await device.wrongPages(job.image, onProgress, unit.wrongPages));
 }
 
+/** All of it into erased flash; but pages that did not arrive there in this run once more by themselves. */
 async function flash(unit: Unit): Promise<undefined> {
-  const { device } = unit;
+  const { device, job, onProgress } = unit;
   unit.changed = true;
-  const wrong = wrongFiles(unit);
-  if (BUNDLE_FILE in wrong && unit.flashings === 0) await device.prepareStorage();
-  const files = unit.flashings === 0 && BUNDLE_FILE in wrong ? unit.job.files : wrong;
-  // where the board's input overflowed, the second time is slower
-  await device.writeFiles(files, unit.flashings++ === 0 ? "fast" : "careful", unit.onProgress);
-  unit.readDigests = undefined;
+  let pages: number[] | undefined = unit.wrongPages;
+  // without its first page Storage is laid out wrongly, or was wiped
+  if (unit.flashings++ === 0 || !pages || pages.includes(0)) {
+    pages = undefined;
+    await device.eraseFlash();
+  } else await device.erasePages(pages);
+  await device.writePages(job.image, onProgress, pages);
+  unit.wrongPages = pages;
   return undefined;
 }
 
 async function verify(unit: Unit): Promise<StepName | undefined> {
-  await readBack(unit);
   // noise may have hit what was read, and not what was written
-  if (!isImage(unit)) await readBack(unit);
+  for (let attempt = 0; attempt < READINGS && !isImage(unit); attempt++) await readBack(unit);
   if (isImage(unit)) return undefined;
   if (unit.flashings < FLASHINGS_MAX) return "flash";
-  throw unit.readDigests?.[BUNDLE_FILE]
-    ? new StepFailed("digest-differs", "what was read back is not the bundle, after three uploads.")
-    : new StepFailed("flash-failed", "the bundle did not reach the flash, after three uploads.");
+  throw new StepFailed(
+    "digest-differs",
+    "what was read back is not the image, after three times of writing.",
+  );
 }
 
 /** Does the firmware start, and is the board sound. */
-async function selfTest({ device, identity, job }: Unit): Promise<StepName | undefined> {
+async function selfTest(unit: Unit): Promise<StepName | undefined> {
+  const { device, identity, job } = unit;
   // what was just written starts now; a record that is there already shows what it is: torn, it is wiped
   await device.restart();
   if (device.state.mode === "locked") return undefined;
-  if (!(await device.hasProgram())) return "flash";
+  if (!(await device.hasProgram())) {
+    unit.wrongPages = undefined;
+    return "flash";
+  }
   // the radio is tested with the settings
-  await device.writeSettings({ id: identity.text, ...job.settings });
+  const settings: DeviceSettings = { id: identity.text, ...job.settings };
+  await device.writeSettings(Buffer.from(JSON.stringify(settings), "utf8").toString("base64"));
+  device.state.identity = identity.text;
   await device.startProgram();
   await device.selfTest();
   return undefined;
@@ -292,7 +289,7 @@ export function enter(
       chip: device.state?.chip ?? known?.chip ?? "",
       operation: unit.operation,
       // a locked unit cannot be read back: it has what its beginning says
-      imageDigest: unit.readDigests?.[BUNDLE_FILE] || oldDigest || known?.imageDigest || "",
+      imageDigest: (isImage(unit) && job.imageDigest) || oldDigest || known?.imageDigest || "",
       keyVersion: identity.keyVersion,
       checkValue: unit.checkValues,
       seconds: (performance.now() - unit.startedAt) / 1000,

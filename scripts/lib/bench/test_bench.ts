@@ -4,27 +4,29 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
-import { BUNDLE_FILE, readBoard } from "../build";
+import { readBoard } from "../build";
 import { type KeySource, keySourceOfMasters, masterFromBytes } from "../custody/master";
 import { PURPOSES, randomKey } from "../keys";
 import { writeLabel } from "../label";
 import { type LedgerFile, openLedger } from "../ledger";
 import { Watch } from "../test_device";
 import { Bench, type BenchOptions } from "./bench";
-import { digestOf, type ImageFiles } from "./device";
-import { bundleFiles } from "./image";
+import { type Image, makeImage } from "./image";
 import type { BenchEvent } from "./interfaces";
 import { LINE_RATE } from "./port";
 import { SimulatedBoard, type SimulatedBoardOptions } from "./simulated_board";
 
 export const BOARD = "esp32-sim";
 export const PRODUCT = "meter";
-const images = new Map<string, Promise<ImageFiles>>();
+const images = new Map<string, Promise<Image>>();
 
-/** The board's files, built once. */
-export function imageOf(board: string): Promise<ImageFiles> {
+/** The board's image, made once. */
+export function imageOf(board: string): Promise<Image> {
   let image = images.get(board);
-  if (!image) images.set(board, (image = bundleFiles(board)));
+  if (!image) {
+    image = readBoard(board).then((data) => makeImage(data as unknown as Board));
+    images.set(board, image);
+  }
   return image;
 }
 
@@ -41,13 +43,12 @@ export class TestBench extends Watch {
     readonly board: Board,
     readonly boards: SimulatedBoard[],
     options: Partial<BenchOptions>,
-    defaults: Pick<BenchOptions, "files" | "ports">,
+    defaults: Pick<BenchOptions, "image" | "imageDigest" | "ports">,
   ) {
     super();
     this.ledger = openLedger(join(folder, "ledger.sqlite"));
     this.bench = new Bench({
       board,
-      imageDigest: digestOf((options.files ?? defaults.files)[BUNDLE_FILE]),
       product: PRODUCT,
       keyVersion: 1,
       settings: { host: "127.0.0.1", port: 1, ssid: "simulated", pass: "simulated" },
@@ -77,8 +78,10 @@ export class TestBench extends Watch {
       (each, i) => new SimulatedBoard({ board, chip: `chip-${i + 1}`, lineRate: LINE_RATE * 10, ...each }),
     );
     const ports = await Promise.all(simulated.map((each) => each.start()));
+    const { bytes, digest } = await imageOf(board.name);
     return new TestBench(mkdtempSync(join(tmpdir(), "bench-")), board, simulated, options, {
-      files: await imageOf(board.name),
+      image: bytes,
+      imageDigest: digest,
       ports: [...ports, ...(options.ports ?? [])],
     });
   }

@@ -213,6 +213,24 @@ test("with a loader a section is named by its place alone", async () => {
   assert.match(built.main, /\w\(\d+\)/);
 });
 
+test("of a table of sections only the one that is chosen is made", async () => {
+  const built = await assertRuns(
+    `const construct = Function;
+    function load(offset) {
+      return construct("$", "Y", "Z", require("Storage").read("", offset));
+    }
+    function one(x) { let t = x; while (t < 5000) t *= 11; return t; }
+    function two(x) { let t = x; while (t < 6000) t *= 13; return t; }
+    function three(x) { return __section__(one, "one", load)(x) + x; }
+    function caller(row, x) {
+      return [__section__(one, "one", load), __section__(two, "two", load), __section__(three, "three", load)][row + 1](x);
+    }
+    function plain(row, x) { let t = x; while (t < 7) t++; return [__section__(one, "one", load), __section__(two, "two", load)][row](t); }
+    print(caller(-1, 3), caller(0, 3), caller(1, 3), plain(0, 1), plain(1, 1));`,
+  );
+  assert.equal(built.sections.length, 3);
+  assert.match(built.main, /\w\(\[\d+,\d+,\d+\]\[\w\+1\]\)\(/);
+});
 test("numbers go to their places and dead code holds nothing in the main part", async () => {
   const built = await assertRuns(
     `const LIMIT = 512, WITH_CBC = false, MINUS = -3;

@@ -10,6 +10,9 @@
 //   place  (renderChunk, after minifying)  their bodies go to the tail, markers become calls of the loader. The main part
 //          and each body end with a zero byte, where the interpreter stops reading, so that a call names but the place
 //
+// A table of sections, `[section(import("./a")), section(import("./b"))][row]`, becomes a table of their places: the one that
+// is chosen is the only one that is made.
+//
 // Stays in the main part: what the main part or a second section reaches, `let` that is assigned (its value outlives
 // the section), objects that are written to, functions that are handed on as a value. Leaves out: a section that the main
 // part also calls in the plain way is no section, it is used from there.
@@ -370,13 +373,17 @@ export function placeSections(code: string, file: string): Placed {
     name: string;
     before: string;
   }[] = [];
-  const marks: { number: number; loader: string; call: Node }[] = [];
+  const marks: { number: number; loader: string; call: Node; inTable: boolean }[] = [];
+  const tables: { start: number; end: number; loader: string }[] = [];
   const bare = `Function("${PARAMETERS.join('","')}",require("Storage").read(${JSON.stringify(file)},`;
-  walk(parse(code), (node) => {
+  walk(parse(code), (node, above) => {
+    const table = tableOf(node, above[above.length - 1]);
+    if (table) tables.push(table);
     if (node.type !== "CallExpression") return;
     if (node.callee.name === MARK) {
       const [number, loader] = node.arguments;
-      marks.push({ number: number.value, loader: loader.name ?? "", call: node });
+      const inTable = !!tableOf(above[above.length - 1], above[above.length - 2]);
+      marks.push({ number: number.value, loader: loader.name ?? "", call: node, inTable });
     }
     if (node.callee.name !== TEXT) return;
     const [number, name, isFactory, { body }] = node.arguments;
@@ -399,15 +406,27 @@ export function placeSections(code: string, file: string): Placed {
   let sections: Section[] = bodies.map(({ name }) => ({ name, offset: 0, length: 0 }));
   for (;;) {
     const text = new MagicString(code);
-    const replaced = marks.map(({ number, loader, call }) => {
-      const head = loader ? `${loader}(` : bare;
+    const replaced = marks.map(({ number, loader, call, inTable }) => {
+      if (inTable && bodies[number].isFactory)
+        throw new Error(`a table takes functions, and section ${bodies[number].name} is a value`);
+      const head = inTable ? "" : loader ? `${loader}(` : bare;
+      const tail = inTable ? "" : loader ? ")" : "))";
       // a section that is a value is what its code returns
-      const made = `${head}${sections[number].offset}${loader ? ")" : "))"}${bodies[number].isFactory ? "()" : ""}`;
+      const made = `${head}${sections[number].offset}${tail}${bodies[number].isFactory ? "()" : ""}`;
       text.overwrite(call.start, call.end, made);
       return { call, number, head: head.length, growth: made.length - (call.end - call.start) };
     });
+    const inserted = tables.flatMap(({ start, end, loader }) => {
+      // a word before the table would grow together with the loader's name
+      const head = `${/\w/.test(code[start - 1]) ? " " : ""}${loader}(`;
+      text.appendRight(start, head).appendLeft(end, ")");
+      return [
+        { call: { start, end: start }, growth: head.length },
+        { call: { start: end, end }, growth: 1 },
+      ];
+    });
     const lengthOf = (start: number, end: number): number =>
-      replaced.reduce(
+      [...replaced, ...inserted].reduce(
         (sum, { call, growth }) => (start <= call.start && call.end <= end ? sum + growth : sum),
         end - start,
       );
@@ -433,6 +452,21 @@ export function placeSections(code: string, file: string): Placed {
     });
     return { ...rewritten(text), sections, calls };
   }
+}
+
+/** The table that `array`, with nothing but markers of one loader in it, is in `parent`, which looks one of them up. */
+function tableOf(
+  array: Node | undefined,
+  parent: Node | undefined,
+): { start: number; end: number; loader: string } | undefined {
+  if (array?.type !== "ArrayExpression" || parent?.type !== "MemberExpression") return undefined;
+  if (parent.object !== array || !parent.computed) return undefined;
+  const loaders = (array.elements as (Node | null)[]).map((each) =>
+    each?.type === "CallExpression" && each.callee.name === MARK ? each.arguments[1].name : undefined,
+  );
+  return loaders[0] && loaders.every((loader) => loader === loaders[0])
+    ? { start: parent.start, end: parent.end, loader: loaders[0] }
+    : undefined;
 }
 
 function where(node: Node): string {

@@ -67,10 +67,8 @@ export function durationText(seconds: number): string {
     ["min", 60],
     ["s", 1],
   ] as const;
-  const first = Math.max(
-    0,
-    units.findIndex(([, length]) => seconds >= length),
-  );
+  const greatest = units.findIndex(([, length]) => seconds >= length);
+  const first = greatest < 0 ? units.length - 1 : greatest;
   return units
     .slice(first, first + 2)
     .map(([name, length], i) => `${Math.floor((i ? seconds % units[first][1] : seconds) / length)} ${name}`)

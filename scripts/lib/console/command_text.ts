@@ -15,6 +15,8 @@ export interface CommandText {
   ends: "one" | "quiet" | "session";
   /** How long the device may be silent over it, milliseconds. */
   patienceMs?: number;
+  /** With so many words or more the device restarts and answers nothing. */
+  restartsWith?: number;
   /** Nothing is changed by asking twice. */
   repeatable?: true;
 }
@@ -73,13 +75,13 @@ export const COMMAND_TEXT: Readonly<Record<string, CommandText>> = {
     ends: "one",
   },
   lock: { about: "Lock it again before the minutes are over.", ends: "one", repeatable: true },
-  reboot: { about: "Restart the device.", service: true, ends: "one" },
+  reboot: { about: "Restart the device.", service: true, ends: "one", restartsWith: 1, patienceMs: 500 },
   factory: {
     takes: "[CODE]",
     about: "Role r: give a code; with that code: wipe keys and settings for ever.",
     service: true,
     ends: "one",
-    patienceMs: 10_000,
+    restartsWith: 2,
   },
   json: { takes: "on|off", about: "Answers for machines, or for people.", ends: "one", repeatable: true },
   help: { about: "The words that the device knows.", ends: "one", repeatable: true },

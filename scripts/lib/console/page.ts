@@ -16,7 +16,7 @@ import {
   logText,
 } from "./answer_text";
 import { COMMAND_TEXT } from "./command_text";
-import { type Answer, ConsoleSession, NoAnswer } from "./session";
+import { type Answer, ConsoleSession, lineFault, NoAnswer } from "./session";
 
 /** Web Serial (WICG), as far as it is used here. */
 interface SerialPort {
@@ -258,15 +258,9 @@ function drawLadder(times: ReadonlyMap<number, number>, now: number | undefined,
   make(ladder, "div", "end server", "server");
   for (const [i, step] of HANDSHAKE_STEPS.entries()) {
     const { word, arrow } = stepText(step);
-    const is = !times.has(step)
-      ? ""
-      : step !== now
-        ? "done"
-        : failed
-          ? "failed"
-          : step === STEP_UP
-            ? "done"
-            : "now";
+    const isNow = step === now;
+    const is =
+      isNow && failed ? "failed" : !times.has(step) ? "" : isNow && step !== STEP_UP ? "now" : "done";
     const row = String(i + 2);
     const cells = [
       make(ladder, "div", "time", times.has(step) ? `${times.get(step)} ms` : ""),
@@ -292,15 +286,14 @@ async function handshake(session: ConsoleSession): Promise<void> {
     times.set(now, Number(answer.ms));
     drawLadder(times, now, false);
   });
-  const last = answers.at(-1) as Answer;
-  const failure = Number(last.err ?? 0);
-  if (failure && last.step !== undefined)
-    times.set((now = Number(last.step)), Number(last.ms ?? times.get(now) ?? 0));
+  const failure = Number((answers.at(-1) as Answer).err ?? 0);
+  await readStatus(session);
+  // what fails at once fails between two looks of the device at itself: where it was, the status says
+  if (failure) now = Number(shown.at);
   drawLadder(times, now, failure !== 0);
   const time = times.get(STEP_UP);
   if (failure) outcome("handshake", "failed", `E${failure}: ${codeText(failure)}`);
   else outcome("handshake", "done", `The session is up${time === undefined ? "" : `, after ${time} ms`}.`);
-  await readStatus(session);
 }
 
 // ---------------------------------------------------------------------------------- log, self-test, unlocking
@@ -343,6 +336,7 @@ async function showChallenge(session: ConsoleSession): Promise<void> {
   by("boots").textContent = String(boots);
   by("challenge").hidden = by("unlock").hidden = false;
   outcome("unlock", "", "");
+  by<HTMLInputElement>("answer").value = "";
   by("answer").focus();
 }
 
@@ -383,7 +377,8 @@ async function command(session: ConsoleSession): Promise<void> {
   if (!line) return;
   const said = by("said");
   said.textContent = `> ${line}\n`;
-  if (/[^ -~]/.test(line)) said.textContent += "A line for the device is of ASCII characters only.\n";
+  const fault = lineFault(line);
+  if (fault) said.textContent += `${sentence(fault)}\n`;
   else if (/^js/i.test(line)) said.textContent += "This page sets json itself.\n";
   else {
     field.value = "";
@@ -421,10 +416,10 @@ const WORK: Readonly<Record<string, (session: ConsoleSession) => Promise<void>>>
   },
 };
 
-/** Buttons and fields do something only with a device that is not busy. */
+/** Buttons do something only with a device that is not busy; fields keep the focus and what is typed ahead. */
 function enable(): void {
   const isReady = device !== undefined && !isBusy;
-  for (const element of document.querySelectorAll<HTMLButtonElement>("main button, main input, main select"))
+  for (const element of document.querySelectorAll<HTMLButtonElement>("main button"))
     if (element.disabled === isReady) element.disabled = !isReady;
   by("connect").textContent = device ? "Disconnect" : "Connect";
 }

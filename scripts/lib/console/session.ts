@@ -26,6 +26,8 @@ const QUIET_MS = 250;
 const OPEN_TRIES = 12;
 const OPEN_MS = 500;
 
+/** What a device that restarts would say. */
+const DONE: Answer = { err: 0 };
 const DEFAULT: CommandText = { about: "", ends: "one" };
 
 export class ConsoleSession {
@@ -68,6 +70,11 @@ export class ConsoleSession {
       if (!this.isOpen) await this.switchOn();
       const answers = await this.exchange(line, row, onAnswer);
       if (answers.length) return answers;
+      if (row.restartsWith !== undefined && line.split(" ").length >= row.restartsWith) {
+        this.isOpen = false;
+        onAnswer(DONE);
+        return [DONE];
+      }
       await this.switchOn();
       const again = row.repeatable ? await this.exchange(line, row, onAnswer) : [];
       if (again.length) return again;
@@ -94,12 +101,14 @@ export class ConsoleSession {
   ): Promise<Answer[]> {
     const answers: Answer[] = [];
     this.lines = [];
-    await this.send(`${line}\n`);
+    await this.send(`${toLatin1(line)}\n`);
     for (;;) {
       const isMore = answers.length > 0 && row.ends === "quiet";
       const said = await this.nextLine(isMore ? QUIET_MS : (row.patienceMs ?? PATIENCE_MS));
       if (said === undefined) return answers;
-      const answer = parseAnswer(said);
+      // what is not in the table may answer anything: `prove`, the bench's, a line of its own
+      const isOther = row === DEFAULT && said !== line;
+      const answer = parseAnswer(said) ?? (isOther ? { text: fromLatin1(said) } : undefined);
       if (!answer) {
         // in its mode for people, where the echo comes first
         if (said === line || /^\w+:/.test(said)) this.isOpen = false;
@@ -113,7 +122,7 @@ export class ConsoleSession {
   }
 
   private async switchOn(): Promise<void> {
-    let known = "";
+    const others: string[] = [];
     for (let attempt = 0; attempt < OPEN_TRIES; attempt++) {
       this.lines = [];
       // the first ends what noise may have left
@@ -127,10 +136,10 @@ export class ConsoleSession {
           this.isOpen = true;
           return;
         }
-        known = said;
+        others.push(said);
       }
     }
-    throw new NoAnswer(whoAnswers(known));
+    throw new NoAnswer(whoAnswers(others));
   }
 
   /** The next line; undefined after `timeoutMs` without one. */
@@ -155,12 +164,44 @@ export function parseAnswer(line: string): Answer | undefined {
   if (code) return { err: Number(code[1]) };
   if (!line.startsWith("{")) return undefined;
   try {
-    const value: unknown = JSON.parse(line);
-    const isFlat = Object.values(value as object).every((each) => ["string", "number"].includes(typeof each));
-    return isFlat ? (value as Answer) : undefined;
+    const members = Object.entries(JSON.parse(line) as object);
+    // what the device does not know (its address, before it has one) is null or false
+    const flat = members.map(([name, value]) => [
+      name,
+      typeof value === "number" ? value : fromLatin1(String(value || "")),
+    ]);
+    return members.some(([, value]) => value && typeof value === "object")
+      ? undefined
+      : Object.fromEntries(flat);
   } catch {
     return undefined;
   }
+}
+
+/** Say why a line is none for the device, or return undefined. */
+export function lineFault(line: string): string | undefined {
+  if (/\p{Cc}/u.test(line)) return "a line for the device holds no control characters.";
+  const length = toLatin1(line).length;
+  return length > LINE_LIMIT
+    ? `the line is longer than the ${LINE_LIMIT} bytes that the device takes.`
+    : undefined;
+}
+
+/** Text as the line carries it: UTF-8, a character a byte. */
+function toLatin1(text: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(text));
+}
+
+/** What a device says as text: UTF-8 where it is that, and no control characters, which a terminal would obey. */
+function fromLatin1(bytes: string): string {
+  let text = bytes;
+  try {
+    const codes = Uint8Array.from(bytes, (character) => character.charCodeAt(0));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(codes);
+  } catch {
+    // some other code: as it is
+  }
+  return text.replace(/\p{Cc}/gu, "\ufffd");
 }
 
 /** Whether an answer of several objects ends with this one. */
@@ -168,14 +209,15 @@ function isLast(answer: Answer): boolean {
   return answer.err !== undefined || answer.step === undefined || answer.step === 8;
 }
 
-/** Why there is no console, from the last line that came instead of its answer. */
-function whoAnswers(line: string): string {
-  const code = parseAnswer(line)?.err;
+/** Why there is no console, from the lines that came instead of its answer. */
+function whoAnswers(lines: readonly string[]): string {
+  const code = parseAnswer(lines.at(-1) ?? "")?.err;
   if (code === REQUEST_UNKNOWN)
     return "the device's firmware has no console: it knows the bench's requests only (E26).";
   if (code !== undefined) return `the device answers E${code} to everything.`;
-  if (/Uncaught|^[>=]/.test(line))
+  if (lines.some((line) => /^Uncaught|^[>=]/.test(line)))
     return "the interpreter's prompt answers: the device holds no keys yet, it is one for the bench.";
-  if (line) return `what answers is no console of this firmware: ${JSON.stringify(line.slice(0, 40))}.`;
+  if (lines.length)
+    return `what answers is no console of this firmware: ${JSON.stringify(lines[0].slice(0, 40))}.`;
   return "nothing answers: check cable, power and port; a device that starts takes a few seconds.";
 }

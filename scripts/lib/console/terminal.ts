@@ -12,7 +12,7 @@ import { stepText } from "../step_text";
 import { answerRows, codeText, failureOf, isLogEntry, logText } from "./answer_text";
 import { challengeText, qrForTerminal } from "./challenge_text";
 import { COMMAND_TEXT, commandOf } from "./command_text";
-import { type Answer, type ConsoleSession, LINE_LIMIT } from "./session";
+import { type Answer, type ConsoleSession, lineFault } from "./session";
 
 export interface TerminalOptions {
   session: ConsoleSession;
@@ -190,7 +190,7 @@ export function textOf(answer: Answer): string {
   if (names.length === 1 && answer.err !== undefined)
     return answer.err ? `E${answer.err}  ${codeText(Number(answer.err))}\n` : "done\n";
   if (isLogEntry(answer)) return `${logText(answer)}\n`;
-  if (names.every((name) => name === "step" || name === "ms"))
+  if (names.includes("step") && names.every((name) => name === "step" || name === "ms"))
     return `${answer.step}  ${stepText(Number(answer.step)).word.padEnd(13)}${answer.ms === undefined ? "" : `${answer.ms} ms`}\n`;
   const rows = answerRows(answer);
   const width = Math.max(...rows.map(({ name }) => name.length));
@@ -215,9 +215,8 @@ export function withWords(answer: Answer): Answer {
 
 /** Refuse what the device would drop. */
 function checkLine(line: string): void {
-  if (/[^ -~]/.test(line)) throw new UsageError("a line for the device is of ASCII characters only.");
-  if (line.length > LINE_LIMIT)
-    throw new UsageError(`the line is longer than the ${LINE_LIMIT} bytes that the device takes.`);
+  const fault = lineFault(line);
+  if (fault) throw new UsageError(fault);
 }
 
 /** Parse a role as people say it: its letter or its word. */

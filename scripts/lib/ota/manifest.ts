@@ -10,8 +10,8 @@ export const PRODUCT_LONGEST = layout.AT_SERIAL - layout.AT_PRODUCT;
 export const SERIAL_LONGEST = layout.AT_SLOT_RULE - layout.AT_SERIAL;
 /** Longest version text, characters. */
 export const VERSION_LONGEST = layout.AT_DIGEST - layout.AT_VERSION;
-/** Bytes of a slot (firmware/ota/slots.ts), which ends with the manifest, and the longest image in it. */
-export const IMAGE_LONGEST = 16_384 - layout.MANIFEST_BYTES;
+/** The longest image, bytes: a slot ends with its manifest. */
+export const IMAGE_LONGEST = layout.AT_MANIFEST;
 /** The greatest sequence: all ones is what erased flash reads as, and nothing could come after it. */
 export const SEQUENCE_GREATEST = 0xffff_fffe;
 /** The greatest key version that the manifest's one byte can name. */

@@ -111,7 +111,7 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
         { topic: `${prefix}3`, payload: Buffer.alloc(0) },
         { topic: `${prefix}9`, payload: Buffer.from("another") },
       ]);
-      await clearManifests(operator, "meter", ["SN2"]);
+      await clearManifests(operator, { product: "meter", sequence: 7 }, ["SN2"]);
       assert.equal((await retained(operator, `${prefix}+`)).size, 9);
       assert.deepEqual(await publishPieces(operator, update), { written: 2, found: 8 });
       assert.deepEqual(await publishManifests(operator, signed), { written: 1, found: 2 });
@@ -139,6 +139,14 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
       const newer = testManifests(testUpdate({ sequence: 8 }), ["SN3"]);
       assert.deepEqual(await publishManifests(operator, newer), { written: 1, found: 0 });
       assert.deepEqual((await retained(operator, "meter/SN3/ota")).get("meter/SN3/ota"), newer.manifest(0));
+    });
+
+    test("taking an update's manifests away leaves those of another", async () => {
+      const of7 = { product: "meter", sequence: 7 };
+      const found = async () => [...(await retained(operator, "meter/+/ota")).keys()].sort();
+      assert.deepEqual(await found(), ["meter/SN1/ota", "meter/SN2/ota", "meter/SN3/ota"]);
+      await clearManifests(operator, of7, ["SN2", "SN3"]);
+      assert.deepEqual(await found(), ["meter/SN1/ota", "meter/SN3/ota"]);
     });
 
     test("R28 manifests go out at the pace that is asked for", async () => {

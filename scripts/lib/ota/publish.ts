@@ -84,17 +84,27 @@ export async function refuseRollback(
   refuse.end();
 }
 
-/** Take manifests away from devices, by serial. */
+/** Take the manifests of an update away from devices, by serial; one of another update that is there instead stays. */
 export async function clearManifests(
   broker: Broker,
-  product: string,
-  serials: Iterable<string>,
+  { product, sequence }: { product: string; sequence: number },
+  serials: readonly string[],
 ): Promise<void> {
+  const topics = new Set(serials.map((serial) => manifestTopic(product, serial)));
+  if (topics.size === 0) return;
+  await broker.look(filtersOf(product, topics), QUIET_MS, (topic, payload) => {
+    const other = payload.length === MANIFEST_BYTES ? parseManifest(payload) : undefined;
+    if (other && other.sequence !== sequence) topics.delete(topic);
+    return false;
+  });
   const empty = Buffer.alloc(0);
-  const messages = function* () {
-    for (const serial of serials) yield { topic: manifestTopic(product, serial), payload: empty };
-  };
-  await broker.publish(messages());
+  await broker.publish(Array.from(topics, (topic) => ({ topic, payload: empty })));
+}
+
+/** What to subscribe to for the manifests of some devices of a product. */
+function filtersOf(product: string, topics: Iterable<string>): string[] {
+  const all = [...topics];
+  return all.length > BY_NAME ? [`${product}/+/ota`] : all;
 }
 
 function wantedManifests(manifests: Manifests, rows?: readonly number[]): Wanted {
@@ -102,7 +112,7 @@ function wantedManifests(manifests: Manifests, rows?: readonly number[]): Wanted
   const messages = new Map<string, Buffer>();
   for (const row of rows ?? Array.from({ length: manifests.count }, (_, i) => i))
     messages.set(manifestTopic(product, manifests.identity(row).serial), manifests.manifest(row));
-  return { filters: messages.size > BY_NAME ? [`${product}/+/ota`] : [...messages.keys()], messages };
+  return { filters: filtersOf(product, messages.keys()), messages };
 }
 
 interface Refusal {

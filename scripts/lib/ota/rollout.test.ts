@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { connectAsync, type MqttClient } from "mqtt";
-import { IMAGE_DIGEST, MANIFEST_TAG, NOT_CONFIRMED } from "../../../firmware/tls/alert";
+import { IMAGE_DIGEST, MANIFEST_SEQUENCE, MANIFEST_TAG, NOT_CONFIRMED } from "../../../firmware/tls/alert";
 import { masterFromBytes } from "../custody/master";
 import { DeviceError, UsageError } from "../exit";
 import { type Gateway, startGateway } from "../gateway";
@@ -78,7 +78,8 @@ describe("what a device's word means", () => {
       ...{ result: "failed", code: IMAGE_DIGEST },
     });
     assert.equal(said("update", `{"seq":6,"err":${IMAGE_DIGEST}}`), undefined);
-    assert.equal(said("update", '{"seq":7,"got":512,"of":9000}'), undefined);
+    assert.equal(said("update", '{"seq":7,"got":1,"of":20}'), undefined);
+    assert.equal(said("update", `{"err":${MANIFEST_SEQUENCE}}`), undefined);
   });
 
   test("R18 what is no such line, or of another product, is passed over", () => {
@@ -279,9 +280,9 @@ describe("a rollout", () => {
     const refused = assert.rejects(ended, /is stopped: by hand/);
     await until(async () => (await offered()).includes("SN1"));
     await confirm("SN1");
-    await until(() => state.begun.has(1));
+    await until(() => state.published.has(1));
     const other = new RolloutState(path);
-    assert.equal(await stopRollout(operator, other, "by hand"), 5);
+    assert.equal(await stopRollout(operator, other, "by hand"), 2);
     other.close();
     await refused;
     assert.deepEqual(await offered(), ["SN1"]);

@@ -4,6 +4,7 @@
 // the rollout stops by itself and takes the manifests of all who are not done away from the broker.
 // Leaves out: deciding what is wrong with an image.
 import { createHash } from "node:crypto";
+import { MANIFEST_SEQUENCE } from "../../../firmware/tls/alert";
 import { errorText } from "../error_text";
 import { DeviceError, UsageError } from "../exit";
 import type { Broker } from "./broker";
@@ -110,7 +111,7 @@ async function runRing(
   failed: string[],
 ): Promise<void> {
   const { broker, manifests, state, onProgress } = options;
-  const { product, stopAt, waitMinutes, rings } = state.plan;
+  const { stopAt, waitMinutes, rings } = state.plan;
   const size = rings[ring].length;
   const rows = state.open(ring).map((serial) => rowOf.get(serial) as number);
   let halted = false;
@@ -134,7 +135,7 @@ async function runRing(
       return refuseStopped(state);
     }
     // who left the image again would take it again at its next connection
-    if (failed.length > 0) await clearManifests(broker, product, failed.splice(0));
+    if (failed.length > 0) await clearManifests(broker, state.plan, failed.splice(0));
     const publishedMs = state.published.get(ring);
     const isOver = publishedMs !== undefined && Date.now() >= publishedMs + waitMinutes * 60_000;
     for (const serial of isOver ? rings[ring] : [])
@@ -159,13 +160,14 @@ function refuseStopped(state: RolloutState): void {
     );
 }
 
-/** Stop a rollout for good: take the manifests of all who have not confirmed away from the broker. */
+/** Stop a rollout for good: take the manifests of all who were offered it and have not confirmed away from the broker. */
 export async function stopRollout(broker: Broker, state: RolloutState, why: string): Promise<number> {
   if (state.stopped === undefined) state.append({ stopped: why });
   const serials = state.plan.rings
+    .filter((_, ring) => state.begun.has(ring))
     .flat()
     .filter((serial) => state.results.get(serial)?.result !== "confirmed");
-  await clearManifests(broker, state.plan.product, serials);
+  await clearManifests(broker, state.plan, serials);
   return serials.length;
 }
 
@@ -180,8 +182,10 @@ export function outcomeOf(
 ): { result: "confirmed" } | { result: "failed"; code: number } | undefined {
   if (device.sequence !== undefined && device.sequence >= sequence) return { result: "confirmed" };
   const { update } = device;
-  if (update?.error && (update.sequence ?? sequence) === sequence && device.heardMs >= offeredMs)
-    return { result: "failed", code: update.error };
+  // "not newer" is about what it was offered before, or from a device that will tell a later sequence
+  const refusal = update?.error === MANIFEST_SEQUENCE ? 0 : update?.error;
+  if (refusal && (update?.sequence ?? sequence) === sequence && device.heardMs >= offeredMs)
+    return { result: "failed", code: refusal };
   if (device.reverted && device.startedMs !== undefined && device.startedMs >= offeredMs)
     return { result: "failed", code: device.reverted };
   return undefined;

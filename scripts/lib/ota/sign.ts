@@ -60,7 +60,11 @@ export interface Manifests {
 
 /** Read a file of manifests. Throws UsageError where a row is not in order, or of another image than the first. */
 export function readManifests(path: string): Manifests {
-  const bytes = readRows(path);
+  return manifestsOf(readRows(path), path);
+}
+
+/** Take the rows of a file of manifests, which was read or is to be written at `path`. */
+export function manifestsOf(bytes: Buffer, path: string): Manifests {
   const damaged = (row: number, fault: string) => new UsageError(`${path}, row ${row + 1}: ${fault}.`);
   const count = bytes.length / ROW_BYTES;
   if (!Number.isInteger(count) || count === 0)

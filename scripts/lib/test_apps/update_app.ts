@@ -10,7 +10,7 @@ let thrown: unknown = 0;
 
 function onEvent(event: Event): void {
   try {
-    section(import("../../../firmware/application"))(event, onEvent);
+    section(import("../../../firmware/application")).application(event, onEvent);
   } catch (error) {
     thrown = error;
   }

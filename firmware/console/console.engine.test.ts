@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { BUNDLE_FILE, buildBundle } from "../scripts/lib/build";
-import { ENGINE, Engine } from "../scripts/lib/engine";
-import { IDENTITY } from "../scripts/lib/test_device";
-import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../scripts/lib/test_factory";
-import { KEY_REFUSED, REQUEST_UNKNOWN } from "./tls/alert";
+import { BUNDLE_FILE, buildBundle } from "../../scripts/lib/build";
+import { ENGINE, Engine } from "../../scripts/lib/engine";
+import { IDENTITY } from "../../scripts/lib/test_device";
+import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../../scripts/lib/test_factory";
+import { KEY_REFUSED, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Most variables that the lock may hold while it waits. */
 const MOST = 40;

@@ -1,0 +1,69 @@
+// The technician's console (protocol.md 6), sections: the port is ours (port.ts) and not the interpreter's, whose prompt shows
+// every variable. A line in, its answer out; nothing reads a key back. An answer is one flat object: for people a line for
+// each of its members, `name:value`, an error is E and its code; for machines (`json on`) a line of JSON, an error is
+// {"err":code}. E0 is done. Lines that no one asked for come from `hs` and `ping` alone.
+//
+// Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
+// prompt opens the wipe is done again, whole, from the beginning.
+import { flash } from "hal:flash";
+import { serialOpen, serialWrite } from "hal:serial";
+import { resetCause } from "hal:system";
+import type { Bytes } from "../bytes";
+import { BOOTS } from "../event_log";
+import { PROVISIONING } from "../profile";
+import { STEP_CONSOLE, STEP_IDLE } from "../steps";
+import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
+import { LINE_LIMIT } from "./line_editor";
+
+/** What a command answers: members; a code, 0: done; a line as it is; undefined: nothing, or what it has said itself. */
+export type Answer = Record<string, unknown> | number | Bytes | undefined;
+
+/** Whether a machine is at the other end. */
+export let isJson = false;
+
+/** When the device started, by getTime(). */
+export let startedAt = 0;
+
+/** Begin, on a device with a key record: returns whether it is whole; else the device is wiped and starts anew. */
+export function open(onConsole: (bytes?: Bytes) => void): boolean {
+  serialOpen(onConsole);
+  startedAt = getTime();
+  if (PROVISIONING && !section(import("../key_record")).isWhole(flash.read("key") as Bytes)) {
+    section(import("./factory")).wipe();
+    return false;
+  }
+  section(import("../event_log")).note(STEP_IDLE, resetCause(), BOOTS);
+  return true;
+}
+
+/** Carry out one line; `onConsole`, called without bytes, looks after what watch.ts began. */
+export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
+  let answer: Answer | boolean;
+  try {
+    if (line.length > LINE_LIMIT) throw REQUEST_UNKNOWN;
+    answer = section(import("./commands")).command(line.split(" "), onConsole);
+    if (typeof answer === "boolean") {
+      isJson = answer;
+      answer = 0;
+    }
+  } catch (error) {
+    answer = (error as number) | 0 || SENT + INTERNAL_ERROR;
+    if (answer === FLASH_FULL || answer === FLASH_FAILED)
+      section(import("../event_log")).note(STEP_CONSOLE, answer, 0);
+  }
+  if (answer !== undefined) section(import("./console")).say(answer);
+}
+
+/** Send an answer. */
+export function say(answer: NonNullable<Answer>): void {
+  if (typeof answer === "object" && !isJson)
+    for (const name in answer) serialWrite(name + ":" + answer[name] + "\r\n");
+  else
+    serialWrite(
+      (typeof answer === "string"
+        ? answer
+        : !isJson
+          ? "E" + answer
+          : JSON.stringify(typeof answer === "number" ? { err: answer } : answer)) + "\r\n",
+    );
+}

@@ -1,0 +1,46 @@
+// `err` and `log`, a section: the journal's events, newest first, from the place of the next one backwards through both
+// halves. A turn over leaves copies: what is not older than the one before is passed over.
+import { board } from "board";
+import { type Bytes, uint16 } from "../bytes";
+import { LOG, PLACE, place } from "../journal";
+import type { Answer } from "./console";
+
+/** The row of `log` (commands.ts); the other one is `err`. */
+const ROW_LOG = 6;
+/** Events that `log` tells. */
+const MOST = 8;
+/** Bytes of both halves. */
+const LENGTH = 2 * board.journalLength;
+
+/** Answer the newest failure, or say the newest events. */
+export default function history(row: number): Answer {
+  const isLog = row === ROW_LOG;
+  let left = MOST;
+  let before: Bytes = "\xff";
+  section(import("../journal")).newest(LOG);
+  for (let i = 0, at = place; i < LENGTH && left; i += PLACE) {
+    at -= PLACE;
+    if (at < board.journalStart) at += LENGTH;
+    const record = E.toString(require("Flash").read(PLACE, at));
+    const step = record.charCodeAt(1);
+    const code = uint16(record, 2);
+    const number = record.substr(12, 4);
+    if (
+      record[0] === LOG &&
+      number < before &&
+      (isLog || (step && code)) &&
+      section(import("../journal")).seal(record) === record
+    ) {
+      if (!isLog) return { err: code, at: step };
+      before = number;
+      left--;
+      section(import("./console")).say({
+        n: uint16(number, 2),
+        at: step,
+        err: code,
+        boots: (record.charCodeAt(4) << 16) | uint16(record, 5),
+      });
+    }
+  }
+  if (!isLog) return { err: 0, at: 0 };
+}

@@ -1,0 +1,68 @@
+// `hs` and `ping`, as sections: they begin something and answer as it goes on. A timer looks after what has come of it and is
+// there no longer than that.
+import type { Event } from "../application";
+import { retry } from "../application";
+import type { Bytes } from "../bytes";
+import { lastError, lastStep } from "../event_log";
+import { pinged } from "../mqtt/client";
+import { STEP_NET, STEP_UP } from "../steps";
+import { NO_SERVER, TIMEOUT } from "../tls/alert";
+
+/** The row of `ping` (commands.ts); the other one is `hs`. */
+const ROW_PING = 11;
+const EVERY_MS = 10;
+/** Longest time to a PINGRESP, milliseconds. */
+const PING_MS = 10000;
+
+/** The timer; 0: nothing is under way. */
+let timer: any = 0;
+/** When it began, by getTime(). */
+let began = 0;
+/** The last step that was told; -1: a PINGRESP is waited for. */
+let told = 0;
+
+/**
+ * Ask the broker for a sign of life, or end the session to watch a new one; `onConsole` is called now and then, for tick.
+ * Throws NO_SERVER where there is no broker.
+ */
+export function begin(row: number, _words: Bytes[], onConsole: (bytes?: Bytes) => void): undefined {
+  const isPing = row === ROW_PING;
+  if (!isPing) section(import("../tls/session")).shutdown(0);
+  else {
+    if (section(import("../application")).step() < STEP_UP) throw NO_SERVER;
+    if (!pinged) section(import("../mqtt/client")).ping();
+    section(import("../tls/session")).flush();
+  }
+  told = isPing ? -1 : 0;
+  began = getTime();
+  timer = timer || setInterval(onConsole, EVERY_MS);
+}
+
+/** Tell what has come about since the last time. */
+export function tick(onEvent: (event: Event) => void): void {
+  const ms = ((getTime() - began) * 1000) | 0;
+  const say = section(import("./console")).say;
+  let step = section(import("../application")).step();
+  let code = 0;
+  if (told < 0) {
+    if (step < STEP_UP) code = NO_SERVER;
+    else if (!pinged) say({ ms: ms });
+    else if (ms < PING_MS) return;
+    else code = TIMEOUT;
+    step = STEP_UP;
+  } else {
+    if (!step)
+      if (told) {
+        // it has failed: the steps up to there, then why
+        step = lastStep;
+        code = lastError;
+      } else if (retry) {
+        clearTimeout(retry);
+        onEvent(true);
+        step = STEP_NET;
+      }
+    while (told < step) say({ step: ++told, ms: ms });
+  }
+  if (code) say(code);
+  if (code || step === STEP_UP) timer = clearInterval(timer);
+}
