@@ -4,7 +4,7 @@
 import { AES_CAN_DECRYPT, aes } from "hal:aes128";
 import { finish } from "hal:digest";
 import { flash } from "hal:flash";
-import { CBC_DECRYPT, CBC_ENCRYPT, ECB_ENCRYPT } from "../hal/hal";
+import { CBC_DECRYPT, ECB_ENCRYPT } from "../hal/hal";
 import type { Bytes } from "./bytes";
 import { AES_WRONG, FLASH_FAILED, HASH_WRONG } from "./tls/alert";
 
@@ -25,7 +25,6 @@ export function testCrypto(): void {
   if (
     btoa(sealed) !== "ZulL1O+KLDuITPpZyjQrLg==" ||
     // with an IV of zeros a block of CBC is one of ECB
-    E.toString(aes(CBC_ENCRYPT, zeros, zeros)) !== sealed ||
     (AES_CAN_DECRYPT && E.toString(aes(CBC_DECRYPT, zeros, sealed)) !== zeros)
   )
     throw AES_WRONG;

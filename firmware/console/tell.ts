@@ -5,7 +5,7 @@ import { board } from "board";
 import { failures, retry, retryAt } from "../application";
 import { lastError, lastStep } from "../event_log";
 import { LOG, STATE } from "../journal";
-import { AT_MANIFEST, AT_SEQUENCE, AT_VERSION, SLOTS_FILE } from "../ota/manifest";
+import { AT_MANIFEST, AT_VERSION, SLOTS_FILE } from "../ota/manifest";
 import { startedAt } from "./console";
 import { until } from "./unlock";
 
@@ -15,7 +15,7 @@ const NET = 1;
 const CNT = 2;
 export const ID = 3;
 
-/** Answer STATUS, NET, CNT, ID, or, of any other row, the image. */
+/** Answer STATUS, NET, CNT, or, of any other row, who it is and which image runs. */
 export default function tell(row: number): Record<string, unknown> {
   const uint16 = section(import("../bytes")).uint16;
   // what takes much of the heap comes first, and only a number of it stays
@@ -23,10 +23,9 @@ export default function tell(row: number): Record<string, unknown> {
   const revert = row === STATUS && uint16(section(import("../journal")).newest(STATE), 4);
   const log = row === CNT || row === ID ? section(import("../journal")).newest(LOG) : "";
   const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
-  // the manifest of the image that runs; "" where it lies alone, for tests
+  const sequence = section(import("../ota/slots")).sequence();
+  // where the image lies alone, for tests, there is no slot
   const base: number = global.slot || 0;
-  const manifest = flash.read(SLOTS_FILE, base + AT_MANIFEST, 32) || "";
-  const sequence = (uint16(manifest, AT_SEQUENCE) << 16) | uint16(manifest, AT_SEQUENCE + 2);
   const now = getTime();
   if (row === STATUS)
     return {
@@ -49,12 +48,12 @@ export default function tell(row: number): Record<string, unknown> {
   const settings = section(import("../settings")).readSettings();
   if (row === NET)
     return { host: settings.host, port: settings.port, ssid: settings.ssid, ip: networkAddress() };
-  const version = manifest.substr(AT_VERSION).split("\0")[0];
-  if (row !== ID) return { slot: base && 1, seq: sequence, ver: version };
+  const version = (flash.read(SLOTS_FILE, base + AT_MANIFEST + AT_VERSION, 16) || "").split("\0")[0];
   return {
     id: settings.id || "",
     board: board.name,
     hw: board.hardware,
+    slot: base && 1,
     ver: version,
     seq: sequence,
     boots: boots,
