@@ -13,6 +13,7 @@ import { BOOTS } from "../event_log";
 import { PROVISIONING } from "../profile";
 import { STEP_CONSOLE, STEP_IDLE } from "../steps";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
+import { type Action, row } from "./commands";
 import { LINE_LIMIT } from "./line_editor";
 
 /** What a command answers: members; a code, 0: done; a line as it is; undefined: nothing, or what it has said itself. */
@@ -38,10 +39,12 @@ export function open(onConsole: (bytes?: Bytes) => void): boolean {
 
 /** Carry out one line; `onConsole`, called without bytes, looks after what watch.ts began. */
 export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
-  let answer: Answer | boolean;
+  let answer: Action | Answer | boolean;
   try {
     if (line.length > LINE_LIMIT) throw REQUEST_UNKNOWN;
-    answer = section(import("./commands")).command(line.split(" "), onConsole);
+    const words = line.split(" ");
+    answer = section(import("./commands")).command(words);
+    if (typeof answer === "function") answer = answer(row, words, onConsole);
     if (typeof answer === "boolean") {
       isJson = answer;
       answer = 0;

@@ -37,7 +37,7 @@ export function digits(bytes: Bytes, count: number): Bytes {
 export function typed(text: Bytes): Bytes {
   let all = "";
   for (const digit of (text || "").toUpperCase())
-    if (digit !== "-") all += digit === "O" ? "0" : digit === "I" || digit === "L" ? "1" : digit;
+    if (digit !== "-") all += digit === "O" ? 0 : "IL".indexOf(digit) < 0 ? digit : 1;
   return all;
 }
 
