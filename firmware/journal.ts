@@ -74,25 +74,21 @@ export function countUp(record: Bytes): Bytes {
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
   if (keyBytes < RECORD_LENGTH) return;
+  const last = section(import("./journal")).newest(data[0]).substr(12, 4) || "\0\0\0\0";
+  data = section(import("./journal")).countUp(data.substr(0, 12) + last);
   const pages = require("Flash");
-  const middle = board.journalStart + board.journalLength;
-  const find = section(import("./journal")).newest;
-  const up = section(import("./journal")).countUp;
-  const log = find(LOG);
   // where nothing is known slot 0 is active
-  const state = find(STATE) || STATE + "\0".repeat(31);
+  const state = section(import("./journal")).newest(STATE) || STATE + "\0".repeat(15);
   let at = place;
-  let records = [up(data.substr(0, 12) + ((data[0] === LOG ? log : state).substr(12, 4) || "\0\0\0\0"))];
   const taken = at % board.journalLength;
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
-    at = at > middle ? board.journalStart : middle;
-    for (let i = 0; i < board.journalLength; i += board.pageLength) pages.erasePage(at + i);
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
-    records = data[0] === LOG ? [log, up(state.substr(0, 16)), records[0]] : [log, records[0]];
+    if (data[0] !== STATE) data = section(import("./journal")).countUp(state.substr(0, 16)) + data;
+    data = section(import("./journal")).newest(LOG).substr(0, 16) + data;
+    const middle = board.journalStart + board.journalLength;
+    at = at > middle ? board.journalStart : middle;
+    for (let page = at; page < at + board.journalLength; page += board.pageLength) pages.erasePage(page);
   }
-  for (const record of records)
-    if (record) {
-      pages.write(section(import("./journal")).seal(record), at);
-      at += PLACE;
-    }
+  for (let i = 0; i < data.length; i += 16, at += PLACE)
+    pages.write(section(import("./journal")).seal(data.substr(i, 16)), at);
 }

@@ -40,8 +40,8 @@ const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf5283
 const scripts = new Map<string, string>();
 
 /**
- * Give what `eval` evaluates the interpreter's scope: what a program declares at its top is global there, and stays, where
- * JavaScript's own eval keeps `let` to itself.
+ * Give a program the interpreter's scope: what it declares at its top is global there, may be declared again, and stays when
+ * it was evaluated, where JavaScript's own eval keeps `let` to itself.
  */
 function asRootProgram(code: string): string {
   let script = scripts.get(code);
@@ -220,7 +220,7 @@ export class Machine {
     const code = this.runtime.storage.read(name);
     if (code === undefined || !this.isOn) return;
     try {
-      vm.runInContext(detokenise(code), this.context, { filename: name });
+      vm.runInContext(asRootProgram(detokenise(code)), this.context, { filename: name });
     } catch (error) {
       this.runtime.uncaught(error);
     }

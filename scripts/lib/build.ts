@@ -200,13 +200,16 @@ async function inputOptions(
   };
 }
 
-/** Put the loader's program into a function, so that nothing of it is left when what it gives is evaluated at the root. */
+/**
+ * Put the loader's program into a function, so that nothing of it is left when what it gives is evaluated at the root:
+ * process.memory() collects first, else what the image declares would lie behind the loader's remains, the heap in pieces.
+ */
 function wrapLoader(code: string): Rewritten {
   const text = new MagicString(code);
   const call = /global\.__start__\(([^;]*)\);\s*$/.exec(code);
   if (!call) throw new Error("the loader does not end with __start__(...)");
   text.overwrite(call.index, code.length, `return ${call[1]};`);
-  text.prepend("eval((() => {\n").append("\n})());\n");
+  text.prepend("eval((() => {\n").append("\n})(), process.memory());\n");
   return rewritten(text);
 }
 
