@@ -1,7 +1,6 @@
 // The commands of the console, a section: each is a word of WORDS and, at its place, a row of the table, the section that does
 // it, which gets its row, the words of the line, and whom to call now and then (watch.ts). The last two rows, and whatever is
 // followed by `set`, want it unlocked. A command may be cut to as many letters as no other begins with.
-import { restart } from "hal:system";
 import type { Bytes } from "../bytes";
 import { PROVISIONING } from "../profile";
 import { LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
@@ -68,6 +67,6 @@ export function mode(_row: number, words: Bytes[]): boolean {
 
 /** `reboot`. */
 export function reboot(): Answer {
-  restart();
+  section(import("hal:system")).restart();
   return undefined;
 }

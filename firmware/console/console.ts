@@ -6,7 +6,7 @@
 // Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
 // prompt opens the wipe is done again, whole, from the beginning.
 import { flash } from "hal:flash";
-import { serialOpen, serialWrite } from "hal:serial";
+import { serialOpen } from "hal:serial";
 import { resetCause } from "hal:system";
 import type { Bytes } from "../bytes";
 import { BOOTS } from "../event_log";
@@ -60,9 +60,9 @@ export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
 /** Send an answer. */
 export function say(answer: NonNullable<Answer>): void {
   if (typeof answer === "object" && !isJson)
-    for (const name in answer) serialWrite(name + ":" + answer[name] + "\r\n");
+    for (const name in answer) section(import("hal:serial")).serialWrite(name + ":" + answer[name] + "\r\n");
   else
-    serialWrite(
+    section(import("hal:serial")).serialWrite(
       (typeof answer === "string"
         ? answer
         : !isJson

@@ -26,7 +26,7 @@ export default function history(row: number): Answer {
     const code = uint16(record, 2);
     const number = record.substr(12, 4);
     if (
-      record[0] === LOG &&
+      record.charCodeAt(0) === LOG &&
       number < before &&
       (isLog || (step && code)) &&
       section(import("../journal")).seal(record) === record

@@ -7,7 +7,8 @@ import { failures, retry, retryAt } from "../application";
 import { uint16 } from "../bytes";
 import { lastError, lastStep } from "../event_log";
 import { LOG, STATE } from "../journal";
-import { AT_MANIFEST, AT_VERSION, SLOTS_FILE } from "../ota/manifest";
+import { bundle } from "../load_section";
+import { AT_MANIFEST, AT_VERSION } from "../ota/manifest";
 import { startedAt } from "./console";
 import { until } from "./unlock";
 
@@ -47,7 +48,7 @@ export default function tell(row: number): Record<string, unknown> {
   const settings = section(import("../settings")).readSettings();
   if (row === NET)
     return { host: settings.host, port: settings.port, ssid: settings.ssid, ip: networkAddress() };
-  const version = (flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_VERSION, 16) || "").split("\0")[0];
+  const version = bundle.substr(AT_MANIFEST + AT_VERSION, 16).split("\0")[0];
   return {
     id: settings.id || "",
     board: board.name,
