@@ -24,7 +24,7 @@ export function note(step: number, code: number, counter: number): void {
     lastStep = step;
   }
   try {
-    const record = E.toUint8Array(section(import("./journal")).newest(LOG) || LOG + "\0".repeat(11));
+    const record = E.toUint8Array(section(import("./journal")).newest(LOG) || "\x02" + "\0".repeat(11));
     record[1] = step;
     record[2] = code >> 8;
     record[3] = code;

@@ -61,7 +61,7 @@ class Journal {
   }
 
   newest(kind: number): { content: string; number: number } | undefined {
-    const found = Buffer.from(this.machine.run(`journal.newest("\\x0${kind}")`) as string, "latin1");
+    const found = Buffer.from(this.machine.run(`journal.newest(${kind})`) as string, "latin1");
     if (!found.length) return undefined;
     assert.equal(found.length, PLACE);
     assert.equal(found[0], kind);

@@ -20,8 +20,8 @@ import { OTA_KEY, RECORD_LENGTH } from "./key_record";
 import { keyBytes } from "./port";
 
 /** Kinds of records. */
-export const STATE = "\x01";
-export const LOG = "\x02";
+export const STATE = 1;
+export const LOG = 2;
 
 /** Bytes of a record with its seal, of a place. */
 export const PLACE = 32;
@@ -37,14 +37,14 @@ const ERASED = 255 * PLACE;
 export let place = 0;
 
 /** Find the newest valid record of a kind, and its `place`. Returns its 16 bytes and its seal, "" where there is none. */
-export function newest(kind: Bytes): Bytes {
+export function newest(kind: number): Bytes {
   let best = "";
   place = -PLACE;
   // from behind: the first valid one of a half is its newest, and the seals of the others are not looked at
   for (let at = board.journalStart + 2 * board.journalLength; (at -= PLACE) >= board.journalStart; ) {
     const record = E.toString(require("Flash").read(PLACE, at));
     if (
-      record[0] === kind &&
+      record.charCodeAt(0) === kind &&
       record.substr(12, 4) > best.substr(12) &&
       section(import("./journal")).seal(record) === record
     ) {
@@ -74,16 +74,17 @@ export function countUp(record: Bytes): Bytes {
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
   if (keyBytes < RECORD_LENGTH) return;
-  const last = section(import("./journal")).newest(data[0]).substr(12, 4) || "\0\0\0\0";
+  const kind = data.charCodeAt(0);
+  const last = section(import("./journal")).newest(kind).substr(12, 4) || "\0\0\0\0";
   data = section(import("./journal")).countUp(data.substr(0, 12) + last);
   const pages = require("Flash");
   // where nothing is known slot 0 is active
-  const state = section(import("./journal")).newest(STATE) || STATE + "\0".repeat(15);
+  const state = section(import("./journal")).newest(STATE) || "\x01" + "\0".repeat(15);
   let at = place;
   const taken = at % board.journalLength;
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
-    if (data[0] !== STATE) data = section(import("./journal")).countUp(state.substr(0, 16)) + data;
+    if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, 16)) + data;
     data = section(import("./journal")).newest(LOG).substr(0, 16) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;

@@ -7,8 +7,8 @@ import { SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
 
-/** The slot that the loader has started, in flash: the bundle, and what lies behind it. */
-const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
+/** The slot that the loader has started, in flash: the bundle, and behind it its manifest. */
+export const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
 
 /**
  * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. What is taken is all the rest,

@@ -4,7 +4,7 @@
 import { AES_CAN_DECRYPT, aes } from "hal:aes128";
 import { finish } from "hal:digest";
 import { flash } from "hal:flash";
-import { CBC_DECRYPT, CBC_ENCRYPT, ECB_ENCRYPT } from "../hal/hal";
+import { CBC_DECRYPT, ECB_ENCRYPT } from "../hal/hal";
 import { AES_WRONG, FLASH_FAILED, HASH_WRONG } from "./tls/alert";
 
 /** The scratch file, as long as a key record: a header of it that power has torn takes a record's without harm. */
@@ -18,7 +18,6 @@ export function testCrypto(): void {
   if (
     sealed !== "\x66\xe9\x4b\xd4\xef\x8a\x2c\x3b\x88\x4c\xfa\x59\xca\x34\x2b\x2e" ||
     // with an IV of zeros a block of CBC is one of ECB
-    E.toString(aes(CBC_ENCRYPT, zeros, zeros)) !== sealed ||
     (AES_CAN_DECRYPT && E.toString(aes(CBC_DECRYPT, zeros, sealed)) !== zeros)
   )
     throw AES_WRONG;

@@ -1,7 +1,6 @@
 // The commands of the console, a section: each is a word of WORDS and, at its place, a row of the table, the section that does
 // it, which gets its row, the words of the line, and whom to call now and then (watch.ts). The last two rows, and whatever is
 // followed by `set`, want it unlocked. A command may be cut to as many letters as no other begins with.
-import { restart } from "hal:system";
 import type { Bytes } from "../bytes";
 import { PROVISIONING } from "../profile";
 import { LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
@@ -20,38 +19,45 @@ const PROVE = 15;
 /** The first row that wants it unlocked. */
 const SERVICE = 16;
 
-/** Carry out `words`. A boolean says whether answers are for a machine from now on. Throws the code of what failed. */
-export function command(words: Bytes[], onConsole: (bytes?: Bytes) => void): Answer | boolean {
+/** What does a row. A boolean answer says whether answers are for a machine from now on. */
+export type Action = (row: number, words: Bytes[], onConsole: (bytes?: Bytes) => void) => Answer | boolean;
+
+/** The row that `command` has found. */
+export let row = -1;
+
+/**
+ * Find what does `words`, for the caller to call: so the words of all are off the heap by then. Or, where that is all, the
+ * answer. Throws REQUEST_UNKNOWN, LOCKED.
+ */
+export function command(words: Bytes[]): Action | Answer {
   const word = " " + words[0];
   const at = WORDS.indexOf(word);
-  let row = -1;
+  row = -1;
   // not found, or found twice: none
   if (WORDS.indexOf(word, at + 1) < 0) for (let i = at; i >= 0; i--) if (WORDS[i] === " ") row++;
   if (row < 0 || (row === PROVE && !PROVISIONING)) throw REQUEST_UNKNOWN;
   if (row === HELP) return { help: WORDS.slice(1, -1) };
   if ((row >= SERVICE || words[1] === "set") && getTime() > until) throw LOCKED;
-  return (
-    [
-      section(import("./tell")),
-      section(import("./tell")),
-      section(import("./tell")),
-      section(import("./tell")),
-      section(import("./tell")),
-      section(import("./history")),
-      section(import("./history")),
-      section(import("./conf")),
-      section(import("./unlock")).unlock,
-      section(import("./unlock")).lock,
-      section(import("./selftest")),
-      section(import("./watch")).begin,
-      section(import("./watch")).begin,
-      section(import("./commands")).mode,
-      section(import("./conf")),
-      PROVISIONING ? section(import("./prove")) : section(import("./conf")),
-      section(import("./factory")).factory,
-      section(import("./commands")).reboot,
-    ] as ((row: number, words: Bytes[], onConsole: (bytes?: Bytes) => void) => Answer | boolean)[]
-  )[row](row, words, onConsole);
+  return [
+    section(import("./tell")),
+    section(import("./tell")),
+    section(import("./tell")),
+    section(import("./tell")),
+    section(import("./tell")),
+    section(import("./history")),
+    section(import("./history")),
+    section(import("./conf")),
+    section(import("./unlock")).unlock,
+    section(import("./unlock")).lock,
+    section(import("./selftest")),
+    section(import("./watch")).begin,
+    section(import("./watch")).begin,
+    section(import("./commands")).mode,
+    section(import("./conf")),
+    PROVISIONING ? section(import("./prove")) : section(import("./conf")),
+    section(import("./factory")).factory,
+    section(import("./commands")).reboot,
+  ][row] as Action;
 }
 
 /** `json`: `on` or not. */
@@ -61,6 +67,6 @@ export function mode(_row: number, words: Bytes[]): boolean {
 
 /** `reboot`. */
 export function reboot(): Answer {
-  restart();
+  section(import("hal:system")).restart();
   return undefined;
 }

@@ -5,8 +5,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { BUNDLE_FILE, buildBundle } from "../../scripts/lib/build";
+import { board } from "../../boards/linux";
+import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/build";
+import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/challenge";
 import { ENGINE, Engine } from "../../scripts/lib/engine";
+import { storageFiles } from "../../scripts/lib/ota/layout";
 import { IDENTITY } from "../../scripts/lib/test_device";
 import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../../scripts/lib/test_factory";
 import { KEY_REFUSED, REQUEST_UNKNOWN } from "../tls/alert";
@@ -20,19 +23,27 @@ const FIRMWARE_MOST = 500;
 
 const skip = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 let bundle = "";
+let loader = "";
 let program = "";
 let variables = 0;
 
 before(async () => {
   if (!ENGINE) return;
   bundle = (await buildBundle({ board: "linux" })).code;
+  loader = (await buildBundle({ board: "linux", entry: LOADER })).code;
   program = (await buildBundle({ board: "linux", entry: "firmware/provision.ts" })).code;
   const engine = new Engine({ [BUNDLE_FILE]: "print('has',process.memory().total)" });
   variables = Number((await engine.line(/^has (\d+)/))[1]);
   await engine.stop();
 });
 
-const image = (key: string) => ({ key, [BUNDLE_FILE]: bundle, provision: program, conf: CONF });
+/** What the bench has written, with this in the key's place. */
+const image = (key: string) => ({
+  ...storageFiles(board, bundle, loader),
+  key,
+  conf: CONF,
+  provision: program,
+});
 
 /** Send something and wait for the line that answers it. */
 async function ask(engine: Engine, request: string, pattern: RegExp): Promise<RegExpMatchArray> {
@@ -53,6 +64,16 @@ async function prove(engine: Engine, keys: ReturnType<typeof newKeys>): Promise<
   assert.deepEqual(Buffer.from(bytes, "base64"), Buffer.concat([keys.record.subarray(64), ...proofs]));
 }
 
+/** Open the service commands. */
+async function unlock(engine: Engine, keys: ReturnType<typeof newKeys>, role: Role): Promise<void> {
+  await ask(engine, "unlock", /^nonce:/);
+  const field = (name: string) =>
+    engine.lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1) ?? "";
+  const nonce = decodeBase32(field("nonce")) as Buffer;
+  const answer = challengeAnswer(keys.console, { role, nonce, boots: Number(field("boots")), minutes: 5 });
+  await ask(engine, `unlock ${role} 5 ${answer.toLowerCase()}`, /^E0$/);
+}
+
 test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", { skip }, async (t) => {
   if (variables < PROGRAM_MOST) return t.skip(`${variables} variables`);
   const keys = newKeys();
@@ -69,14 +90,14 @@ test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", 
     await prove(engine, keys);
     await ask(engine, "print('open')", new RegExp(`^E${REQUEST_UNKNOWN}$`));
     assert.ok(!engine.lines.includes("open"));
-    const [, nonce] = await ask(engine, "erase", /^([A-Za-z0-9+/]{11}=)$/);
-    const answer = mac(keys.console, "conr", Buffer.from(nonce, "base64"));
-    engine.type(`erase ${answer.toString("base64")}`);
+    await unlock(engine, keys, ROLES.reset);
+    const [, code] = await ask(engine, "factory", /^code:(\w{4})$/);
+    engine.type(`factory ${code}`);
     await delay(1500);
     await ask(engine, "print('open again')", /^open again$/);
-    await ask(engine, "print(require('Storage').list().join())", new RegExp(`^${BUNDLE_FILE}$`));
+    await ask(engine, "print(require('Storage').list().join())", new RegExp(`^${BUNDLE_FILE},.fill,.slots$`));
     const pieces: string[] = [];
-    for (let at = 0; at < 24 * 1024; at += 256) {
+    for (let at = 0; at < 48 * 1024; at += 256) {
       const read = `print("@"+btoa(require("Flash").read(256,${0x10000000 + at})))`;
       pieces.push((await ask(engine, read, /^@(\S+)$/))[1]);
     }
@@ -144,15 +165,21 @@ test("R27 the interpreter: a flood while the bundle starts slowly leaves the pro
   }
 });
 
-test("the lock holds few variables while it waits", { skip }, async () => {
+/** What to add to a variable's use while a command runs; STATUS_MOST is the limit of `status`. */
+const STATUS_MOST = 120;
+
+test("the console holds few variables while it waits, and gives back what a command took", {
+  skip,
+}, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
   const sample = 'setInterval(function(){USB.write("use "+process.memory().usage+"\\n")},200)';
   const usage = async (key: string, requests: string[]) => {
-    const engine = new Engine({ key, [BUNDLE_FILE]: bundle, conf: CONF, ".boot0": sample });
+    const engine = new Engine({ ...image(key), ".boot0": sample });
     try {
-      await delay(2000);
+      await delay(2500);
       for (const request of requests) {
         engine.type(request);
-        await delay(300);
+        await delay(400);
       }
       engine.lines.length = 0;
       await delay(1500);
@@ -164,7 +191,57 @@ test("the lock holds few variables while it waits", { skip }, async () => {
   const open = await usage("0123456789abcdef", []);
   const key = newKeys().record.toString("latin1");
   const locked = await usage(key, []);
-  const used = await usage(key, ["prove AAAA", "erase", "x", "erase AAAA"]);
+  const used = await usage(key, [
+    "status",
+    "help",
+    "log",
+    "err",
+    "id",
+    "net",
+    "conf",
+    "cnt",
+    "x",
+    "unlock s 1 AAAA",
+    "prove AAAA",
+    "unlock",
+  ]);
   console.log(`at rest: ${open} variables with an open prompt, ${locked} locked, ${used} after requests`);
   assert.ok(locked - open <= MOST && used - open <= MOST);
+});
+
+test("`status` runs in few variables", { skip }, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
+  // what is there at the deepest place: as `status` asks for it, in its own answer
+  const key = newKeys().record.toString("latin1");
+  const sample = 'setInterval(function(){USB.write("use "+process.memory().usage+"\\n")},200)';
+  const idle = async (ballast: number) => {
+    const fill = `var ball={};for(var nth=0;nth<${ballast};nth++)ball[nth]=1;`;
+    const engine = new Engine({ ...image(key), ".boot0": ballast ? fill : sample });
+    try {
+      await delay(2500);
+      engine.lines.length = 0;
+      engine.type("status");
+      await delay(600);
+      const text = engine.lines.join("\n");
+      return {
+        passed: /rev:0/.test(text) && !/MEMORY|E\d|interpreter error/.test(text),
+        use: Math.min(...engine.lines.flatMap((line) => /^use (\d+)$/.exec(line)?.[1] ?? []).map(Number)),
+        mem: Number(/mem:(\d+)/.exec(text)?.[1]),
+      };
+    } finally {
+      await engine.stop();
+    }
+  };
+  const rest = await idle(0);
+  // the largest ballast beside which it still answers
+  let fits = 0;
+  let fails = variables - rest.use;
+  while (fails - fits > 8) {
+    const middle = (fits + fails) >> 1;
+    if ((await idle(middle)).passed) fits = middle;
+    else fails = middle;
+  }
+  const more = variables - fits - rest.use;
+  console.log(`status: ${rest.use} at rest, ${rest.mem} as it looks, ${more} more while it runs, to 8`);
+  assert.ok(more <= STATUS_MOST, `${more} variables`);
 });

@@ -6,13 +6,14 @@
 // Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
 // prompt opens the wipe is done again, whole, from the beginning.
 import { flash } from "hal:flash";
-import { serialOpen, serialWrite } from "hal:serial";
+import { serialOpen } from "hal:serial";
 import { resetCause } from "hal:system";
 import type { Bytes } from "../bytes";
 import { BOOTS } from "../event_log";
 import { PROVISIONING } from "../profile";
 import { STEP_CONSOLE, STEP_IDLE } from "../steps";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
+import { type Action, row } from "./commands";
 import { LINE_LIMIT } from "./line_editor";
 
 /** What a command answers: members; a code, 0: done; a line as it is; undefined: nothing, or what it has said itself. */
@@ -38,10 +39,12 @@ export function open(onConsole: (bytes?: Bytes) => void): boolean {
 
 /** Carry out one line; `onConsole`, called without bytes, looks after what watch.ts began. */
 export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
-  let answer: Answer | boolean;
+  let answer: Action | Answer | boolean;
   try {
     if (line.length > LINE_LIMIT) throw REQUEST_UNKNOWN;
-    answer = section(import("./commands")).command(line.split(" "), onConsole);
+    const words = line.split(" ");
+    answer = section(import("./commands")).command(words);
+    if (typeof answer === "function") answer = answer(row, words, onConsole);
     if (typeof answer === "boolean") {
       isJson = answer;
       answer = 0;
@@ -57,9 +60,9 @@ export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
 /** Send an answer. */
 export function say(answer: NonNullable<Answer>): void {
   if (typeof answer === "object" && !isJson)
-    for (const name in answer) serialWrite(name + ":" + answer[name] + "\r\n");
+    for (const name in answer) section(import("hal:serial")).serialWrite(name + ":" + answer[name] + "\r\n");
   else
-    serialWrite(
+    section(import("hal:serial")).serialWrite(
       (typeof answer === "string"
         ? answer
         : !isJson

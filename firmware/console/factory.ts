@@ -1,7 +1,6 @@
 // The factory reset, as sections: nothing that a key, a password or a record of use could be read from stays in flash.
 
 import { flash } from "hal:flash";
-import { restart } from "hal:system";
 import { board } from "board";
 import type { Bytes } from "../bytes";
 import { RECORD_LENGTH } from "../key_record";
@@ -13,15 +12,15 @@ import { role } from "./unlock";
 /** Where Storage ends, an address. */
 const STORAGE_END = board.storageStart + board.storageLength;
 
-/** The code that must be sent back, 4 digits; "" when there is none. */
-let code: Bytes = "";
+/** The code that must be sent back, 4 digits; undefined: there is none. */
+let code: Bytes | undefined;
 
 /** `factory`: a code; `factory CODE`: the reset, after which nothing is answered. Unlocked already. Throws LOCKED, ANSWER_WRONG. */
 export function factory(_row: number, words: Bytes[]): Answer {
   if (role !== "r") throw LOCKED;
   const given = section(import("./unlock")).typed(words[1]);
   const wanted = code;
-  code = "";
+  code = undefined;
   if (!given) {
     section(import("../crypto/ctr_drbg")).seed();
     code = section(import("./unlock")).digits(section(import("../crypto/ctr_drbg")).random(3), 4);
@@ -43,5 +42,5 @@ export function wipe(): undefined {
   // its data: size and name, 32 bytes, stand before them
   for (let i = 32; i < 32 + RECORD_LENGTH; i += 4) pages.write("\0\0\0\0", board.storageStart + i);
   flash.erase("key");
-  restart();
+  section(import("hal:system")).restart();
 }

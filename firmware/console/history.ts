@@ -12,10 +12,10 @@ const MOST = 8;
 /** Bytes of both halves. */
 const LENGTH = 2 * board.journalLength;
 
-/** Answer the newest failure, or say the newest events. */
+/** Say the newest failure, or the newest events. */
 export default function history(row: number): Answer {
   const isLog = row === ROW_LOG;
-  let left = MOST;
+  let left = isLog ? MOST : 1;
   let before: Bytes = "\xff";
   section(import("../journal")).newest(LOG);
   for (let i = 0, at = place; i < LENGTH && left; i += PLACE) {
@@ -26,12 +26,11 @@ export default function history(row: number): Answer {
     const code = uint16(record, 2);
     const number = record.substr(12, 4);
     if (
-      record[0] === LOG &&
+      record.charCodeAt(0) === LOG &&
       number < before &&
       (isLog || (step && code)) &&
       section(import("../journal")).seal(record) === record
     ) {
-      if (!isLog) return { err: code, at: step };
       before = number;
       left--;
       section(import("./console")).say({
@@ -42,5 +41,5 @@ export default function history(row: number): Answer {
       });
     }
   }
-  if (!isLog) return { err: 0, at: 0 };
+  if (left && !isLog) return { err: 0, at: 0 };
 }

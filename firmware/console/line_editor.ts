@@ -1,7 +1,6 @@
 // What comes over the console's port, made to lines, as a section. A line ends with CR, LF or CRLF; backspace and DEL take
 // back; other control bytes, Ctrl-C too, are passed over. Echoes, unless the console speaks to a machine. Leaves out
 // cursor keys and history: the terminal has them (scripts/console.ts).
-import { serialWrite } from "hal:serial";
 import type { Bytes } from "../bytes";
 import { isJson } from "./console";
 
@@ -37,6 +36,6 @@ export default function edit(bytes: Bytes): Bytes | undefined {
     }
   }
   input = input.substr(at);
-  if (!isJson && echo) serialWrite(echo);
+  if (!isJson && echo) section(import("hal:serial")).serialWrite(echo);
   return whole;
 }

@@ -20,8 +20,8 @@ const DOUBLINGS = 10;
 export let until = 0;
 /** What the last right answer was for: `s` service, `r` reset as well. */
 export let role: Bytes = "";
-/** The nonce to which an answer may come, 8 bytes; "" when there is none. */
-let nonce: Bytes = "";
+/** The nonce to which an answer may come, 8 bytes; undefined: there is none. */
+let nonce: Bytes | undefined;
 /** When the last false answer came; the start before one has. */
 let triedAt = getTime();
 
@@ -37,7 +37,7 @@ export function digits(bytes: Bytes, count: number): Bytes {
 export function typed(text: Bytes): Bytes {
   let all = "";
   for (const digit of (text || "").toUpperCase())
-    if (digit !== "-") all += digit === "O" ? "0" : digit === "I" || digit === "L" ? "1" : digit;
+    if (digit !== "-") all += digit === "O" ? 0 : "IL".indexOf(digit) < 0 ? digit : 1;
   return all;
 }
 
@@ -58,7 +58,7 @@ export function unlock(_row: number, words: Bytes[]): Answer {
   if (!nonce) throw ANSWER_WRONG;
   const minutes = (words[2] as any) & 255;
   const block = E.toString("con", words[1].charCodeAt(0), nonce, log.substr(4, 3), minutes);
-  nonce = "";
+  nonce = undefined;
   note(STEP_CONSOLE, 0, tries < FREE_TRIES + DOUBLINGS ? TRIES : 0);
   // a count that is not written counts nothing
   if (newest(LOG) === log) throw FLASH_FAILED;

@@ -30,7 +30,7 @@ export function begin(row: number, _words: Bytes[], onConsole: (bytes?: Bytes) =
   if (!isPing) section(import("../tls/session")).shutdown(0);
   else {
     if (section(import("../application")).step() < STEP_UP) throw NO_SERVER;
-    if (!pinged) section(import("../mqtt/client")).ping();
+    section(import("../mqtt/client")).ping();
     section(import("../tls/session")).flush();
   }
   told = isPing ? -1 : 0;

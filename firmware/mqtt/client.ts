@@ -26,7 +26,7 @@ let input: Bytes = "";
 /** Bytes still to come of a packet that is passed over. */
 let passOver = 0;
 /** Head and payload of the PUBLISH of QoS 1 that waits for its PUBACK. */
-let unacknowledged: Bytes = "";
+let unacknowledged: Bytes | undefined;
 /** Packet identifier of that message, 2..32,767; SUBSCRIBE has 1. */
 let identifier = 1;
 /** Whether a PINGREQ waits for its answer. */
@@ -134,7 +134,7 @@ export function nextMessage(): Bytes | undefined {
       if (unacknowledged) packet(PUBLISH | QOS_1 | DUP, unacknowledged, "");
       return "";
     } else if (type === PUBACK && length === 2) {
-      if (uint16(input, start) === identifier) unacknowledged = "";
+      if (uint16(input, start) === identifier) unacknowledged = undefined;
     } else if (type === PINGRESP && !length) pinged = false;
     else if (type !== SUBACK || long) throw MQTT_PROTOCOL;
   }

@@ -3,6 +3,7 @@
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
 import { type Bytes, uint16 } from "../bytes";
+import { bundle } from "../load_section";
 import {
   AT_DIGEST,
   AT_IMAGE_LENGTH,
@@ -13,13 +14,18 @@ import {
   SLOTS_FILE,
 } from "./manifest";
 
+/** Read `length` bytes of both slots from `at` on, in place. */
+export function read(at: number, length: number): Bytes {
+  return flash.read(SLOTS_FILE, at, length) as Bytes;
+}
+
 /**
  * Read the image of slot 0 or 1, in place; undefined where it is not whole. The digest is a chain over pieces,
  * h = SHA-256(h || piece) from 32 zeros on: the natives have no running hash, and take a message from the stack.
  */
 export function image(nth: number): Bytes | undefined {
   // a part of a text in flash is in flash
-  const slot = flash.read(SLOTS_FILE, nth * SLOT_BYTES, SLOT_BYTES) as Bytes;
+  const slot = section(import("./slots")).read(nth * SLOT_BYTES, SLOT_BYTES);
   // of the four bytes of the length no more than two can count
   const code = slot.substr(
     0,
@@ -35,6 +41,5 @@ export function image(nth: number): Bytes | undefined {
 
 /** Tell the sequence of the image that runs; 0 where it lies there alone. */
 export function sequence(): number {
-  const bytes = flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_SEQUENCE, 4) as Bytes;
-  return uint16(bytes, 0) * 65536 + uint16(bytes, 2);
+  return uint16(bundle, AT_MANIFEST + AT_SEQUENCE) * 65536 + uint16(bundle, AT_MANIFEST + AT_SEQUENCE + 2);
 }

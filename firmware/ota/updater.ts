@@ -9,6 +9,7 @@ import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
 import { STATE } from "../journal";
 import { OTA_KEY, RECORD_LENGTH } from "../key_record";
+import { bundle } from "../load_section";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
 import { keyBytes } from "../port";
@@ -46,12 +47,11 @@ import {
   PIECE_BYTES,
   SLOT_BYTES,
   SLOT_OTHER,
-  SLOTS_FILE,
   TYPE_IMAGE,
 } from "./manifest";
 
-/** Topic of the piece that is waited for; "": no update is under way. */
-let awaited: Bytes = "";
+/** Topic of the piece that is waited for; undefined: no update is under way. */
+let awaited: Bytes | undefined;
 /** Reason of the last revert, of tls/alert.ts; 0: none. Known from the first session on. */
 export let revertReason = 0;
 
@@ -67,18 +67,18 @@ export function onMessage(topic: Bytes): number {
 export function onManifest(): number {
   const other = SLOT_BYTES ^ slot;
   // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
-  if (!payload || payload === flash.read(SLOTS_FILE, slot + AT_MANIFEST, MANIFEST_BYTES)) return 0;
+  if (!payload || payload === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
   const state = section(import("../journal")).newest(STATE);
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
   let piece = 0;
   if (code) return code;
-  if (payload === flash.read(SLOTS_FILE, other + AT_MANIFEST, MANIFEST_BYTES)) {
+  if (payload === section(import("./slots")).read(other + AT_MANIFEST, MANIFEST_BYTES)) {
     // what came back once is not tried again
     code = uint16(state, 4);
     if (code) return code;
     // the last piece that was begun may be torn: the same is written over it
     piece = (uint16(payload, AT_IMAGE_LENGTH + 2) - 1) >> 9;
-    while (piece && flash.read(SLOTS_FILE, other + piece * PIECE_BYTES, 1) === "\xff") piece--;
+    while (piece && section(import("./slots")).read(other + piece * PIECE_BYTES, 1) === "\xff") piece--;
   } else {
     const pages = require("Flash");
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
@@ -117,7 +117,7 @@ export function fault(manifest: Bytes, floor: Bytes): number {
 
 /** Ask for a piece, and tell with each eighth how many there are already. */
 export function ask(piece: number): void {
-  const manifest = flash.read(SLOTS_FILE, (SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES) as Bytes;
+  const manifest = section(import("./slots")).read((SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES);
   const digits = "0123456789abcdef";
   awaited = "fw/" + base.substr(0, base.indexOf("/") + 1);
   for (let i = AT_DIGEST; i < AT_DIGEST + 4; i++)
@@ -138,14 +138,14 @@ export function ask(piece: number): void {
 export function onPiece(): number {
   const pages = require("Flash");
   const other = SLOT_BYTES ^ slot;
-  const manifest = flash.read(SLOTS_FILE, other + AT_MANIFEST, MANIFEST_BYTES) as Bytes;
-  const piece = +awaited.substr(awaited.lastIndexOf("/") + 1);
+  const manifest = section(import("./slots")).read(other + AT_MANIFEST, MANIFEST_BYTES);
+  const piece = +awaited!.substr(awaited!.lastIndexOf("/") + 1);
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
   const bytes =
     board.heatshrink && manifest.charCodeAt(AT_ENCODING)
       ? E.toString(require("heatshrink").decompress(payload))
       : payload;
-  awaited = "";
+  awaited = undefined;
   if (bytes.length !== (left < PIECE_BYTES ? left : PIECE_BYTES)) return PIECE_LENGTH;
   pages.write(bytes, board.slotsStart + other + piece * PIECE_BYTES);
   if (left > PIECE_BYTES) section(import("./updater")).ask(piece + 1);
@@ -173,7 +173,7 @@ export function confirm(): void {
   // the loader could not count the start of the image that it was to try
   if (state && state.charCodeAt(1) !== slot / SLOT_BYTES) revertReason = NOT_CONFIRMED;
   const floor = state.substr(8, 4);
-  const sequence = flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_SEQUENCE, 4) as Bytes;
+  const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
   section(import("../journal")).append(
     E.toString(STATE, slot / SLOT_BYTES, 0, 0, 0, revertReason, 0, 0, sequence > floor ? sequence : floor),
   );

@@ -31,7 +31,7 @@ export let expected = 0;
 /** What server_hello.ts says was agreed. */
 export let agreed = 0;
 /** verify_data that the server's Finished must carry. */
-let verifyData: Bytes = "";
+let verifyData: Bytes | undefined;
 
 /** Steps that are no record's content type: our ClientHello, our ClientKeyExchange, our Finished. */
 export const BEGIN = 0;
@@ -107,8 +107,9 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     // ignored while a handshake is under way, and no part of the transcript (RFC 5246, 7.4.1.1)
     if (type === HELLO_REQUEST) continue;
     if (type === FINISHED) {
-      if (section(import("../bytes")).difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
-      verifyData = "";
+      if (section(import("../bytes")).difference(message.substr(4), verifyData as Bytes))
+        throw SENT + DECRYPT_ERROR;
+      verifyData = undefined;
       return STANDS;
     }
     transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);

@@ -85,6 +85,10 @@ class StateKey {
   }
 }
 
+function isSame(one: FlashOperation, other: FlashOperation): boolean {
+  return one.offset === other.offset && one.result.equals(other.result);
+}
+
 /** Spread a number over 32 bits (the finaliser of MurmurHash3). */
 function mix(number: number): number {
   let hash = Math.imul(number ^ (number >>> 16), 0x85ebca6b);
@@ -159,7 +163,12 @@ class PowerCuts {
           cuts++;
           if (!this.isNew(cutKey, cutsLeft)) continue;
           const place = { ...cut, operation: nth };
-          await this.judge(Buffer.from(cutState), cutKey, place, places, cutsLeft, reach);
+          await this.judge(Buffer.from(cutState), cutKey, place, places, cutsLeft, async (cut) => {
+            await reach(cut);
+            // a device may note something earlier or later than the last time, a lost server for example
+            const { operations: done, isOn } = this.course.machine.flash;
+            return !isOn && done.every((each, i) => isSame(each, operations[i]));
+          });
         }
         this.walked.set(walk, { cuts, cutsLeft });
       }
@@ -196,15 +205,16 @@ class PowerCuts {
     cut: Cut,
     places: string,
     cutsLeft: number,
-    reach: (cut: Cut) => Promise<unknown>,
+    reach: (cut: Cut) => Promise<boolean>,
   ): Promise<void> {
     const { report, course } = this;
     const place = `${places}${JSON.stringify(cut)}`;
     const { flash } = course.machine;
     if (report.started[CUTS - cutsLeft]++ % REAL_CUTS === 0) {
-      await reach(cut);
-      assert.ok(flash.bytes.equals(state), `${place}: a real cut leaves another state`);
-      report.cutReally++;
+      if (await reach(cut)) {
+        assert.ok(flash.bytes.equals(state), `${place}: a real cut leaves another state`);
+        report.cutReally++;
+      }
     }
     const operations = await this.start(state);
     await course.judge(place);

@@ -116,7 +116,12 @@ export class Port {
       if (!this.isOpen) throw new PortClosed(`${this.name} is closed`);
       const piece = buffer.subarray(at, at + PIECE);
       const written = new Promise<void>((resolve, reject) => {
-        this.line.write(piece, (error) => (error ? reject(new PortClosed(error.message)) : resolve()));
+        this.line.write(piece, (error) => {
+          if (!error) return resolve();
+          // a line that takes nothing is gone, whether it says so or not
+          this.close();
+          reject(new PortClosed(error.message));
+        });
       });
       written.catch(() => {});
       await Promise.race([written, this.gone()]);

@@ -37,7 +37,7 @@ test("a pseudo-terminal is noticed, its unit goes on after an unplugging in the 
     assert.ok(await bench.until(isFlashing, 30_000), bench.states());
     await pty.close();
     assert.equal((await bench.done(1))[0].failure?.code, "unplugged");
-    assert.ok(await bench.until(() => state() === "empty", 20_000));
+    assert.ok(await bench.until(() => state() === "empty", 20_000), bench.states());
     // the power goes with the plug
     await simulated.unplug();
     await simulated.start();

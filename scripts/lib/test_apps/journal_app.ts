@@ -6,6 +6,6 @@ import { place } from "../../../firmware/journal";
 
 (global as unknown as { journal: unknown }).journal = {
   append: (data: string) => section(import("../../../firmware/journal")).append(data),
-  newest: (kind: string) => section(import("../../../firmware/journal")).newest(kind),
+  newest: (kind: number) => section(import("../../../firmware/journal")).newest(kind),
   place: () => place,
 };
