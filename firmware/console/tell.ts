@@ -25,7 +25,7 @@ export default function tell(row: number): Record<string, unknown> {
   const revert = row === STATUS && uint16(section(import("../journal")).newest(STATE), 4);
   const log = row === CNT || row === ID ? section(import("../journal")).newest(LOG) : "";
   const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
-  const sequence = section(import("../ota/slots")).sequence();
+  const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
   if (row === STATUS)
     return {

@@ -3,16 +3,7 @@
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
 import { type Bytes, uint16 } from "../bytes";
-import { bundle } from "../load_section";
-import {
-  AT_DIGEST,
-  AT_IMAGE_LENGTH,
-  AT_MANIFEST,
-  AT_SEQUENCE,
-  PIECE_BYTES,
-  SLOT_BYTES,
-  SLOTS_FILE,
-} from "./manifest";
+import { AT_DIGEST, AT_IMAGE_LENGTH, AT_MANIFEST, PIECE_BYTES, SLOT_BYTES, SLOTS_FILE } from "./manifest";
 
 /** Read `length` bytes of both slots from `at` on, in place. */
 export function read(at: number, length: number): Bytes {
@@ -27,19 +18,10 @@ export function image(nth: number): Bytes | undefined {
   // a part of a text in flash is in flash
   const slot = section(import("./slots")).read(nth * SLOT_BYTES, SLOT_BYTES);
   // of the four bytes of the length no more than two can count
-  const code = slot.substr(
-    0,
-    (slot.charCodeAt(AT_MANIFEST + AT_IMAGE_LENGTH + 2) << 8) |
-      slot.charCodeAt(AT_MANIFEST + AT_IMAGE_LENGTH + 3),
-  );
+  const code = slot.substr(0, uint16(slot, AT_MANIFEST + AT_IMAGE_LENGTH + 2));
   let digest: Bytes = "\0".repeat(32);
   let at = 0;
   do digest = section(import("../crypto/sha256_of"))(digest, code.substr(at, PIECE_BYTES));
   while ((at += PIECE_BYTES) < code.length);
   if (digest === slot.substr(AT_MANIFEST + AT_DIGEST, 32)) return code;
-}
-
-/** Tell the sequence of the image that runs; 0 where it lies there alone. */
-export function sequence(): number {
-  return uint16(bundle, AT_MANIFEST + AT_SEQUENCE) * 65536 + uint16(bundle, AT_MANIFEST + AT_SEQUENCE + 2);
 }
