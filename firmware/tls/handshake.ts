@@ -68,7 +68,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step === FINISH) {
     if (RUNNING) randoms = "";
-    transcript = "";
+    (transcript as unknown) = undefined;
     section(import("./record")).send(transport, CHANGE_CIPHER_SPEC, "\x01");
     section(import("./record")).send(transport, HANDSHAKE, fragment.substr(0, 16));
     verifyData = fragment.substr(16);
