@@ -109,7 +109,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (type === FINISHED) {
       if (section(import("../bytes")).difference(message.substr(4), verifyData as Bytes))
         throw SENT + DECRYPT_ERROR;
-      verifyData = undefined;
+      verifyData = (pending as unknown) = undefined;
       return STANDS;
     }
     transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);
