@@ -62,11 +62,11 @@ export function application(event: Event, onEvent: (event: Event) => void): void
         networkUp(section(import("./settings")).readSettings(), onEvent as (event: unknown) => void);
         break;
       }
-      // a topic: of ours what comes after `<base>`; "": the broker has accepted us
+      // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
+      // accepted us
       let name: string | undefined;
       while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
-        if (name.startsWith("/down/"))
-          section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
+        if (name[1] === "d") section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
         else if (name) {
           const code = UPDATES && section(import("./ota/updater")).onMessage(name);
           if (code) {

@@ -4,7 +4,8 @@
 // than 500 variables that the run does not fit into is skipped with what the interpreter said.
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
-import { BUNDLE_FILE, buildBundle } from "../scripts/lib/build";
+import { loneBundle } from "../hal/simulator/lone_bundle";
+import { buildBundle } from "../scripts/lib/build";
 import { ENGINE, Engine } from "../scripts/lib/engine";
 import {
   cannotFindPeak,
@@ -103,7 +104,7 @@ for (const suite of SUITES)
       socket.on("close", function (code) { print("closed", code || 0, sent, wrong, drained > 0); });
     })();`;
     const engine = new Engine({
-      [BUNDLE_FILE]: code,
+      ...loneBundle(code),
       ".boot0": 'setTimeout(function () { eval(require("Storage").read("app")); }, 1);',
       app: application,
       conf: JSON.stringify({ id: IDENTITY }),

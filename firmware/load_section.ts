@@ -3,15 +3,12 @@
 import { flash } from "hal:flash";
 import type { Bytes } from "./bytes";
 import { SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
-import { BUNDLE_FILE } from "./profile";
 
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
 
-/** The bundle that runs, in flash, and what may lie behind it: in the slot that the loader has started, or alone. */
-const bundle = (
-  global.slot === undefined ? flash.read(BUNDLE_FILE) : flash.read(SLOTS_FILE, slot, SLOT_BYTES)
-) as Bytes;
+/** The slot that the loader has started, in flash: the bundle, and what lies behind it. */
+const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
 
 /**
  * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. What is taken is all the rest,

@@ -1,7 +1,7 @@
 // The delay before the next attempt, a section: exponential with full jitter (EN 303 645, 5.9), so that a fleet comes
 // back one by one.
 import { finish, RUNNING, update } from "hal:digest";
-import type { Bytes } from "./bytes";
+import { type Bytes, uint16 } from "./bytes";
 import { RECONNECT_DOUBLINGS, RECONNECT_FIRST_MS } from "./profile";
 
 /** Draw a delay, milliseconds, uniform below a ceiling that doubles with each of `failures`, RECONNECT_DOUBLINGS times. */
@@ -16,7 +16,7 @@ export default function reconnectDelay(failures: number): number {
     share = E.toString(finish(32, RUNNING ? update(32, "", share) : share));
   }
   return (
-    (section(import("./bytes")).uint16(share, 0) *
+    (uint16(share, 0) *
       (RECONNECT_FIRST_MS << (failures < RECONNECT_DOUBLINGS ? failures : RECONNECT_DOUBLINGS))) /
     65536
   );

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { loneBundle } from "../hal/simulator/lone_bundle";
 import { keyRecord } from "./lib/bench/device";
 import { Pty } from "./lib/bench/pty";
 import { BUNDLE_FILE, buildBundle } from "./lib/build";
@@ -39,7 +40,7 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   context.after(() => gateway.close());
   const files = {
     key: keyRecord(deviceKeys(masters, ID)).toString("latin1"),
-    [BUNDLE_FILE]: (await buildBundle({ board: "linux" })).code,
+    ...loneBundle((await buildBundle({ board: "linux" })).code),
     conf: JSON.stringify({
       id: ID,
       host: "127.0.0.1",

@@ -1,7 +1,7 @@
 // `err` and `log`, a section: the journal's events, newest first, from the place of the next one backwards through both
 // halves. A turn over leaves copies: what is not older than the one before is passed over.
 import { board } from "board";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { LOG, PLACE, place } from "../journal";
 import type { Answer } from "./console";
 
@@ -15,7 +15,6 @@ const LENGTH = 2 * board.journalLength;
 /** Say the newest failure, or the newest events. */
 export default function history(row: number): Answer {
   const isLog = row === ROW_LOG;
-  const uint16 = section(import("../bytes")).uint16;
   let left = isLog ? MOST : 1;
   let before: Bytes = "\xff";
   section(import("../journal")).newest(LOG);

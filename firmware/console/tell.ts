@@ -3,6 +3,7 @@ import { flash } from "hal:flash";
 import { networkAddress } from "hal:network";
 import { board } from "board";
 import { failures, retry, retryAt } from "../application";
+import { uint16 } from "../bytes";
 import { lastError, lastStep } from "../event_log";
 import { LOG, STATE } from "../journal";
 import { AT_MANIFEST, AT_VERSION, SLOTS_FILE } from "../ota/manifest";
@@ -17,15 +18,12 @@ export const ID = 3;
 
 /** Answer STATUS, NET, CNT, or, of any other row, who it is and which image runs. */
 export default function tell(row: number): Record<string, unknown> {
-  const uint16 = section(import("../bytes")).uint16;
   // what takes much of the heap comes first, and only a number of it stays
   const used = process.memory().usage;
   const revert = row === STATUS && uint16(section(import("../journal")).newest(STATE), 4);
   const log = row === CNT || row === ID ? section(import("../journal")).newest(LOG) : "";
   const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
   const sequence = section(import("../ota/slots")).sequence();
-  // where the image lies alone, for tests, there is no slot
-  const base: number = global.slot || 0;
   const now = getTime();
   if (row === STATUS)
     return {
@@ -38,7 +36,7 @@ export default function tell(row: number): Record<string, unknown> {
       free: flash.getFree(),
       fail: failures,
       wait: retry ? (retryAt - now + 1) | 0 : 0,
-      slot: base && 1,
+      slot: slot && 1,
       seq: sequence,
       lock: now < until ? 0 : 1,
       rev: revert,
@@ -48,12 +46,12 @@ export default function tell(row: number): Record<string, unknown> {
   const settings = section(import("../settings")).readSettings();
   if (row === NET)
     return { host: settings.host, port: settings.port, ssid: settings.ssid, ip: networkAddress() };
-  const version = (flash.read(SLOTS_FILE, base + AT_MANIFEST + AT_VERSION, 16) || "").split("\0")[0];
+  const version = (flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_VERSION, 16) || "").split("\0")[0];
   return {
     id: settings.id || "",
     board: board.name,
     hw: board.hardware,
-    slot: base && 1,
+    slot: slot && 1,
     ver: version,
     seq: sequence,
     boots: boots,

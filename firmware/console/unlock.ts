@@ -2,7 +2,7 @@
 // false answers is in the journal before one is compared; from the third on each brings a delay that doubles, counted from
 // the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/challenge.ts).
 import { flash } from "hal:flash";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { TRIES } from "../event_log";
 import { LOG } from "../journal";
 import { CONSOLE_KEY } from "../key_record";
@@ -29,9 +29,7 @@ let triedAt = getTime();
 export function digits(bytes: Bytes, count: number): Bytes {
   let text = "";
   for (let bit = 0; text.length < count; bit += 5)
-    text += "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[
-      (section(import("../bytes")).uint16(bytes, bit >> 3) >> (11 - (bit & 7))) & 31
-    ];
+    text += "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(uint16(bytes, bit >> 3) >> (11 - (bit & 7))) & 31];
   return text;
 }
 

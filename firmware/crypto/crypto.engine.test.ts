@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { BUNDLE_FILE, buildBundle, PROJECT } from "../../scripts/lib/build";
+import { loneBundle } from "../../hal/simulator/lone_bundle";
+import { buildBundle, PROJECT } from "../../scripts/lib/build";
 import { ENGINE, Engine } from "../../scripts/lib/engine";
 import { toHex } from "../../scripts/lib/vectors";
 import { cmac } from "./cmac";
@@ -61,7 +62,7 @@ async function onEngine(program: string): Promise<Record<string, string>> {
   const { code } = await buildBundle({ board: "linux", entry }).finally(() =>
     rmSync(folder, { recursive: true }),
   );
-  const engine = new Engine({ [BUNDLE_FILE]: code });
+  const engine = new Engine(loneBundle(code));
   try {
     await engine.line(/end of program/);
     const lines = engine.lines.map((line) => line.trim().split(" "));

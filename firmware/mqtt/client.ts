@@ -2,7 +2,7 @@
 // to the session's data. One connection, clean session, QoS 0 and 1, keep-alive, will. A message of QoS 1 is kept until
 // its PUBACK and sent again on the next connection. Its functions are sections. Leaves out QoS 2 and more than one
 // unacknowledged message; a packet over PACKET_LIMIT is acknowledged and passed over.
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { KEEP_ALIVE_S, PACKET_LIMIT, UPDATES } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT } from "../tls/alert";
 import { put } from "../tls/record";
@@ -88,7 +88,6 @@ export function keep(data: Bytes): void {
  * MQTT_PROTOCOL, or MQTT_REFUSED plus the broker's code.
  */
 export function nextMessage(): Bytes | undefined {
-  const uint16 = section(import("../bytes")).uint16;
   payload = "";
   for (;;) {
     if (passOver) {

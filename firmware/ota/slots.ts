@@ -2,7 +2,7 @@
 // data are whole pages (board.slotsStart), which are erased and written through `require("Flash")`, while its header and
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import {
   AT_DIGEST,
   AT_IMAGE_LENGTH,
@@ -33,10 +33,8 @@ export function image(nth: number): Bytes | undefined {
   if (digest === slot.substr(AT_MANIFEST + AT_DIGEST, 32)) return code;
 }
 
-/** Tell the sequence of the image that runs; 0 without loader. */
+/** Tell the sequence of the image that runs; 0 where it lies there alone. */
 export function sequence(): number {
-  if (global.slot === undefined) return 0;
   const bytes = flash.read(SLOTS_FILE, slot + AT_MANIFEST + AT_SEQUENCE, 4) as Bytes;
-  const uint16 = section(import("../bytes")).uint16;
   return uint16(bytes, 0) * 65536 + uint16(bytes, 2);
 }

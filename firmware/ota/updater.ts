@@ -6,7 +6,7 @@
 // version a manifest names, for another one's tag is wrong.
 import { flash } from "hal:flash";
 import { board } from "board";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { STATE } from "../journal";
 import { OTA_KEY, RECORD_LENGTH } from "../key_record";
 import { base, payload } from "../mqtt/client";
@@ -57,8 +57,8 @@ export let revertReason = 0;
 
 /** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns 0, or the code of what is wrong with it. */
 export function onMessage(topic: Bytes): number {
-  // without loader or keys nothing can be updated
-  if (global.slot === undefined || keyBytes < RECORD_LENGTH) return 0;
+  // without keys nothing can be updated
+  if (keyBytes < RECORD_LENGTH) return 0;
   if (topic === "/ota") return section(import("./updater")).onManifest();
   return topic === awaited ? section(import("./updater")).onPiece() : 0;
 }
@@ -69,7 +69,6 @@ export function onManifest(): number {
   // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
   if (!payload || payload === flash.read(SLOTS_FILE, slot + AT_MANIFEST, MANIFEST_BYTES)) return 0;
   const state = section(import("../journal")).newest(STATE);
-  const uint16 = section(import("../bytes")).uint16;
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
   let piece = 0;
   if (code) return code;
@@ -95,7 +94,7 @@ export function fault(manifest: Bytes, floor: Bytes): number {
   const byte = (at: number): number => manifest.charCodeAt(at);
   const zeros = "\0".repeat(AT_SLOT_RULE - AT_SERIAL);
   const end = base.indexOf("/");
-  const length = section(import("../bytes")).uint16(manifest, AT_IMAGE_LENGTH + 2);
+  const length = uint16(manifest, AT_IMAGE_LENGTH + 2);
   if (manifest.length !== MANIFEST_BYTES || byte(AT_FORMAT) !== FORMAT || byte(AT_SLOT_RULE) !== SLOT_OTHER)
     return MANIFEST_FORMAT;
   if (byte(AT_TYPE) !== TYPE_IMAGE) return MANIFEST_TYPE;
@@ -130,7 +129,7 @@ export function ask(piece: number): void {
     E.toString(128, piece, 0, awaited.length, awaited),
     "\0",
   );
-  const count = (section(import("../bytes")).uint16(manifest, AT_IMAGE_LENGTH + 2) + PIECE_BYTES - 1) >> 9;
+  const count = (uint16(manifest, AT_IMAGE_LENGTH + 2) + PIECE_BYTES - 1) >> 9;
   if (!(piece & 7))
     section(import("../mqtt/client")).publish("up/update", `{"got":${piece},"of":${count}}`, 0);
 }
@@ -141,7 +140,7 @@ export function onPiece(): number {
   const other = SLOT_BYTES ^ slot;
   const manifest = flash.read(SLOTS_FILE, other + AT_MANIFEST, MANIFEST_BYTES) as Bytes;
   const piece = +awaited.substr(awaited.lastIndexOf("/") + 1);
-  const left = section(import("../bytes")).uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
+  const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
   const bytes =
     board.heatshrink && manifest.charCodeAt(AT_ENCODING)
       ? E.toString(require("heatshrink").decompress(payload))
@@ -168,9 +167,8 @@ export function onPiece(): number {
 
 /** Note that the image that runs has had a session: it stays, and what is not above it is taken no more. */
 export function confirm(): void {
-  if (global.slot === undefined || keyBytes < RECORD_LENGTH) return;
   const state = section(import("../journal")).newest(STATE);
-  revertReason = section(import("../bytes")).uint16(state, 4);
+  revertReason = uint16(state, 4);
   if (state && !state.charCodeAt(2)) return;
   // the loader could not count the start of the image that it was to try
   if (state && state.charCodeAt(1) !== slot / SLOT_BYTES) revertReason = NOT_CONFIRMED;

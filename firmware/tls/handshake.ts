@@ -4,7 +4,7 @@
 import { RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import type { Socket } from "../../hal/hal";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
 import {
@@ -82,7 +82,6 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
   pending += fragment;
-  const uint16 = section(import("../bytes")).uint16;
   while (pending.length > 3) {
     const type = pending.charCodeAt(0);
     const length = 4 + uint16(pending, 2);

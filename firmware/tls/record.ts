@@ -89,8 +89,7 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
   let front = "";
   let tag = "";
   if (n >= 0) {
-    if (n === 0x7fffffff) throw SEQUENCE_END;
-    writeSequence++;
+    if (++writeSequence >> 31) throw SEQUENCE_END;
     if (CCM && !macLength) {
       front = head.substr(0, 8); // the explicit part of the nonce is the number
       tag = E.toString(size >> 8, size);
@@ -165,7 +164,7 @@ export function receiveRecord(): Bytes | undefined {
     if (keys && contentType === CHANGE_CIPHER_SPEC) readSequence = 0;
     return text;
   }
-  if (n === 0x7fffffff) throw SEQUENCE_END;
+  if ((n + 1) >> 31) throw SEQUENCE_END;
   const head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, contentType, 3, 3);
   const key = keys.substr(2 * macLength + 16, 16);
   const length16 = E.toString(size >> 8, size);

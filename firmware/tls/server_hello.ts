@@ -1,6 +1,6 @@
 // The ServerHello of TLS 1.2 (RFC 5246, 7.4.1.3), held to what we offered and to the profile's policy; a section: it is
 // read once. The extensions are those of client_hello.ts.
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { FRAGMENT_LIMIT, requireEncryptThenMac, requireExtendedMasterSecret } from "../profile";
 import {
   DECODE_ERROR,
@@ -32,7 +32,6 @@ import {
 export default function serverHello(message: Bytes): number {
   /* struct { ProtocolVersion server_version; Random random; SessionID session_id; CipherSuite cipher_suite;
      CompressionMethod compression_method; Extension extensions<0..2^16-1>; } ServerHello; */
-  const uint16 = section(import("../bytes")).uint16;
   const length = message.length;
   const sessionIdLength = message.charCodeAt(38);
   let at = 39 + sessionIdLength;

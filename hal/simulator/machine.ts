@@ -6,6 +6,7 @@ import { parse } from "acorn";
 import type { Board } from "../../boards/board";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
+import { loneBundle } from "./lone_bundle";
 import type { Noise, NoiseModel } from "./noise";
 import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
@@ -13,7 +14,7 @@ import { detokenise } from "./tokens";
 
 export interface MachineOptions {
   board: Board | Readonly<Record<string, unknown>>;
-  /** The built bundle; stored as `.bootrst`. Absent: nothing boots but what `files` holds. */
+  /** The built bundle, started without a loader. Absent: nothing boots but what `files` holds. */
   bundle?: string;
   /** Further files of Storage, as binary strings. */
   files?: Record<string, string>;
@@ -89,7 +90,7 @@ export class Machine {
     this.board = options.board as Board;
     this.flash = flashOf(this.board);
     this.powerOn();
-    this.write({ ...options.files, ...(options.bundle === undefined ? {} : { ".bootrst": options.bundle }) });
+    this.write({ ...options.files, ...(options.bundle === undefined ? {} : loneBundle(options.bundle)) });
     this.powerOff();
   }
 

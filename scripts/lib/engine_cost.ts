@@ -2,7 +2,8 @@
 // one and a run that does not, the difference is the handshake's. ESPRUINO_BIN names the interpreter; the limit that
 // the project holds is for a 64-bit build. Leaves out memory, which the engine tests watch.
 import { spawnSync } from "node:child_process";
-import { BUNDLE_FILE, buildBundle } from "./build";
+import { loneBundle } from "../../hal/simulator/lone_bundle";
+import { buildBundle } from "./build";
 import { ENGINE, Engine } from "./engine";
 import { startScriptedServer } from "./scripted_server";
 import { IDENTITY, KEY } from "./test_device";
@@ -44,7 +45,7 @@ async function instructions(bundle: string, program: string): Promise<number> {
     key: KEY.toString("latin1"),
     // a boot file runs before the bundle: what it sets off comes after
     ".boot0": `setTimeout(function () { ${program} }, 50);`,
-    [BUNDLE_FILE]: bundle,
+    ...loneBundle(bundle),
   };
   const engine = new Engine(files, VALGRIND);
   try {

@@ -8,6 +8,7 @@
 // it was. The figure has in it the interpreter's own variables and the room that memory in pieces wastes.
 import { setTimeout as delay } from "node:timers/promises";
 import { generate, type Packet, parser } from "mqtt-packet";
+import { loneBundle } from "../../hal/simulator/lone_bundle";
 import { BUNDLE_FILE } from "./build";
 import { ENGINE, Engine } from "./engine";
 import { findProgram, skipWithout } from "./peers/install";
@@ -125,7 +126,7 @@ export async function run(bundle: string, suite: Suite, broker: Broker, ballast 
   const count = recordCounter(recordLength(suite));
   const relay = await startRelay(broker.port, (direction, bytes) => count.take(direction, bytes));
   const files: Record<string, string> = {
-    [BUNDLE_FILE]: bundle,
+    ...loneBundle(bundle),
     key: KEY.toString("latin1"),
     conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: relay.port }),
   };

@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { BUNDLE_FILE, buildBundle } from "../build";
+import { loneBundle } from "../../../hal/simulator/lone_bundle";
+import { buildBundle } from "../build";
 import { ENGINE, Engine } from "../engine";
 
 const MODULES: Readonly<Record<string, string>> = {
@@ -54,7 +55,7 @@ for (const debug of [false, true]) {
       const entry = join(folder, "main.ts");
       const { code, sections } = await buildBundle({ board: "linux", entry, debug });
       assert.deepEqual(sections.map(({ name }) => name).sort(), ["nested", "root", "rows"]);
-      const engine = new Engine({ [BUNDLE_FILE]: code });
+      const engine = new Engine(loneBundle(code));
       try {
         assert.equal((await engine.line(/^first (.*)/))[1], "1488 50");
         assert.equal((await engine.line(/^second (.*)/))[1], "3081");
