@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { cutStates } from "../../hal/simulator/nor_flash";
 import { challengeAnswer, decodeBase32, ROLES } from "../../scripts/lib/challenge";
-import { startScriptedServer } from "../../scripts/lib/scripted_server";
+import { startPlainServer, startScriptedServer } from "../../scripts/lib/scripted_server";
 import type { TestDevice } from "../../scripts/lib/test_device";
 import {
   ask,
@@ -330,4 +330,57 @@ test("R29 status alone names cause and step: suite, key, broker", async () => {
   } finally {
     await wrong.stop();
   }
+});
+
+/** What a broker with that return code answers: CONNACK, and PINGRESP to a PINGREQ. */
+function broker(keys: Keys, returnCode: number) {
+  return startScriptedServer({
+    key: () => keys.psk,
+    onApplicationData(session, data) {
+      if (data[0] === 0x10) session.sendData(Buffer.from([0x20, 2, 0, returnCode]));
+      if (data.includes(Buffer.from([0xc0, 0]))) session.sendData(Buffer.from([0xd0, 0]));
+    },
+  });
+}
+
+test("R29 status alone names cause and step: no common suite, a broker that refuses", async () => {
+  // a fatal handshake_failure instead of a ServerHello
+  const refusing = await startPlainServer(() => Buffer.from("15030300020228", "hex"));
+  const keys = newKeys();
+  const closed = await broker(keys, 5);
+  try {
+    assert.deepEqual(await failure({ conf: { port: refusing.port } }), { err: 296, at: 4 });
+    assert.deepEqual(await failure({ keys, conf: { port: closed.port } }), { err: 21, at: 7 });
+  } finally {
+    await refusing.stop();
+    await closed.stop();
+  }
+});
+
+test("hs tells each step of a new session, and why none came; ping the time to the answer", async () => {
+  const keys = newKeys();
+  const server = await broker(keys, 0);
+  const conf = JSON.stringify({ ...JSON.parse(CONF), port: server.port });
+  const device = await locked(keys, { conf });
+  assert.deepEqual(await askObject(device, "ping"), refusal(NO_SERVER));
+  await device.until(() => device.machine.value("ticks") === 0);
+  assert.equal((await askObject(device, "status")).step, 8);
+  const { ms } = await askObject(device, "ping");
+  assert.ok(Number(ms) >= 0 && Number(ms) < 1000, `${ms} ms`);
+  device.lines = [];
+  device.machine.type("hs\n");
+  await device.until(() => device.lines.some((line) => /"step":8/.test(line)));
+  const steps = device.lines.map((line) => JSON.parse(line));
+  assert.deepEqual(
+    steps.map(({ step }) => step),
+    [1, 2, 3, 4, 5, 6, 7, 8],
+  );
+  assert.ok(steps.every((each, i) => each.ms >= 0 && (!i || each.ms >= steps[i - 1].ms)));
+  assert.equal(device.machine.value("timer"), undefined);
+  await server.stop();
+  device.lines = [];
+  device.machine.type("hs\n");
+  await device.until(() => device.lines.some((line) => /"err"/.test(line)));
+  assert.deepEqual(JSON.parse(device.lines.at(-1) ?? ""), refusal(NO_SERVER));
+  assert.equal(device.lines.length, 4, "three steps, then why there are no more");
 });
