@@ -78,6 +78,7 @@ export class TestBroker {
   private call(code: string): void {
     if (!this.machine.isOn) return;
     this.machine.run(`device.${code}`);
+    if (!this.machine.isOn) return;
     const error = this.machine.run("device.error()");
     if (error) throw error;
   }
