@@ -1,5 +1,4 @@
 // What the device tells of itself, a section. Its rows are those of commands.ts.
-
 import { flash } from "hal:flash";
 import { networkAddress } from "hal:network";
 import { board } from "board";

@@ -8,7 +8,7 @@ import { LOG } from "../journal";
 import { CONSOLE_KEY } from "../key_record";
 import { STEP_CONSOLE } from "../steps";
 import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
-import type { Answer } from "./console";
+import { type Answer, startedAt } from "./console";
 import { ID } from "./tell";
 
 /** False answers without a delay, the first delay in seconds, and how often it doubles. */
@@ -19,11 +19,11 @@ const DOUBLINGS = 10;
 /** Until when service commands are taken, by getTime(). */
 export let until = 0;
 /** What the last right answer was for: `s` service, `r` reset as well. */
-export let role: Bytes = "";
+export let role: Bytes | undefined;
 /** The nonce to which an answer may come, 8 bytes; undefined: there is none. */
 let nonce: Bytes | undefined;
 /** When the last false answer came; the start before one has. */
-let triedAt = getTime();
+let triedAt: number | undefined;
 
 /** Write the first `count` digits of bytes, 5 bits each. */
 export function digits(bytes: Bytes, count: number): Bytes {
@@ -54,7 +54,8 @@ export function unlock(_row: number, words: Bytes[]): Answer {
     answer.nonce = section(import("./unlock")).digits(nonce, 13);
     return answer;
   }
-  if (tries >= FREE_TRIES && getTime() < triedAt + (DELAY_S << (tries - FREE_TRIES))) throw WAIT;
+  if (tries >= FREE_TRIES && getTime() < (triedAt || startedAt) + (DELAY_S << (tries - FREE_TRIES)))
+    throw WAIT;
   if (!nonce) throw ANSWER_WRONG;
   const minutes = (words[2] as any) & 255;
   const block = E.toString("con", words[1].charCodeAt(0), nonce, log.substr(4, 3), minutes);

@@ -5,7 +5,6 @@
 import { type Bytes, uint16 } from "../bytes";
 import { KEEP_ALIVE_S, PACKET_LIMIT, UPDATES } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT } from "../tls/alert";
-import { put } from "../tls/record";
 import {
   CONNACK,
   CONNECT,
@@ -74,7 +73,7 @@ export function publish(name: Bytes, text: Bytes, flags: number): void {
 export function ping(): void {
   if (pinged) throw MQTT_SILENT;
   pinged = true;
-  put("\xc0\0"); // PINGREQ
+  section(import("../tls/record")).put("\xc0\0"); // PINGREQ
 }
 
 /** Keep bytes that the session brought, in pieces of any size, for `nextMessage`. */
@@ -115,7 +114,8 @@ export function nextMessage(): Bytes | undefined {
       const topicEnd = start + 2 + uint16(input, start);
       const textStart = type & QOS_1 ? topicEnd + 2 : topicEnd;
       if (textStart > end) throw MQTT_PROTOCOL;
-      if (textStart !== topicEnd && textStart <= input.length) put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
+      if (textStart !== topicEnd && textStart <= input.length)
+        section(import("../tls/record")).put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
       if (!long) {
         const topic = input.substring(start + 2, topicEnd);
         payload = input.substring(textStart, end);

@@ -1,7 +1,6 @@
 // Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Leaves out QoS 2, user
 // name and password (the TLS identity says who we are) and UNSUBSCRIBE.
 import type { Bytes } from "../bytes";
-import { put } from "../tls/record";
 
 /** First bytes of the fixed headers (2.2): packet type in the high half, flags in the low one. */
 export const CONNECT = 0x10;
@@ -24,6 +23,8 @@ export const DUP = 8;
  */
 export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   const length = head.length + payload.length;
-  put(length < 128 ? E.toString(header, length, head) : E.toString(header, length | 128, length >> 7, head));
-  if (payload) put(payload);
+  section(import("../tls/record")).put(
+    length < 128 ? E.toString(header, length, head) : E.toString(header, length | 128, length >> 7, head),
+  );
+  if (payload) section(import("../tls/record")).put(payload);
 }

@@ -68,7 +68,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step === FINISH) {
     if (RUNNING) randoms = "";
-    transcript = "";
+    (transcript as unknown) = undefined;
     section(import("./record")).send(transport, CHANGE_CIPHER_SPEC, "\x01");
     section(import("./record")).send(transport, HANDSHAKE, fragment.substr(0, 16));
     verifyData = fragment.substr(16);
@@ -109,7 +109,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (type === FINISHED) {
       if (section(import("../bytes")).difference(message.substr(4), verifyData as Bytes))
         throw SENT + DECRYPT_ERROR;
-      verifyData = undefined;
+      verifyData = (pending as unknown) = undefined;
       return STANDS;
     }
     transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);

@@ -1,7 +1,6 @@
 // The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
 // on it unchanged. Our own MQTT client does without: an emitter and its listeners are heap.
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
-import { put } from "./record";
 import type { Server, SessionEvent } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
@@ -19,7 +18,7 @@ export function connect(options: Server, callback?: (socket: TlsSocket) => void)
   // every object of Espruino's is an emitter
   const socket: any = {
     write: (data: Joinable) => {
-      put(E.toString(data));
+      section(import("./record")).put(E.toString(data));
       section(import("./session")).flush();
       return false;
     },

@@ -10,7 +10,7 @@ import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions,
 import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../firmware/profile";
 import { type BoardData, boardModules } from "./bundle/board_modules";
-import { inlineNumbers } from "./bundle/constants";
+import { inlineConstants } from "./bundle/constants";
 import { shortenDeclarations } from "./bundle/declarations";
 import { type Finding, guardBundle } from "./bundle/guard";
 import { fold, minify, type Names } from "./bundle/minify";
@@ -104,7 +104,7 @@ const OUTPUT: OutputOptions = {
 
 /** A constant made of constants made of constants folds in as many rounds. */
 const FOLDING: Plugin[] = [1, 2, 3].flatMap((round) => [
-  { name: `inline-numbers-${round}`, renderChunk: (code: string) => inlineNumbers(code) },
+  { name: `inline-constants-${round}`, renderChunk: (code: string) => inlineConstants(code) },
   { name: `fold-${round}`, renderChunk: (code: string) => fold(code) },
 ]);
 

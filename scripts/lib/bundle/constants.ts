@@ -1,10 +1,13 @@
-// Numbers into their places: a named number at the top level costs a device two or three variables of heap, as a
-// literal it costs none. The minifier weighs bytes only, so it keeps a name that is used often.
+// Constants into their places: a named number or short text at the top level costs a device two or three variables of heap,
+// as a literal it costs none. The minifier weighs bytes only, so it keeps a name that is used often.
 import MagicString from "magic-string";
 import { analyse, type Node, parse, type Rewritten, rewritten, walk } from "./syntax";
 
-/** Replace each use of a top-level `const NAME = number or boolean` by the literal; unused declarations are left. */
-export function inlineNumbers(code: string): Rewritten {
+/** Longest text that is worth more in its places than under a name, bytes. */
+const SHORT = 8;
+
+/** Replace each use of a top-level `const NAME = number, boolean or short text` by the literal; unused declarations are left. */
+export function inlineConstants(code: string): Rewritten {
   const text = new MagicString(code);
   const program = parse(code);
   const { top } = analyse(program);
@@ -27,9 +30,11 @@ export function inlineNumbers(code: string): Rewritten {
   return rewritten(text);
 }
 
-/** The text of a number or boolean that may stand in any expression. */
+/** The text of a number, boolean or short text that may stand in any expression. */
 function plainLiteral(node: Node): string | undefined {
   if (node.type === "Literal" && /^(number|boolean)$/.test(typeof node.value)) return String(node.raw);
+  if (node.type === "Literal" && typeof node.value === "string" && node.value.length <= SHORT)
+    return String(node.raw);
   if (node.type === "UnaryExpression" && /^[-!+]$/.test(node.operator) && node.argument.type === "Literal")
     return typeof node.argument.value === "number" ? `(${node.operator}${node.argument.raw})` : undefined;
   return undefined;

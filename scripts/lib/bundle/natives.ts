@@ -15,7 +15,7 @@ const FREE = /^E\.(toString|toArrayBuffer|toUint8Array)$|^Math\.(min|max|round|f
 const MEMBERS = /^(substr|charCodeAt|length)$/;
 
 /** Functions of the interpreter's that stand alone. */
-const FUNCTIONS = /^(getTime|setTimeout)$/;
+const FUNCTIONS = /^getTime$/;
 
 /** Classes that the firmware makes. */
 const CLASSES = /^Int32Array$/;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { detokenise } from "../../../hal/simulator/tokens";
-import { inlineNumbers } from "./constants";
+import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { findRefused, guardBundle } from "./guard";
 import { fold, minify } from "./minify";
@@ -22,7 +22,7 @@ interface Built {
 /** A flat program with markers through the second half of the build. */
 async function build(program: string, minified = true): Promise<Built> {
   let folded = program;
-  for (let round = 0; round < 3; round++) folded = (await fold(inlineNumbers(folded).code)).code;
+  for (let round = 0; round < 3; round++) folded = (await fold(inlineConstants(folded).code)).code;
   const cut = cutSections(folded).code;
   const finished = minified ? (await minify(shortenDeclarations(cut).code)).code : cut;
   const { code, sections, calls } = placeSections(finished, ".bootcde");
