@@ -4,7 +4,10 @@ import { posix } from "node:path";
 
 /** Layers of the firmware from the top down; a file imports from its own layer and from those below. */
 const LAYERS: readonly { name: string; files: RegExp }[] = [
-  { name: "vocabulary", files: /^firmware\/(bytes|profile|steps|ota\/manifest|tls\/alert)$|^hal\/hal$|^boards\/board$/ },
+  {
+    name: "vocabulary",
+    files: /^firmware\/(bytes|profile|steps|ota\/manifest|tls\/alert)$|^hal\/hal$|^boards\/board$/,
+  },
   {
     name: "main",
     files:
