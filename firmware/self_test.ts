@@ -4,7 +4,7 @@
 import { AES_CAN_DECRYPT, aes } from "hal:aes128";
 import { finish } from "hal:digest";
 import { flash } from "hal:flash";
-import { CBC_DECRYPT, ECB_ENCRYPT } from "../hal/hal";
+import { CBC_DECRYPT, CBC_ENCRYPT, ECB_ENCRYPT } from "../hal/hal";
 import { AES_WRONG, FLASH_FAILED, HASH_WRONG } from "./tls/alert";
 
 /** The scratch file, as long as a key record: a header of it that power has torn takes a record's without harm. */
