@@ -1,6 +1,7 @@
 // The loader on simulated boards: which slot starts from which state, what is counted, what is never started, and what it
 // does where power fails. Images here are programs of one line; update.test.ts has the firmware's own.
 import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
 import { after, test } from "node:test";
 import type { Machine } from "../hal/simulator/machine";
 import {
@@ -14,7 +15,7 @@ import {
   type TestState,
 } from "../scripts/lib/ota/test_slots";
 import { cutPower } from "../scripts/lib/power_cuts";
-import { SIMULATED_BOARDS, type SimulatedBoard } from "../scripts/lib/test_device";
+import { bundleOf, SIMULATED_BOARDS, type SimulatedBoard } from "../scripts/lib/test_device";
 import { newKeys, settled } from "../scripts/lib/test_factory";
 import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
 
@@ -133,6 +134,25 @@ test("R24 every byte of a slot changed: the other slot starts, or the same whole
     if (counts) reverted++;
   }
   assert.equal(reverted, length + 34);
+});
+
+test("R24 any byte of the firmware's own image changed: the other slot starts", async () => {
+  const { code } = await bundleOf(BOARD, "scripts/lib/test_apps/update_app.ts");
+  const { machine, start } = await boardWith({ images: [mark("A"), { code }], keys });
+  setState(machine, keys, { active: 1, floor: 3 });
+  await start();
+  assert.equal(machine.run("slot"), 16384);
+  const whole = Buffer.from(machine.flash.bytes);
+  const from = slotStart(machine, 1);
+  // every byte: `make powercuts`
+  const stride = process.env.POWERCUTS === "all" ? 1 : 67;
+  for (let at = randomInt(stride); at < code.length; at += stride) {
+    machine.powerOff();
+    machine.flash.load(whole);
+    machine.flash.bytes[from + at] ^= 1 << randomInt(8);
+    await start();
+    assert.equal(machine.run("mark"), "A0", `byte ${at}`);
+  }
 });
 
 test("R24 a pending image that is broken is never started; both broken: the reason stays", async () => {
