@@ -45,6 +45,19 @@ async function boardWith(options: SlotsOptions, name: SimulatedBoard = BOARD) {
 
 const isOpen = (machine: Machine) => machine.run("E.getConsole()") === machine.board.consolePort;
 
+test("R23 an image that does nothing at all is ended each time, and the old one comes back by itself", async () => {
+  const { machine } = await boardWith({
+    ...{ images: [mark("A"), { code: "let idle=1", sequence: 2 }], keys, defines: { TRIAL_MS: 20 } },
+  });
+  setState(machine, keys, { active: 1, attempts: 1, floor: 7 });
+  machine.boot();
+  for (const deadline = Date.now() + 20_000; machine.run("slot") !== 0 && Date.now() < deadline; )
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(machine.run("slot"), 0);
+  assert.equal(machine.run("typeof trial"), "undefined");
+  assert.equal(readState(machine, keys)?.reason, NOT_CONFIRMED);
+});
+
 for (const name of SIMULATED_BOARDS) {
   test(`R27 a blank device starts nothing and its prompt is open, on ${name}`, async () => {
     const { machine, start } = await boardWith({ images: [A, B] }, name);

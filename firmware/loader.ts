@@ -1,14 +1,16 @@
 // The loader, a program of its own in `.bootrst`: takes the port, chooses a slot, holds its image to its digest, counts
 // the start of one that is not confirmed yet, and starts it. ota/README.md has the table of states. All that it makes is
-// gone when the image begins, but the global `slot`, where the slot that runs begins in the file. On a blank device it does
-// nothing and the prompt is open; with a key alone, for tests, there is no journal, and slot 0 runs.
+// gone when the image begins, but the global `slot`, where the slot that runs begins in the file, and, of an image that is not
+// confirmed, `trial`, the timer that ends its start. On a blank device it does nothing and the prompt is open; with a key alone, for tests, there is no journal, and slot 0 runs.
 import { serialOpen, serialWrite } from "hal:serial";
+import { restart } from "hal:system";
 import { board } from "board";
 import type { Bytes } from "./bytes";
 import { newest, place, STATE, seal } from "./journal";
 import { SLOT_BYTES } from "./ota/manifest";
 import { image } from "./ota/slots";
 import { keyBytes } from "./port";
+import { TRIAL_MS } from "./profile";
 import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
 
 /** Starts that an image has to be confirmed in. */
@@ -40,6 +42,8 @@ if (keyBytes) {
     let i = 16;
     while (!(++state[--i] & 255));
     require("Flash").write(seal(E.toString(state)), place);
+    // whatever the image does or does not do, this start ends
+    if (!reason) global.trial = setTimeout(restart, TRIAL_MS);
   }
   slot = nth * SLOT_BYTES;
 }

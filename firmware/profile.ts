@@ -18,6 +18,9 @@ export const PROVISIONING = true;
 /** Take updates over the air (ota/updater.ts), where a loader has started the image: 2 KB. */
 export const UPDATES = true;
 
+/** Longest that a start of an image may take that has had no session yet, milliseconds; then the loader starts anew. */
+export const TRIAL_MS = 1_200_000;
+
 /** Refuse a server that does not bind the master secret to the handshake (RFC 7627, 5.3). */
 export const requireExtendedMasterSecret = true;
 /** Refuse a CBC suite without encrypt-then-MAC (RFC 7366). False: MAC-then-encrypt is taken as well. */

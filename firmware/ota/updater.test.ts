@@ -272,10 +272,15 @@ test("R23 an image that has no session is tried three times; the old one is back
   assert.deepEqual(state, { active: 0, attempts: 0, reason: NOT_CONFIRMED, floor: 5 });
   assert.match(broker.published.join("\n"), new RegExp(`up/status .*"seq":5,"rev":${NOT_CONFIRMED}}`));
   assert.equal(await answerTo(broker, broker.retained.get(`${TOPIC}/ota`) as Buffer), NOT_CONFIRMED);
-  // the next one is
+  // the next one is, and goes on after a restart in the middle of it
   broker.connect = real;
   offer(broker, await updateTo("C", { sequence: 7 }));
+  broker.meddle = (topic, payload) => (topic.endsWith("/9") ? undefined : payload);
   broker.connect();
+  await broker.serve();
+  assert.equal(runningSlot(broker), 0);
+  broker.meddle = (_topic, payload) => payload;
+  machine.boot();
   await broker.serve();
   assert.equal(runningSlot(broker), 16384);
   assert.deepEqual([stateOf(broker)?.reason, stateOf(broker)?.floor], [0, 7]);

@@ -83,6 +83,11 @@ export function onManifest(): number {
     const pages = require("Flash");
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
     for (let at = SLOT_BYTES; at; ) pages.erasePage(board.slotsStart + other + (at -= board.pageLength));
+    // why another image came back is no reason against this one
+    if (uint16(state, 4))
+      section(import("../journal")).append(
+        E.toString(STATE, slot / SLOT_BYTES, "\0\0\0\0\0\0", state.substr(8, 4)),
+      );
     pages.write(payload, board.slotsStart + other + AT_MANIFEST);
   }
   section(import("./updater")).ask(piece);
@@ -170,6 +175,7 @@ export function confirm(): void {
   const state = section(import("../journal")).newest(STATE);
   revertReason = uint16(state, 4);
   if (state && !state.charCodeAt(2)) return;
+  if (global.trial) global.trial = clearTimeout(global.trial);
   // the loader could not count the start of the image that it was to try
   if (state && state.charCodeAt(1) !== slot / SLOT_BYTES) revertReason = NOT_CONFIRMED;
   const floor = state.substr(8, 4);

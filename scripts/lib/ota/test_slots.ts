@@ -22,6 +22,8 @@ export interface SlotsOptions {
   /** Fields of the board's data with other values. */
   board?: Record<string, unknown>;
   machine?: Partial<MachineOptions>;
+  /** Constants of the loader's profile with other values. */
+  defines?: Record<string, number>;
 }
 
 export interface TestImage {
@@ -32,7 +34,7 @@ export interface TestImage {
 /** A board as it lies in flash, not started yet. */
 export async function makeMachine(name: SimulatedBoard, options: SlotsOptions): Promise<Machine> {
   const board = { ...(await readBoard(name)), ...options.board } as unknown as Machine["board"];
-  const loader = (await bundleOf(name, LOADER, {}, options.board)).code;
+  const loader = (await bundleOf(name, LOADER, options.defines, options.board)).code;
   const files = storageFiles(board, " ", loader);
   if (options.keys) files.key = options.keys.record.toString("latin1");
   files[".slots"] = options.images.map((image) => contentOf(board, image)).join("");
