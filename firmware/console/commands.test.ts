@@ -1,6 +1,7 @@
 // The commands of the console on simulated boards: words and lines as they may come, the challenge and its delay over
 // restarts, settings over power cuts, and what `status` names after each kind of failure.
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer } from "node:net";
 import { after, test } from "node:test";
 import { cutStates } from "../../hal/simulator/nor_flash";
 import { challengeAnswer, decodeBase32, ROLES } from "../../scripts/lib/challenge";
@@ -275,9 +276,15 @@ test("R23 power fails anywhere while a setting is changed: the old or the new on
   }
 });
 
-test("R29 Storage that is full refuses a setting before anything is written, and status names it", async () => {
+test("R29 Storage that is full refuses a setting before anything is written, and status names it", async (t) => {
   const keys = newKeys();
-  const device = await locked(keys);
+  // a server that takes the connection and says nothing: no later failure takes the place of this one
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const device = await locked(keys, { conf: JSON.stringify({ ...JSON.parse(CONF), port }) });
+  t.after(() => device.powerOff());
   const { machine } = device;
   const { free } = await askObject(device, "status");
   machine.write({ big: "x".repeat(Number(free) - 4200) });

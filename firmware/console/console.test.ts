@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
-import { type Cut, cutStates, type FlashOperation } from "../../hal/simulator/nor_flash";
 import { decodeBase32, ROLES } from "../../scripts/lib/challenge";
 import { SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test_device";
 import {
@@ -21,7 +20,6 @@ import {
   provision,
   readableIn,
   settled,
-  startWith,
   unlock,
 } from "../../scripts/lib/test_factory";
 import { ANSWER_WRONG, LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
@@ -163,7 +161,7 @@ test("R27 no byte and no flood from power-on opens the prompt or stops the port"
     for (let sent = 0; sent < (/[a-z]{2}/.test(flood) ? 1000 : 20_000); sent += 64)
       device.machine.type(piece);
     await settled();
-    assert.ok((device.machine.value("nonce") as string).length <= 8);
+    assert.ok(((device.machine.value("nonce") ?? "") as string).length <= 8);
     await alive();
   }
   for (const code of [
@@ -293,105 +291,4 @@ test("R13 R30 with noise that fails its tests there is no nonce, and so no reset
   assert.match(await ask(device, "unlock"), /^{"err":[123]}$/);
   assert.equal(await ask(device, "unlock r 5 0000-0000-0000"), JSON.stringify({ err: ANSWER_WRONG }));
   assert.equal(device.machine.read("key"), keys.record.toString("latin1"));
-});
-
-/** A locked device whose wipe is short, and what it must come to. */
-async function wipeBench() {
-  const keys = newKeys();
-  const device = await locked(keys, {
-    provision: "x".repeat(10),
-    conf: '{"id":"v1.s.1","pass":"passphrase"}',
-  });
-  const { machine } = device;
-  const { flash } = machine;
-  machine.powerOff();
-  const before = Buffer.from(flash.bytes);
-  const secrets = [...keys.all, Buffer.from("passphrase")];
-  const code = machine.read(".bootrst");
-  return {
-    machine,
-    /** What lay in flash as the wipe began: the challenge has left its records. */
-    wiped: Buffer.from(before),
-    /** Let it be reset as it was at first, with the power cut where it says. Gives what was done to the flash. */
-    async reset(cut?: Cut): Promise<FlashOperation[]> {
-      flash.load(before);
-      machine.boot();
-      assert.equal(await unlock(device, keys.console, ROLES.reset), 0);
-      const { code } = await askObject(device, "factory");
-      flash.bytes.copy(this.wiped);
-      machine.cutPower(cut);
-      machine.type(`factory ${code}\n`);
-      await settled();
-      machine.powerOff();
-      return flash.operations;
-    },
-    /** Start it with this in its flash. Gives what was done to the flash. */
-    start: (state: Buffer) => startWith(machine, state),
-    /** Judge the device that has started: the prompt is open only where nothing is left to read. */
-    judge(place: string): void {
-      assert.equal(machine.read(".bootrst"), code, place);
-      assert.ok(machine.runtime.storage.isValid, place);
-      if (isPromptOpen(device)) {
-        assert.equal(readableIn(machine, secrets), undefined, place);
-        // at most a record's header with a torn name, over zeros
-        for (const [name, data] of Object.entries(machine.files))
-          if (!name.startsWith(".")) assert.match(data, /^\0*$/, place);
-      } else assert.equal(machine.read("key"), keys.record.toString("latin1"), place);
-      machine.powerOff();
-    },
-  };
-}
-
-/** Whether a cut is inside an erase, but for one place in 1,024: one byte there is like the other. */
-function isInsideErase(operations: FlashOperation[], { operation, byte }: Cut): boolean {
-  return operations[operation].kind === "erase" && byte % 1024 !== 5 && byte > 0 && byte < 4096;
-}
-
-const torn = () => randomBytes(1)[0];
-
-test("R23 R30 power fails once, anywhere in the factory reset: it is finished at the next start", async () => {
-  const bench = await wipeBench();
-  const { machine, start, judge } = bench;
-  const operations = [...(await bench.reset())];
-  const before = Buffer.from(bench.wiped);
-  assert.ok(operations.length > 20, `${operations.length} operations`);
-  let cuts = 0;
-  for (const { state, cut } of cutStates(before, operations, torn)) {
-    if (isInsideErase(operations, cut)) continue;
-    // what is laid out here is what a cut leaves
-    if (cuts++ % 50 === 0) {
-      const expected = Buffer.from(state);
-      await bench.reset(cut);
-      // all but the journal, which holds when attempts have failed
-      const length = machine.flash.length - 2 * machine.board.journalLength;
-      assert.ok(
-        machine.flash.bytes.subarray(0, length).equals(expected.subarray(0, length)),
-        JSON.stringify(cut),
-      );
-    }
-    await start(state);
-    judge(JSON.stringify(cut));
-  }
-  assert.ok(cuts >= 5 * operations.length, `${cuts} cuts`);
-});
-
-test("R23 R30 power fails twice: in the factory reset, and anywhere in what finishes it", async () => {
-  const bench = await wipeBench();
-  const { start, judge } = bench;
-  const operations = [...(await bench.reset())];
-  const before = Buffer.from(bench.wiped);
-  let nth = 0;
-  let cuts = 0;
-  for (const { state, cut: first } of cutStates(before, operations, torn)) {
-    if (isInsideErase(operations, first) || nth++ % 41) continue;
-    const once = Buffer.from(state);
-    const finishing = [...(await start(once))];
-    for (const { state: twice, cut } of cutStates(once, finishing, torn)) {
-      if (isInsideErase(finishing, cut)) continue;
-      await start(twice);
-      judge(`${JSON.stringify(first)}, then ${JSON.stringify(cut)}`);
-      cuts++;
-    }
-  }
-  assert.ok(cuts > 500, `${cuts} cuts`);
 });
