@@ -99,7 +99,7 @@ async function fixture(pageLength: number, writeLength: number) {
   return { machine, before, run, judgeState };
 }
 
-/** The bytes of each operation behind which power is cut. */
+/** The bytes of each operation behind which power is cut; each `state` is good until the next is taken. */
 function* cutsIn(operations: readonly FlashOperation[], before: Buffer, stride: number) {
   const state = Buffer.from(before);
   for (const [operation, each] of operations.entries()) {
@@ -108,8 +108,7 @@ function* cutsIn(operations: readonly FlashOperation[], before: Buffer, stride: 
       const isEdge = cut.byte === 0 || cut.byte === each.length;
       // an erase of what is erased changes nothing
       const isSame = cut.byte > 0 && state[each.offset + cut.byte - 1] === each.result[cut.byte - 1];
-      if (isEdge || (!isSame && nth++ % stride === 0))
-        yield { state: Buffer.from(cutState), cut: { ...cut, operation } };
+      if (isEdge || (!isSame && nth++ % stride === 0)) yield { state: cutState, cut: { ...cut, operation } };
     }
     each.result.copy(state, each.offset);
   }
@@ -122,11 +121,13 @@ async function cutEverywhere(pageLength: number, writeLength: number, stride: nu
   const refused = machine.flash.refusedBits;
   let once = 0;
   let twice = 0;
-  const all = [...cutsIn(operations, before, stride)];
-  const every = IS_WHOLE ? 1 : Math.max(1, Math.floor(all.length / SAMPLE));
+  let count = 0;
+  for (const _ of cutsIn(operations, before, stride)) count++;
+  const every = IS_WHOLE ? 1 : Math.max(1, Math.floor(count / SAMPLE));
   let nth = randomInt(every);
-  for (const { state, cut } of all) {
+  for (const { state: laidOut, cut } of cutsIn(operations, before, stride)) {
     if (nth++ % every) continue;
+    const state = Buffer.from(laidOut);
     const place = JSON.stringify(cut);
     const next = await judgeState(state, place);
     once++;
