@@ -14,9 +14,6 @@ const FREE = /^E\.(toString|toArrayBuffer|toUint8Array)$|^Math\.(min|max|round|f
 /** Members of texts that stand on every page; none of them is assigned to. */
 const MEMBERS = /^(substr|charCodeAt|length)$/;
 
-/** Functions of the interpreter's that stand alone. */
-const FUNCTIONS = /^getTime$/;
-
 /** Classes that the firmware makes. */
 const CLASSES = /^Int32Array$/;
 
@@ -45,12 +42,6 @@ export function nameNatives(code: string, leastGain = LEAST_GAIN): Rewritten {
       add(natives, node.callee.name, node.callee);
     if (node.type === "CallExpression" && node.callee.name === "require")
       add(natives, code.slice(node.start, node.end), node);
-    if (
-      node.type === "CallExpression" &&
-      FUNCTIONS.test(node.callee.name) &&
-      !referenceOf.get(node.callee)?.binding
-    )
-      add(natives, node.callee.name, node.callee);
     if (node.type !== "MemberExpression" || node.computed) return;
     if (MEMBERS.test(node.property.name)) add(members, node.property.name, node);
     const reference = referenceOf.get(node.object);
