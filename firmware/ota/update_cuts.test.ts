@@ -1,8 +1,8 @@
 // Power cuts in a whole update, from the first erase to the confirm, on simulated flash of all pages and write units: in each
 // flash operation before, after bytes of it, and after; and once more in what the next start does. Wherever it was: what
 // starts is one of the two images, whole; the floor never falls; the keys are whole; and with its broker the device ends
-// on the new image within a few starts. By default a sample of the bytes; POWERCUTS=all in the environment: every byte for
-// the pages of the ESP32, and every STRIDE-th for the others.
+// on the new image within a few starts. By default a sample; POWERCUTS=all in the environment: every byte of what is short,
+// manifest and journal, and of erases and pieces every STRIDE-th, from another one on each time.
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { after, type TestContext, test } from "node:test";
@@ -24,6 +24,10 @@ const BOARD = "esp32-sim";
 const APP = "scripts/lib/test_apps/update_app.ts";
 const IS_WHOLE = process.env.POWERCUTS === "all";
 const STRIDE = 61;
+/** The same for the pages and write units of the ESP32. */
+const STRIDE_ESP32 = 7;
+/** Bytes up to which an operation is short. */
+const SHORT = 128;
 /** Starts that it may take from a cut to the confirm: those of the loader's three tries, the one after them, the update's. */
 const STARTS = 6;
 /** Cuts of each configuration by default, and every how manieth of them is followed by a second one. */
@@ -108,7 +112,8 @@ function* cutsIn(operations: readonly FlashOperation[], before: Buffer, stride: 
       const isEdge = cut.byte === 0 || cut.byte === each.length;
       // an erase of what is erased changes nothing
       const isSame = cut.byte > 0 && state[each.offset + cut.byte - 1] === each.result[cut.byte - 1];
-      if (isEdge || (!isSame && nth++ % stride === 0)) yield { state: cutState, cut: { ...cut, operation } };
+      if (isEdge || (!isSame && (each.length <= SHORT || nth++ % stride === 0)))
+        yield { state: cutState, cut: { ...cut, operation } };
     }
     each.result.copy(state, each.offset);
   }
@@ -154,5 +159,5 @@ for (const [page, unit] of CONFIGURATIONS)
       // one of each by default
       skip: !IS_WHOLE && !["256 8", "1024 1", "4096 4"].includes(`${page} ${unit}`),
     },
-    (t) => cutEverywhere(page, unit, IS_WHOLE && page === 4096 && unit === 4 ? 1 : STRIDE, t),
+    (t) => cutEverywhere(page, unit, page === 4096 && unit === 4 ? STRIDE_ESP32 : STRIDE, t),
   );
