@@ -11,6 +11,8 @@ const INTERPRETER = 49;
 const CONNECTION = 45;
 /** A function whose code stays in flash, its name included, without its parameters. */
 const FUNCTION = 6;
+/** A text that lies in flash, its name included. */
+const FLASH_TEXT = 2;
 /** Bytes of a string or an array in one variable of a flat run. */
 const BYTES_PER_VARIABLE = 12;
 
@@ -20,7 +22,9 @@ export function estimateVariables(machine: Machine, code: string, names: Record<
   const text = detokenise(code);
   for (const short of Object.keys(names)) {
     try {
-      variables += costOf(machine.run(short), text);
+      const value = machine.run(short);
+      // the bundle itself stays in flash
+      variables += typeof value === "string" && value.startsWith(code) ? FLASH_TEXT : costOf(value, text);
     } catch {
       // the name lives inside of something, or is not bound yet
     }
