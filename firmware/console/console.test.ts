@@ -1,5 +1,5 @@
 // The port of a device that holds its keys, on the simulated boards: what it answers, what it does not tell, what it lets
-// through, and the wipe, with the power cut anywhere in it.
+// through, and the wipe (power_cuts.test.ts cuts the power in it).
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";

@@ -79,6 +79,12 @@ export function tokeniseBundle(
     return { offset, end: offset + length, found };
   });
   const numberAt = new Map(calls.map(({ at, number }) => [at, number]));
+  const starts = new Set(parts.flatMap(({ found }) => found.map(({ start }) => start)));
+  for (const { at, number } of calls)
+    if (!starts.has(at))
+      throw new Error(
+        `section ${sections[number].name} is called inside a template literal: call it outside`,
+      );
   for (const { found } of parts)
     for (const piece of found) if (numberAt.has(piece.start)) piece.bytes = wideInteger(0);
 
