@@ -196,3 +196,12 @@ test("every sample gives in Node what it says", () => {
   for (const { code, gives } of Object.values(TOKEN_SAMPLES))
     assert.equal(String(runInNewContext(detokenise(tokenise(code)))), gives, code);
 });
+
+test("a section's place inside a template literal, which stays text, is refused", () => {
+  const code = `x=\`a\${load(12)}b\`;\0return 1\0`;
+  const section = { name: "one", offset: code.indexOf("return"), length: "return 1".length };
+  assert.throws(
+    () => tokeniseBundle(code, [section], [{ at: code.indexOf("12"), number: 0 }]),
+    /section one is called inside a template literal/,
+  );
+});
