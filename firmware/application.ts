@@ -2,6 +2,7 @@
 // telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
 // its own payload. What it has to say is put to the session's data.
 import { networkUp } from "hal:network";
+import type { Bytes } from "./bytes";
 import { FAILURES, lastError, SESSIONS } from "./event_log";
 import { payload } from "./mqtt/client";
 import { TELEMETRY_EVERY, UPDATES } from "./profile";
@@ -14,8 +15,8 @@ export let failures = 0;
 /** Half keep-alives since then; below 0 it has not accepted us yet: the ticks that it may still take, less 1. */
 let ticks = -1;
 /** The timer of the next attempt, 0: one is under way; and when it comes, by getTime(). */
-export let retry: any = 0;
-export let retryAt = 0;
+export let retry: any;
+export let retryAt: number;
 
 /**
  * What a session tells, or true: try to connect; settings: the network is up; false: the bytes that the session brought
@@ -30,64 +31,55 @@ export function step(): number {
 
 /** Handle one event; `onEvent` takes those to come. Throws the code that ends the session. */
 export function application(event: Event, onEvent: (event: Event) => void): void {
-  switch (typeof event) {
-    case "string":
-      // in a turn of its own, when the record that brought them is off the heap
-      section(import("./mqtt/client")).keep(event);
-      setTimeout(onEvent, 0, false);
-      break;
-    case "object":
-      if (event) section(import("./tls/session")).connect(event, onEvent);
-      else section(import("./mqtt/client")).begin(section(import("./settings")).readSettings().id as string);
-      break;
-    case "number":
-      // the connection is over, or could not be had
-      if (event) {
-        print("E" + event);
-        section(import("./event_log")).note(
-          event === NO_NETWORK ? STEP_NET : ticks < 0 ? failedAt : STEP_UP,
-          event,
-          FAILURES,
-        );
-      }
-      ticks = -1;
-      retryAt = section(import("./reconnect_delay"))(failures++);
-      retry = setTimeout(onEvent, retryAt, true);
-      retryAt = getTime() + retryAt / 1000;
-      break;
-    case "boolean": {
-      if (event) {
-        ticks = -3;
-        retry = 0;
-        networkUp(section(import("./settings")).readSettings(), onEvent as (event: unknown) => void);
-        break;
-      }
-      // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
-      // accepted us
-      let name: string | undefined;
-      while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
-        if (name[1] === "d") section(import("./mqtt/client")).publish("up/" + name.substr(6), payload, 0);
-        else if (name) {
-          const code = UPDATES && section(import("./ota/updater")).onMessage(name);
-          if (code) {
-            section(import("./event_log")).note(STEP_UPDATE, code, 0);
-            section(import("./mqtt/client")).publish("up/update", `{"err":${code}}`, 0);
-          }
-        } else {
-          failures = ticks = 0;
-          if (UPDATES) section(import("./ota/updater")).confirm();
-          section(import("./event_log")).note(STEP_UP, 0, SESSIONS);
-          section(import("./telemetry"))(lastError);
+  if (event === undefined) {
+    // half a keep-alive has passed: telemetry and a sign of life
+    if (ticks >= 0) {
+      if (TELEMETRY_EVERY === 1 || !(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))(lastError);
+      section(import("./mqtt/client")).ping();
+    } else if (ticks < -1) ticks++;
+    else throw TIMEOUT;
+  } else if (event === null)
+    section(import("./mqtt/client")).begin(section(import("./settings")).readSettings().id as string);
+  else if (event === true) {
+    ticks = -3;
+    retry = 0;
+    networkUp(section(import("./settings")).readSettings(), onEvent as (event: unknown) => void);
+  } else if (event === false) {
+    // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
+    // accepted us
+    let name: string | undefined;
+    while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
+      if (name[1] === "d") section(import("./mqtt/client")).publish(name.substr(6), payload, 0);
+      else if (name) {
+        const code = UPDATES && section(import("./ota/updater")).onMessage(name);
+        if (code) {
+          section(import("./event_log")).note(STEP_UPDATE, code, 0);
+          section(import("./mqtt/client")).publish("update", `{"err":${code}}`, 0);
         }
+      } else {
+        failures = ticks = 0;
+        if (UPDATES) section(import("./ota/updater")).confirm();
+        section(import("./event_log")).note(STEP_UP, 0, SESSIONS);
+        section(import("./telemetry"))(lastError);
       }
-      break;
     }
-    default:
-      // half a keep-alive has passed: telemetry and a sign of life
-      if (ticks >= 0) {
-        if (!(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))(lastError);
-        section(import("./mqtt/client")).ping();
-      } else if (ticks < -1) ticks++;
-      else throw TIMEOUT;
-  }
+  } else if (typeof event === "number") {
+    // the connection is over, or could not be had
+    if (event) {
+      print("E" + event);
+      section(import("./event_log")).note(
+        event === NO_NETWORK ? STEP_NET : ticks < 0 ? failedAt : STEP_UP,
+        event,
+        FAILURES,
+      );
+    }
+    ticks = -1;
+    retryAt = section(import("./reconnect_delay"))(failures++);
+    retry = setTimeout(onEvent, retryAt, true);
+    retryAt = getTime() + retryAt / 1000;
+  } else if ((event as Bytes).length) {
+    // in a turn of its own, when the record that brought them is off the heap
+    section(import("./mqtt/client")).keep(event as Bytes);
+    setTimeout(onEvent, 0, false);
+  } else section(import("./tls/session")).connect(event as Server, onEvent);
 }

@@ -24,14 +24,14 @@ export function note(step: number, code: number, counter: number): void {
     lastStep = step;
   }
   try {
-    const record = E.toUint8Array(section(import("./journal")).newest(LOG) || "\x02" + "\0".repeat(11));
+    const record = E.toUint8Array(section(import("./journal")).newest(LOG) || "\x02\0\0\0\0\0\0\0\0\0\0\0");
     record[1] = step;
     record[2] = code >> 8;
     record[3] = code;
     if (counter < 0) record[-counter] = 0;
     // those of two bytes stop at their end
     else if (counter < SESSIONS || (record[counter] & record[counter - 1]) < 255)
-      for (let i = counter; i && !(record[i] = (record[i] + 1) & 255); ) i--;
+      for (let i = counter; i && !(++record[i] & 255); ) i--;
     section(import("./journal")).append(E.toString(record));
   } catch (_) {
     lastError = FLASH_FAILED;

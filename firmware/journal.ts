@@ -13,11 +13,9 @@
 // torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
-import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "./bytes";
-import { OTA_KEY, RECORD_LENGTH } from "./key_record";
-import { keyBytes } from "./port";
+import { key, OTA_KEY, RECORD_LENGTH } from "./key_record";
 
 /** Kinds of records. */
 export const STATE = 1;
@@ -34,7 +32,7 @@ const ERASED = 255 * PLACE;
  * The place to write to in the half of the record that `newest` has found: the first behind it that nothing was written to,
  * not even torn; an address of whole halves where there is none, 0 where there is no record.
  */
-export let place = 0;
+export let place: number;
 
 /** Find the newest valid record of a kind, and its `place`. Returns its 16 bytes and its seal, "" where there is none. */
 export function newest(kind: number): Bytes {
@@ -59,8 +57,7 @@ export function newest(kind: number): Bytes {
 /** Put the seal behind the first 16 bytes of `record`. */
 export function seal(record: Bytes): Bytes {
   record = record.substr(0, 16);
-  const key = (flash.read("key") as Bytes).substr(OTA_KEY, 16);
-  return record + section(import("./crypto/sha256_of"))(key, record).substr(0, 16);
+  return record + section(import("./crypto/sha256_of"))(key.substr(OTA_KEY, 16), record).substr(0, 16);
 }
 
 /** Count up the number of a record of 16 bytes. */
@@ -73,13 +70,12 @@ export function countUp(record: Bytes): Bytes {
 
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
-  if (keyBytes < RECORD_LENGTH) return;
+  if (key.length < RECORD_LENGTH) return;
   const kind = data.charCodeAt(0);
   const last = section(import("./journal")).newest(kind).substr(12, 4) || "\0\0\0\0";
   data = section(import("./journal")).countUp(data.substr(0, 12) + last);
-  const pages = require("Flash");
   // where nothing is known slot 0 is active
-  const state = section(import("./journal")).newest(STATE) || "\x01" + "\0".repeat(15);
+  const state = section(import("./journal")).newest(STATE) || "\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
   let at = place;
   const taken = at % board.journalLength;
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
@@ -88,8 +84,11 @@ export function append(data: Bytes): void {
     data = section(import("./journal")).newest(LOG).substr(0, 16) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;
-    for (let page = at; page < at + board.journalLength; page += board.pageLength) pages.erasePage(page);
+    if (board.journalLength === board.pageLength) require("Flash").erasePage(at);
+    else
+      for (let page = at; page < at + board.journalLength; page += board.pageLength)
+        require("Flash").erasePage(page);
   }
   for (let i = 0; i < data.length; i += 16, at += PLACE)
-    pages.write(section(import("./journal")).seal(data.substr(i, 16)), at);
+    require("Flash").write(section(import("./journal")).seal(data.substr(i, 16)), at);
 }

@@ -10,7 +10,7 @@ import type { Bytes } from "./bytes";
 import { newest, place, STATE, seal } from "./journal";
 import { SLOT_BYTES } from "./ota/manifest";
 import { image } from "./ota/slots";
-import { keyBytes } from "./port";
+import { isBlank } from "./port";
 import { TRIAL_MS } from "./profile";
 import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
 
@@ -19,25 +19,25 @@ const STARTS = 3;
 
 let code: Bytes | undefined;
 
-if (keyBytes) {
+if (!isBlank) {
   const state = E.toUint8Array(newest(STATE));
   const hasPlace = place % board.journalLength;
   // without a state slot 0 is active and confirmed
-  let nth = state[1] | 0;
+  slot = state[1] ? SLOT_BYTES : 0;
   let reason = 0;
   // a start that cannot be counted is none that may be made
   if (state[2] > (hasPlace ? STARTS : 0)) {
     reason = NOT_CONFIRMED;
-    nth ^= 1;
+    slot ^= SLOT_BYTES;
   }
-  code = image(nth);
+  code = image(slot);
   if (!code) {
     reason = IMAGE_DIGEST;
-    code = image((nth ^= 1));
+    code = image((slot ^= SLOT_BYTES));
   }
   if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
   else if (hasPlace && (reason || state[2])) {
-    state[1] = nth;
+    state[1] = slot && 1;
     state[2] = reason ? 0 : state[2] + 1;
     state[5] = reason;
     let i = 16;
@@ -46,7 +46,6 @@ if (keyBytes) {
     // whatever the image does or does not do, this start ends
     if (!reason) global.trial = setTimeout(restart, TRIAL_MS);
   }
-  slot = nth * SLOT_BYTES;
 }
 
 (global as any).__start__(code);

@@ -1,10 +1,8 @@
 // The firmware: lets events into the application and its answers out over the session. The only file with effects on
 // import. What it does not need between two events is a section.
-import "./port";
 import type { Event } from "./application";
 import type { Bytes } from "./bytes";
-import { RECORD_LENGTH } from "./key_record";
-import { keyBytes } from "./port";
+import { key, RECORD_LENGTH } from "./key_record";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */
@@ -35,6 +33,5 @@ function onConsole(bytes?: Bytes): void {
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setInterval(onEvent, KEEP_ALIVE_S * 500);
-// a blank device waits for the bench
-if (!CONSOLE || (keyBytes < RECORD_LENGTH ? keyBytes : section(import("./console/console")).open(onConsole)))
+if (!CONSOLE || key.length < RECORD_LENGTH || section(import("./console/console")).open(onConsole))
   onEvent(true);

@@ -12,8 +12,8 @@ export default function reconnectDelay(failures: number): number {
   } catch (_) {
     // the generator was never seeded: there was no network yet, or the noise failed its tests. What must differ is one
     // device from another: the identity holds the serial
-    share = section(import("./settings")).readSettings().id + "/" + failures;
-    share = E.toString(finish(32, RUNNING ? update(32, "", share) : share));
+    const name = section(import("./settings")).readSettings().id + "/" + failures;
+    share = E.toString(finish(32, RUNNING ? update(32, "", name) : name));
   }
   return (
     (uint16(share, 0) *

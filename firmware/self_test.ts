@@ -1,8 +1,8 @@
-// The self-test: known answers of AES (a block of zeros under a key of zeros, SP 800-38D's H of test case 1) and of the
-// hashes (the empty message: SHAVS), for the console (console/selftest.ts) and for the bench (provision.ts), which tests
+// The self-test: known answers of AES (a block of zeros under a key of zeros, SP 800-38D's H of test case 1) and both hashes
+// (the first 8 bytes of SHA-256 of SHA-1 of the empty message), for the console (console/selftest.ts) and for the bench (provision.ts), which tests
 // Storage as well.
 import { AES_CAN_DECRYPT, aes } from "hal:aes128";
-import { finish } from "hal:digest";
+import { finish, RUNNING, update } from "hal:digest";
 import { flash } from "hal:flash";
 import { CBC_DECRYPT, CBC_ENCRYPT, ECB_ENCRYPT } from "../hal/hal";
 import { AES_WRONG, FLASH_FAILED, HASH_WRONG } from "./tls/alert";
@@ -22,11 +22,10 @@ export function testCrypto(): void {
     (AES_CAN_DECRYPT && E.toString(aes(CBC_DECRYPT, zeros, sealed)) !== zeros)
   )
     throw AES_WRONG;
+  const digest = E.toString(finish(20, ""));
   if (
-    E.toString(finish(20, "")) !==
-      "\xda\x39\xa3\xee\x5e\x6b\x4b\x0d\x32\x55\xbf\xef\x95\x60\x18\x90\xaf\xd8\x07\x09" ||
-    E.toString(finish(32, "")) !==
-      "\xe3\xb0\xc4\x42\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99\x6f\xb9\x24\x27\xae\x41\xe4\x64\x9b\x93\x4c\xa4\x95\x99\x1b\x78\x52\xb8\x55"
+    E.toString(finish(32, RUNNING ? update(32, "", digest) : digest)).substr(0, 8) !==
+    "\x53\x3b\x8c\x44\x4f\x95\x1e\x83"
   )
     throw HASH_WRONG;
 }

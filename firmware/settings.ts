@@ -33,11 +33,12 @@ export function changeSetting(name: Bytes, value: Bytes): void {
   const changed = section(import("./settings")).readSettings() as any;
   const old = changed[name];
   const number = (value as any) | 0;
-  const isNumber = typeof old === "number";
+  // of texts and numbers each stays itself when it is made its own kind
+  const isNumber = old === 0 + old;
   if (
     name === "id" ||
     // a port: 1 to 65535, in no other way of writing
-    (isNumber ? "" + number !== value || !number || number >> 16 : typeof old !== "string")
+    (isNumber ? "" + number !== value || !number || number >> 16 : old !== "" + old)
   )
     throw VALUE_REFUSED;
   changed[name] = isNumber ? number : value;

@@ -11,5 +11,5 @@ import { UPDATES } from "./profile";
 export default function telemetry(lastError: number): void {
   let text = `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}`;
   if (UPDATES) text += ',"seq":' + section(import("./ota/running")).sequence() + ',"rev":' + revertReason;
-  section(import("./mqtt/client")).publish("up/status", text + "}", QOS_1);
+  section(import("./mqtt/client")).publish("status", text + "}", QOS_1);
 }

@@ -13,37 +13,34 @@ import { until } from "./unlock";
  */
 const WORDS =
   " status net cnt id update err log conf unlock lock selftest ping hs json help prove factory reboot\n";
+/** Rows that tell.ts answers. */
+const TOLD = 5;
 /** `help` is made here, where the words are. */
 const HELP = 14;
 const PROVE = 15;
 /** The first row that wants it unlocked. */
 const SERVICE = 16;
 
-/** What does a row. A boolean answer says whether answers are for a machine from now on. */
-export type Action = (row: number, words: Bytes[], onConsole: (bytes?: Bytes) => void) => Answer | boolean;
+/** What does a row. */
+export type Action = (row: number, words: Bytes[], onConsole: (bytes?: Bytes) => void) => Answer;
 
 /** The row that `command` has found. */
-export let row = -1;
+export let row: number;
 
 /**
- * Find what does `words`, for the caller to call: so the words of all are off the heap by then. Or, where that is all, the
- * answer. Throws REQUEST_UNKNOWN, LOCKED.
+ * Find what does `words`, for the caller to call: so the words of all are off the heap by then. Throws REQUEST_UNKNOWN, LOCKED.
  */
-export function command(words: Bytes[]): Action | Answer {
+export function command(words: Bytes[]): Action {
   const word = " " + words[0];
   const at = WORDS.indexOf(word);
-  row = -1;
-  // not found, or found twice: none
-  if (WORDS.indexOf(word, at + 1) < 0) for (let i = at; i >= 0; i--) if (WORDS[i] === " ") row++;
-  if (row < 0 || (row === PROVE && !PROVISIONING)) throw REQUEST_UNKNOWN;
-  if (row === HELP) return { help: WORDS.slice(1, -1) };
+  // as many as there are words before it
+  row = WORDS.substr(0, at).split(" ").length - 1;
+  // not found, or found twice
+  if (at < 0 || WORDS.indexOf(word, at + 1) > 0 || (row === PROVE && !PROVISIONING)) throw REQUEST_UNKNOWN;
+  if (row === HELP) return () => ({ help: WORDS.slice(1, -1) });
   if ((row >= SERVICE || words[1] === "set") && getTime() > until) throw LOCKED;
+  if (row < TOLD) return section(import("./tell"));
   return [
-    section(import("./tell")),
-    section(import("./tell")),
-    section(import("./tell")),
-    section(import("./tell")),
-    section(import("./tell")),
     section(import("./history")),
     section(import("./history")),
     section(import("./conf")),
@@ -52,21 +49,10 @@ export function command(words: Bytes[]): Action | Answer {
     section(import("./selftest")),
     section(import("./watch")).begin,
     section(import("./watch")).begin,
-    section(import("./commands")).mode,
+    section(import("./console")).mode,
     section(import("./conf")),
     PROVISIONING ? section(import("./prove")) : section(import("./conf")),
     section(import("./factory")).factory,
-    section(import("./commands")).reboot,
-  ][row] as Action;
-}
-
-/** `json`: `on` or not. */
-export function mode(_row: number, words: Bytes[]): boolean {
-  return words[1] === "on";
-}
-
-/** `reboot`. */
-export function reboot(): Answer {
-  section(import("hal:system")).restart();
-  return undefined;
+    section(import("hal:system")).restart as () => undefined,
+  ][row - TOLD] as Action;
 }

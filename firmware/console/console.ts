@@ -5,31 +5,31 @@
 //
 // Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
 // prompt opens the wipe is done again, whole, from the beginning.
-import { flash } from "hal:flash";
 import { serialOpen } from "hal:serial";
 import { resetCause } from "hal:system";
 import type { Bytes } from "../bytes";
 import { BOOTS } from "../event_log";
+import { key } from "../key_record";
 import { PROVISIONING } from "../profile";
 import { STEP_CONSOLE, STEP_IDLE } from "../steps";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
-import { type Action, row } from "./commands";
+import { row } from "./commands";
 import { LINE_LIMIT } from "./line_editor";
 
 /** What a command answers: members; a code, 0: done; a line as it is; undefined: nothing, or what it has said itself. */
 export type Answer = Record<string, unknown> | number | Bytes | undefined;
 
 /** Whether a machine is at the other end. */
-export let isJson = false;
+export let isJson: boolean;
 
 /** When the device started, by getTime(). */
-export let startedAt = 0;
+export let startedAt: number;
 
 /** Begin, on a device with a key record: returns whether it is whole; else the device is wiped and starts anew. */
 export function open(onConsole: (bytes?: Bytes) => void): boolean {
   serialOpen(onConsole);
   startedAt = getTime();
-  if (PROVISIONING && !section(import("../key_record")).isWhole(flash.read("key") as Bytes)) {
+  if (PROVISIONING && !section(import("../key_record")).isWhole(key)) {
     section(import("./factory")).wipe();
     return false;
   }
@@ -39,16 +39,11 @@ export function open(onConsole: (bytes?: Bytes) => void): boolean {
 
 /** Carry out one line; `onConsole`, called without bytes, looks after what watch.ts began. */
 export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
-  let answer: Action | Answer | boolean;
+  let answer: Answer;
   try {
     if (line.length > LINE_LIMIT) throw REQUEST_UNKNOWN;
     const words = line.split(" ");
-    answer = section(import("./commands")).command(words);
-    if (typeof answer === "function") answer = answer(row, words, onConsole);
-    if (typeof answer === "boolean") {
-      isJson = answer;
-      answer = 0;
-    }
+    answer = section(import("./commands")).command(words)(row, words, onConsole);
   } catch (error) {
     answer = (error as number) | 0 || SENT + INTERNAL_ERROR;
     if (answer === FLASH_FULL || answer === FLASH_FAILED)
@@ -67,6 +62,12 @@ export function say(answer: NonNullable<Answer>): void {
         ? answer
         : !isJson
           ? "E" + answer
-          : JSON.stringify(typeof answer === "number" ? { err: answer } : answer)) + "\r\n",
+          : JSON.stringify(answer === +(answer as number) ? { err: answer } : answer)) + "\r\n",
     );
+}
+
+/** `json`: `on` for answers to a machine, from this one on. */
+export function mode(_row: number, words: Bytes[]): Answer {
+  isJson = words[1] === "on";
+  return 0;
 }

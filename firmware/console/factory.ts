@@ -35,12 +35,12 @@ export function factory(_row: number, words: Bytes[]): Answer {
  * anew, blank. The record's name goes last: until then the next start wipes again.
  */
 export function wipe(): undefined {
-  const pages = require("Flash");
   for (let at = board.slotsStart + 2 * SLOT_BYTES; at < STORAGE_END; at += board.pageLength)
-    pages.erasePage(at);
-  for (let i = 2 * board.journalLength; i; ) pages.erasePage(board.journalStart + (i -= board.pageLength));
+    require("Flash").erasePage(at);
+  for (let i = 2 * board.journalLength; i; )
+    require("Flash").erasePage(board.journalStart + (i -= board.pageLength));
   // its data: size and name, 32 bytes, stand before them
-  for (let i = 32; i < 32 + RECORD_LENGTH; i += 4) pages.write("\0\0\0\0", board.storageStart + i);
+  for (let i = 32; i < 32 + RECORD_LENGTH; i += 4) require("Flash").write("\0\0\0\0", board.storageStart + i);
   flash.erase("key");
   section(import("hal:system")).restart();
 }

@@ -41,5 +41,6 @@ export default function history(row: number): Answer {
       });
     }
   }
-  if (left && !isLog) return { err: 0, at: 0 };
+  // no failure
+  if (left && !isLog) return 0;
 }

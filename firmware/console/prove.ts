@@ -1,17 +1,15 @@
 // `prove NONCE`, the bench's, a section: the identity, the last error and, in base64, the check values (12 bytes) and for each
 // key CMAC(key, "prove" || nonce) (64). The nonce, 11 bytes in base64, is the asker's choice; zeros stand for what is missing.
-import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
 import { lastError } from "../event_log";
-import { CHECK_VALUES } from "../key_record";
+import { CHECK_VALUES, key } from "../key_record";
 
 /** Prove the keys; a line as it is. */
 export default function prove(_row: number, words: Bytes[]): Bytes {
-  const record = flash.read("key") as Bytes;
   const block = `prove${atob(words[1] || "")}${"\0".repeat(11)}`.substr(0, 16);
   return (
     section(import("../settings")).readSettings().id +
     ` ${lastError} ` +
-    btoa(record.substr(CHECK_VALUES) + section(import("../key_record")).macs(record, block, 16))
+    btoa(key.substr(CHECK_VALUES) + section(import("../key_record")).macs(key, block, 16))
   );
 }

@@ -1,11 +1,10 @@
 // The challenge that opens the service commands (protocol.md 6), as sections. A nonce is good for one answer; the count of
 // false answers is in the journal before one is compared; from the third on each brings a delay that doubles, counted from
 // the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/challenge.ts).
-import { flash } from "hal:flash";
 import { type Bytes, uint16 } from "../bytes";
 import { TRIES } from "../event_log";
 import { LOG } from "../journal";
-import { CONSOLE_KEY } from "../key_record";
+import { CONSOLE_KEY, key } from "../key_record";
 import { STEP_CONSOLE } from "../steps";
 import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
 import { type Answer, startedAt } from "./console";
@@ -67,7 +66,7 @@ export function unlock(_row: number, words: Bytes[]): Answer {
     section(import("../bytes")).difference(
       section(import("./unlock")).typed(words[3]),
       section(import("./unlock")).digits(
-        section(import("../crypto/cmac")).cmac((flash.read("key") as Bytes).substr(CONSOLE_KEY, 16), block),
+        section(import("../crypto/cmac")).cmac(key.substr(CONSOLE_KEY, 16), block),
         12,
       ),
     )

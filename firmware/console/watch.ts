@@ -14,12 +14,12 @@ const EVERY_MS = 10;
 /** Longest time to a PINGRESP, milliseconds. */
 const PING_MS = 10000;
 
-/** The timer; 0: nothing is under way. */
-let timer: any = 0;
+/** The timer; undefined: nothing is under way. */
+let timer: any;
 /** When it began, by getTime(). */
-let began = 0;
+let began: number;
 /** The last step that was told; -1: a PINGRESP is waited for. */
-let told = 0;
+let told: number;
 
 /**
  * Ask the broker for a sign of life, or end the session to watch a new one; `onConsole` is called now and then, for tick.

@@ -13,7 +13,7 @@ export function cbcTurn(mode: number, key: Bytes, text: Bytes): Bytes {
   for (let i = 16; i < text.length; i += AES_PIECE) {
     const piece = text.substr(i, AES_PIECE);
     const output = aes(mode, key, piece, iv);
-    iv = (mode === CBC_ENCRYPT ? E.toString(output) : piece).slice(-16);
+    iv = (mode === CBC_ENCRYPT ? E.toString(output) : piece).substr(-16);
     for (const word of new Int32Array(output)) words[at++] = word;
   }
   return E.toString(buffer);

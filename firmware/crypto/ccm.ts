@@ -16,7 +16,7 @@ export function ccmMac(context: Bytes, text: Bytes): Bytes {
   let mac: Bytes | undefined;
   for (let i = 0; piece; i += AES_PIECE) {
     const padding = { data: 0, count: -piece.length & 15 };
-    mac = E.toString(aes(CBC_ENCRYPT, key, [piece, padding], mac)).slice(-16);
+    mac = E.toString(aes(CBC_ENCRYPT, key, [piece, padding], mac)).substr(-16);
     piece = text.substr(i, AES_PIECE);
   }
   return mac as Bytes;

@@ -13,5 +13,5 @@ export function cmac(key: Bytes, data: Bytes): Bytes {
     carry ^= subkey[i] << 1;
     text[--at] ^= carry;
   }
-  return E.toString(aes(CBC_ENCRYPT, key, text)).slice(-16);
+  return E.toString(aes(CBC_ENCRYPT, key, text)).substr(-16);
 }

@@ -27,7 +27,7 @@ export function random(length: number): Bytes {
   // the output's blocks, then 32 bytes for the next key and V (10.2.1.5.1, steps 4 and 6)
   for (let i = -32; i < length; i += 16) blocks += E.toString(fixed, ++last);
   blocks = E.toString(aes(ECB_ENCRYPT, state!.substr(0, 16), blocks));
-  state = blocks.slice(-32);
+  state = blocks.substr(-32);
   return blocks.substr(0, length);
 }
 
@@ -47,7 +47,7 @@ export function seed(input?: Bytes): void {
   let chain = "";
   // BCC (10.3.3) is the last block of a CBC encryption, over a block with the number of the turn and S
   for (let i = 0; i < 2; i++)
-    chain += E.toString(aes(CBC_ENCRYPT, key, [0, 0, 0, i, zeros.substr(20), text])).slice(-16);
+    chain += E.toString(aes(CBC_ENCRYPT, key, [0, 0, 0, i, zeros.substr(20), text])).substr(-16);
   // each block of the output is the one before it encrypted: CBC over zeros
   const mixed = aes(CBC_ENCRYPT, chain.substr(0, 16), zeros, chain.substr(16));
   const words = new Int32Array(mixed);

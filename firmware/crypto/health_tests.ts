@@ -30,7 +30,7 @@ export function testedNoise(): Bytes {
   const text = E.toString(noise(128), " ");
   if (
     text.indexOf("\0".repeat(RUN_BYTES)) + text.indexOf("\xff".repeat(RUN_BYTES)) > -2 ||
-    text.indexOf(text.slice(-1 - ONCE, -1)) < 128 - ONCE
+    text.indexOf(text.substr(128 - ONCE, ONCE)) < 128 - ONCE
   ) {
     throw NOISE_REPETITION;
   }
@@ -39,5 +39,5 @@ export function testedNoise(): Bytes {
   E.mapInPlace(E.toUint8Array(text), ones, E.toUint8Array("0112122312232334"), 4);
   const excess = E.sum(ones) - 256 * 48 - 512;
   if (excess * excess >= EXCESS * EXCESS) throw NOISE_PROPORTION;
-  return text.slice(0, -1);
+  return text.substr(0, 128);
 }

@@ -11,12 +11,13 @@ import type { Bytes } from "../bytes";
 export function hmacKey(length: number, key: Bytes): Bytes {
   const buffer = E.toArrayBuffer(E.toString(key, { data: 0, count: 64 - key.length }));
   const words = new Int32Array(buffer);
-  for (let i = 16; i--; ) words[i] ^= 0x36363636;
-  const inner = E.toString(buffer, "");
-  for (let i = 16; i--; ) words[i] ^= 0x6a6a6a6a; // 0x36 ^ 0x5c
-  return RUNNING
-    ? update(length, "", inner) + update(length, "", E.toString(buffer))
-    : E.toString(inner, buffer);
+  let pads = "";
+  // the second one goes over the first: 0x36 ^ 0x5c
+  for (const pad of [0x36363636, 0x6a6a6a6a]) {
+    for (let i = 16; i--; ) words[i] ^= pad;
+    pads = RUNNING ? pads + update(length, "", E.toString(buffer)) : E.toString(pads, buffer);
+  }
+  return pads;
 }
 
 /** Compute an HMAC, `length` bytes, 20 or 32; `pads` is what `hmacKey` gave for the same length. */

@@ -89,7 +89,7 @@ export function sha256Update(state: Bytes, data: Bytes): Bytes {
       }
     }
   }
-  return hashUpdate(compress, 32, state || E.toString(constants.buffer).slice(-36), data);
+  return hashUpdate(compress, 32, state || E.toString(constants.buffer).substr(-36), data);
 }
 
 /** Return the SHA-256 of the message of `state`, 32 bytes. */

@@ -19,20 +19,20 @@ import {
 } from "./packets";
 
 /** First two parts of every topic of the device: `<product>/<serial>`. */
-export let base: Bytes = "";
+export let base: Bytes;
 /** Bytes received that are no whole packet yet. */
-let input: Bytes = "";
+let input: Bytes;
 /** Bytes still to come of a packet that is passed over. */
-let passOver = 0;
+let passOver: number;
 /** Head and payload of the PUBLISH of QoS 1 that waits for its PUBACK. */
 let unacknowledged: Bytes | undefined;
 /** Packet identifier of that message, 2..32,767; SUBSCRIBE has 1. */
 let identifier = 1;
 /** Whether a PINGREQ waits for its answer. */
-export let pinged = false;
+export let pinged: boolean;
 
 /** Payload of the message whose topic `nextMessage` has returned. */
-export let payload: Bytes = "";
+export let payload: Bytes;
 
 /** A topic of the device as a length-prefixed field (1.5.3). */
 export function topic(name: Bytes): Bytes {
@@ -55,11 +55,11 @@ export function begin(identity: Bytes): void {
 }
 
 /**
- * Publish `text` on `<base>/<name>`; `flags`: QOS_1, RETAIN. One message of QoS 1 at a time waits for its acknowledgement:
+ * Publish `text` on `<base>/up/<name>`; `flags`: QOS_1, RETAIN. One message of QoS 1 at a time waits for its acknowledgement:
  * a second one is dropped.
  */
 export function publish(name: Bytes, text: Bytes, flags: number): void {
-  let head = section(import("./client")).topic("/" + name);
+  let head = section(import("./client")).topic("/up/" + name);
   if (flags & QOS_1) {
     if (unacknowledged) return;
     identifier = identifier < 32767 ? identifier + 1 : 2;
@@ -117,11 +117,11 @@ export function nextMessage(): Bytes | undefined {
       if (textStart !== topicEnd && textStart <= input.length)
         section(import("../tls/record")).put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
       if (!long) {
-        const topic = input.substring(start + 2, topicEnd);
-        payload = input.substring(textStart, end);
+        const topic = input.substr(start + 2, topicEnd - start - 2);
+        payload = input.substr(textStart, end - textStart);
         input = input.substr(end); // off the heap before the answer is made
         passOver = 0;
-        if (topic) return topic.startsWith(base + "/") ? topic.substr(base.length) : topic;
+        if (topic) return topic.indexOf(base + "/") ? topic : topic.substr(base.length);
       }
     } else if (type === CONNACK && length === 2) {
       const refused = input.charCodeAt(start + 1);

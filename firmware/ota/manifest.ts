@@ -1,7 +1,7 @@
 // The manifest of an update (protocol.md 5; the fields are those of RFC 9124, 3), 128 bytes of fixed layout, numbers
 // big-endian. One table, which the device and scripts/ota both read; the device takes the numbers folded into its code.
-// It travels retained on `<product>/<serial>/ota`; the image in retained pieces on `fw/<product>/<first 8 hex digits of
-// the digest>/<n>`, n from 0, each PIECE_BYTES bytes of the image but the last, whatever their encoding.
+// It travels retained on `<product>/<serial>/ota`; the image in retained pieces on `fw/<product>/<the digest's first 32 bits,
+// a decimal number>/<n>`, n from 0, each PIECE_BYTES bytes of the image but the last, whatever their encoding.
 
 /** Length of a manifest, bytes. */
 export const MANIFEST_BYTES = 128;
@@ -25,7 +25,7 @@ export const ENCODING_HEATSHRINK = 1;
 /** Value of `slot rule`: the slot that does not run. */
 export const SLOT_OTHER = 0;
 
-/** Where each field begins; `version`, `product`, `serial` are ASCII, padded with zeros. */
+/** Where each field begins; `version` and `target` are ASCII, padded with zeros, the target with one at least. */
 export const AT_FORMAT = 0; // 1
 export const AT_TYPE = 1; // 1
 export const AT_ENCODING = 2; // 1
@@ -35,7 +35,6 @@ export const AT_SEQUENCE = 8; // 4
 export const AT_IMAGE_LENGTH = 12; // 4, bytes
 export const AT_VERSION = 16; // 16, for people
 export const AT_DIGEST = 32; // 32, of the installed image: imageDigest
-export const AT_PRODUCT = 64; // 16
-export const AT_SERIAL = 80; // 28
-export const AT_SLOT_RULE = 108; // 1, then 3 zeros
+export const AT_TARGET = 64; // 47, `<product>/<serial>`
+export const AT_SLOT_RULE = 111; // 1
 export const AT_TAG = 112; // 16, CMAC(the device's `ota` key, the bytes before it)

@@ -11,16 +11,16 @@ export function read(at: number, length: number): Bytes {
 }
 
 /**
- * Read the image of slot 0 or 1, in place; undefined where it is not whole. The digest is a chain over pieces,
+ * Read the image of the slot that begins at `at`, in place; undefined where it is not whole. The digest is a chain over pieces,
  * h = SHA-256(h || piece) from 32 zeros on: the natives have no running hash, and take a message from the stack.
  */
-export function image(nth: number): Bytes | undefined {
+export function image(at: number): Bytes | undefined {
   // a part of a text in flash is in flash
-  const slot = section(import("./slots")).read(nth * SLOT_BYTES, SLOT_BYTES);
+  const slot = section(import("./slots")).read(at, SLOT_BYTES);
   // of the four bytes of the length no more than two can count
   const code = slot.substr(0, uint16(slot, AT_MANIFEST + AT_IMAGE_LENGTH + 2));
   let digest: Bytes = "\0".repeat(32);
-  let at = 0;
+  at = 0;
   do digest = section(import("../crypto/sha256_of"))(digest, code.substr(at, PIECE_BYTES));
   while ((at += PIECE_BYTES) < code.length);
   if (digest === slot.substr(AT_MANIFEST + AT_DIGEST, 32)) return code;

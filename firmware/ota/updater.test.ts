@@ -194,11 +194,11 @@ const FOREIGN: [string, number, (manifest: Buffer) => void][] = [
   ],
   ["65,536 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH + 1] = 1)],
   ["2^24 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH] = 1)],
-  ["product", MANIFEST_TARGET, (manifest) => void manifest.write("censor", Field.AT_PRODUCT)],
-  ["a longer product", MANIFEST_TARGET, (manifest) => void manifest.write("sensor2", Field.AT_PRODUCT)],
-  ["a shorter product", MANIFEST_TARGET, (manifest) => void manifest.write("senso\0", Field.AT_PRODUCT)],
-  ["serial", MANIFEST_TARGET, (manifest) => void manifest.write("0002", Field.AT_SERIAL)],
-  ["a longer serial", MANIFEST_TARGET, (manifest) => void manifest.write("00011", Field.AT_SERIAL)],
+  ["product", MANIFEST_TARGET, (manifest) => void manifest.write("censor", Field.AT_TARGET)],
+  ["a longer product", MANIFEST_TARGET, (manifest) => void manifest.write("sensor2/0001", Field.AT_TARGET)],
+  ["a shorter product", MANIFEST_TARGET, (manifest) => void manifest.write("senso/0001\0", Field.AT_TARGET)],
+  ["serial", MANIFEST_TARGET, (manifest) => void manifest.write("sensor/0002", Field.AT_TARGET)],
+  ["a longer serial", MANIFEST_TARGET, (manifest) => void manifest.write("sensor/00011", Field.AT_TARGET)],
 ];
 
 for (const name of SIMULATED_BOARDS)

@@ -4,15 +4,13 @@
 // holds but the topic that it waits for: how far an update got, the slot itself tells, so that it goes on after a power
 // cut or a connection that ended. Leaves out UNSUBSCRIBE, for a clean session is gone at its end; TYPE_REKEY; which key
 // version a manifest names, for another one's tag is wrong.
-import { flash } from "hal:flash";
 import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
 import { STATE } from "../journal";
-import { OTA_KEY, RECORD_LENGTH } from "../key_record";
+import { key, OTA_KEY, RECORD_LENGTH } from "../key_record";
 import { bundle } from "../load_section";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
-import { keyBytes } from "../port";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
@@ -34,11 +32,10 @@ import {
   AT_HARDWARE,
   AT_IMAGE_LENGTH,
   AT_MANIFEST,
-  AT_PRODUCT,
   AT_SEQUENCE,
-  AT_SERIAL,
   AT_SLOT_RULE,
   AT_TAG,
+  AT_TARGET,
   AT_TYPE,
   ENCODING_HEATSHRINK,
   ENCODING_NONE,
@@ -52,13 +49,15 @@ import {
 
 /** Topic of the piece that is waited for; undefined: no update is under way. */
 let awaited: Bytes | undefined;
+/** The number of that piece, of the last one after an update. */
+export let piece: number;
 /** Reason of the last revert, of tls/alert.ts; 0: none. Known from the first session on. */
-export let revertReason = 0;
+export let revertReason: number;
 
 /** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns 0, or the code of what is wrong with it. */
 export function onMessage(topic: Bytes): number {
   // without keys nothing can be updated
-  if (keyBytes < RECORD_LENGTH) return 0;
+  if (key.length < RECORD_LENGTH) return 0;
   if (topic === "/ota") return section(import("./updater")).onManifest();
   return topic === awaited ? section(import("./updater")).onPiece() : 0;
 }
@@ -70,7 +69,7 @@ export function onManifest(): number {
   if (!payload || payload === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
   const state = section(import("../journal")).newest(STATE);
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
-  let piece = 0;
+  piece = 0;
   if (code) return code;
   if (payload === section(import("./slots")).read(other + AT_MANIFEST, MANIFEST_BYTES)) {
     // what came back once is not tried again
@@ -80,25 +79,21 @@ export function onManifest(): number {
     piece = (uint16(payload, AT_IMAGE_LENGTH + 2) - 1) >> 9;
     while (piece && section(import("./slots")).read(other + piece * PIECE_BYTES, 1) === "\xff") piece--;
   } else {
-    const pages = require("Flash");
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
-    for (let at = SLOT_BYTES; at; ) pages.erasePage(board.slotsStart + other + (at -= board.pageLength));
+    for (let at = SLOT_BYTES; at; )
+      require("Flash").erasePage(board.slotsStart + other + (at -= board.pageLength));
     // why another image came back is no reason against this one
     if (uint16(state, 4))
-      section(import("../journal")).append(
-        E.toString(STATE, slot / SLOT_BYTES, "\0\0\0\0\0\0", state.substr(8, 4)),
-      );
-    pages.write(payload, board.slotsStart + other + AT_MANIFEST);
+      section(import("../journal")).append(E.toString(STATE, slot && 1, "\0\0\0\0\0\0", state.substr(8, 4)));
+    require("Flash").write(payload, board.slotsStart + other + AT_MANIFEST);
   }
-  section(import("./updater")).ask(piece);
+  section(import("./updater")).ask();
   return 0;
 }
 
 /** Find what makes a manifest none for this device, in the order of its fields: a code, or 0. `floor`: 4 bytes. */
 export function fault(manifest: Bytes, floor: Bytes): number {
   const byte = (at: number): number => manifest.charCodeAt(at);
-  const zeros = "\0".repeat(AT_SLOT_RULE - AT_SERIAL);
-  const end = base.indexOf("/");
   const length = uint16(manifest, AT_IMAGE_LENGTH + 2);
   if (manifest.length !== MANIFEST_BYTES || byte(AT_FORMAT) !== FORMAT || byte(AT_SLOT_RULE) !== SLOT_OTHER)
     return MANIFEST_FORMAT;
@@ -109,60 +104,49 @@ export function fault(manifest: Bytes, floor: Bytes): number {
   if (manifest.substr(AT_SEQUENCE, 4) <= floor) return MANIFEST_SEQUENCE;
   if (byte(AT_IMAGE_LENGTH) || byte(AT_IMAGE_LENGTH + 1) || !length || length > AT_MANIFEST)
     return MANIFEST_LENGTH;
-  if (
-    manifest.substr(AT_PRODUCT, AT_SLOT_RULE - AT_PRODUCT) !==
-    (base.substr(0, end) + zeros).substr(0, AT_SERIAL - AT_PRODUCT) +
-      (base.substr(end + 1) + zeros).substr(0, AT_SLOT_RULE - AT_SERIAL)
-  )
-    return MANIFEST_TARGET;
-  const key = (flash.read("key") as Bytes).substr(OTA_KEY, 16);
-  const tag = section(import("../crypto/cmac")).cmac(key, manifest.substr(0, AT_TAG));
+  if (manifest.indexOf(base + "\0") !== AT_TARGET) return MANIFEST_TARGET;
+  const tag = section(import("../crypto/cmac")).cmac(key.substr(OTA_KEY, 16), manifest.substr(0, AT_TAG));
   return section(import("../bytes")).difference(tag, manifest.substr(AT_TAG)) ? MANIFEST_TAG : 0;
 }
 
-/** Ask for a piece, and tell with each eighth how many there are already. */
-export function ask(piece: number): void {
+/** Ask for the piece, and tell with each eighth how many there are already. */
+export function ask(): void {
   const manifest = section(import("./slots")).read((SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES);
-  const digits = "0123456789abcdef";
-  awaited = "fw/" + base.substr(0, base.indexOf("/") + 1);
-  for (let i = AT_DIGEST; i < AT_DIGEST + 4; i++)
-    awaited += digits[manifest.charCodeAt(i) >> 4] + digits[manifest.charCodeAt(i) & 15];
-  awaited += "/" + piece;
+  const digest = uint16(manifest, AT_DIGEST) * 65536 + uint16(manifest, AT_DIGEST + 2);
+  awaited = `fw/${base.split("/")[0]}/${digest}/${piece}`;
   // a packet identifier of its own, and QoS 0
   section(import("../mqtt/packets")).putPacket(
     SUBSCRIBE,
     E.toString(128, piece, 0, awaited.length, awaited),
     "\0",
   );
-  const count = (uint16(manifest, AT_IMAGE_LENGTH + 2) + PIECE_BYTES - 1) >> 9;
-  if (!(piece & 7))
-    section(import("../mqtt/client")).publish("up/update", `{"got":${piece},"of":${count}}`, 0);
+  if (!(piece & 7)) section(import("../mqtt/client")).publish("update", `{"got":${piece}}`, 0);
 }
 
 /** Take the piece that was awaited; after the last one start anew, into the new image. */
 export function onPiece(): number {
-  const pages = require("Flash");
   const other = SLOT_BYTES ^ slot;
   const manifest = section(import("./slots")).read(other + AT_MANIFEST, MANIFEST_BYTES);
-  const piece = +awaited!.substr(awaited!.lastIndexOf("/") + 1);
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
   const bytes =
     board.heatshrink && manifest.charCodeAt(AT_ENCODING)
-      ? E.toString(require("heatshrink").decompress(payload))
+      ? E.toUint8Array(require("heatshrink").decompress(payload))
       : payload;
   awaited = undefined;
   if (bytes.length !== (left < PIECE_BYTES ? left : PIECE_BYTES)) return PIECE_LENGTH;
-  pages.write(bytes, board.slotsStart + other + piece * PIECE_BYTES);
-  if (left > PIECE_BYTES) section(import("./updater")).ask(piece + 1);
-  else {
-    if (!section(import("./slots")).image(other / SLOT_BYTES)) {
+  require("Flash").write(bytes, board.slotsStart + other + piece * PIECE_BYTES);
+  if (left > PIECE_BYTES) {
+    piece++;
+    section(import("./updater")).ask();
+  } else {
+    if (!section(import("./slots")).image(other)) {
       // without its manifest the slot is erased before the next try
-      pages.erasePage(board.slotsStart + other + AT_MANIFEST);
+      require("Flash").erasePage(board.slotsStart + other + AT_MANIFEST);
       return IMAGE_DIGEST;
     }
     const newest = section(import("../journal")).newest;
     section(import("../journal")).append(
-      E.toString(STATE, other / SLOT_BYTES, 1, "\0\0\0\0\0", newest(STATE).substr(8, 4)),
+      E.toString(STATE, other && 1, 1, "\0\0\0\0\0", newest(STATE).substr(8, 4)),
     );
     if (newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
     section(import("hal:system")).restart();
@@ -175,12 +159,13 @@ export function confirm(): void {
   const state = section(import("../journal")).newest(STATE);
   revertReason = uint16(state, 4);
   if (state && !state.charCodeAt(2)) return;
-  if (global.trial) global.trial = clearTimeout(global.trial);
+  // caught as an error, that there is none would cost the heap the class of that error
+  if (typeof trial === "number") trial = clearTimeout(trial);
   // the loader could not count the start of the image that it was to try
-  if (state && state.charCodeAt(1) !== slot / SLOT_BYTES) revertReason = NOT_CONFIRMED;
+  if (state && state.charCodeAt(1) !== (slot && 1)) revertReason = NOT_CONFIRMED;
   const floor = state.substr(8, 4);
   const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
   section(import("../journal")).append(
-    E.toString(STATE, slot / SLOT_BYTES, 0, 0, 0, revertReason, 0, 0, sequence > floor ? sequence : floor),
+    E.toString(STATE, slot && 1, 0, 0, 0, revertReason, 0, 0, sequence > floor ? sequence : floor),
   );
 }

@@ -27,3 +27,10 @@ export const SUITE_LENGTHS: string =
   (TLS_PSK_WITH_AES_128_CCM ? "\0\x10" : "") +
   (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA256 ? "\x20\0" : "") +
   (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA ? "\x14\0" : "");
+
+/** How many they are. */
+export const SUITES =
+  (TLS_PSK_WITH_AES_128_CCM_8 ? 1 : 0) +
+  (TLS_PSK_WITH_AES_128_CCM ? 1 : 0) +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA256 ? 1 : 0) +
+  (AES_CAN_DECRYPT && TLS_PSK_WITH_AES_128_CBC_SHA ? 1 : 0);

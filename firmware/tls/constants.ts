@@ -26,3 +26,8 @@ export const SEEN_MAX_FRAGMENT_LENGTH = 1;
 export const SEEN_RECORD_SIZE_LIMIT = 2;
 export const SEEN_ENCRYPT_THEN_MAC = 4;
 export const SEEN_EXTENDED_MASTER_SECRET = 8;
+
+/** In what server_hello.ts returns, above the SEEN bits: lengths of tag (8 bits) and HMAC (6), longest plaintext (10). */
+export const AGREED_TAG = 5;
+export const AGREED_MAC = 13;
+export const AGREED_LIMIT = 19;

@@ -2,9 +2,9 @@
 // state are dropped when the session stands. States are named by what they expect. Leaves out resumption, client
 // certificates and the identity hint, which RFC 4279, 5.2 lets a client skip.
 import { RUNNING, update } from "hal:digest";
-import { flash } from "hal:flash";
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
+import { key } from "../key_record";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
 import {
@@ -21,15 +21,15 @@ import {
 const MESSAGE_LIMIT = 512;
 
 /** The client's random and then the server's, 32 bytes each; "" where the transcript holds them. */
-export let randoms: Bytes = "";
+export let randoms: Bytes;
 /** Digest state of the handshake messages so far. */
-export let transcript: Bytes = "";
+export let transcript: Bytes;
 /** Bytes of handshake messages that are not whole yet. */
-let pending: Bytes = "";
+let pending: Bytes;
 /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
-export let expected = 0;
+export let expected: number;
 /** What server_hello.ts says was agreed. */
-export let agreed = 0;
+export let agreed: number;
 /** verify_data that the server's Finished must carry. */
 let verifyData: Bytes | undefined;
 
@@ -48,9 +48,9 @@ export const STANDS = 1;
  * and `fragment` its plaintext. Returns 0, GO_ON or STANDS. Throws NO_KEY, or SENT plus the alert.
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
-  if (step === BEGIN || step === KEY_EXCHANGE) {
+  if (step < FINISH) {
     const identity: Bytes | undefined = section(import("../settings")).readSettings().id;
-    if (!identity || (flash.read("key") || "").length < 16) throw NO_KEY;
+    if (!identity || key.length < 16) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";
       expected = SERVER_HELLO;

@@ -2,12 +2,11 @@
 // 7627, 4, or RFC 5246, 8.1), key block (6.3) and both sides' verify_data (7.4.9), so that no secret outlives it.
 
 import { finish, RUNNING, update } from "hal:digest";
-import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
 import { prf } from "../crypto/prf";
+import { key } from "../key_record";
 import { requireExtendedMasterSecret } from "../profile";
-import { SUITE_LENGTHS } from "./cipher_suites";
-import { SEEN_ENCRYPT_THEN_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
+import { AGREED_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
 import { agreed, randoms, transcript } from "./handshake";
 import { setKeys } from "./record";
 
@@ -25,10 +24,7 @@ export default function keySchedule(): Bytes {
   const serverRandom = 10 + transcript.charCodeAt(3);
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  let master = hmacKey(
-    32,
-    E.toString("\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10", flash.read("key", 0, 16) as Bytes),
-  );
+  let master = hmacKey(32, E.toString("\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10", key.substr(0, 16)));
   let output =
     requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
       ? prf(hmac, master, "extended master secret" + hash, 48)
@@ -40,8 +36,7 @@ export default function keySchedule(): Bytes {
           48,
         );
   master = hmacKey(32, output);
-  const row = (agreed >> 5) & 31;
-  const macLength = SUITE_LENGTHS.charCodeAt(row);
+  const macLength = (agreed >> AGREED_MAC) & 63;
   output = prf(
     hmac,
     master,
@@ -50,13 +45,7 @@ export default function keySchedule(): Bytes {
       : "key expansion" + transcript.substr(serverRandom, 32) + transcript.substr(6, 32),
     macLength ? 32 + 2 * macLength : 40,
   );
-  setKeys(
-    output,
-    macLength,
-    SUITE_LENGTHS.charCodeAt(row + 1),
-    !!(agreed & SEEN_ENCRYPT_THEN_MAC),
-    agreed >> 10,
-  );
+  setKeys(output);
   output = "\x14\0\0\x0c" + prf(hmac, master, "client finished" + hash, 12);
   const finished =
     "server finished" +

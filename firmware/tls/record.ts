@@ -6,7 +6,7 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import { CBC_DECRYPT, CBC_ENCRYPT } from "../../hal/hal";
-import type { Bytes } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { FRAGMENT_LIMIT, requireEncryptThenMac } from "../profile";
 import {
   BAD_RECORD_MAC,
@@ -17,7 +17,8 @@ import {
   UNEXPECTED_MESSAGE,
 } from "./alert";
 import { CBC, CCM } from "./cipher_suites";
-import { CHANGE_CIPHER_SPEC } from "./constants";
+import { AGREED_LIMIT, AGREED_MAC, AGREED_TAG, CHANGE_CIPHER_SPEC, SEEN_ENCRYPT_THEN_MAC } from "./constants";
+import { agreed } from "./handshake";
 
 /**
  * key_block (RFC 5246, 6.3): client and server MAC key (macLength each), client and server key (16 each), client
@@ -25,42 +26,40 @@ import { CHANGE_CIPHER_SPEC } from "./constants";
  */
 let keys: Bytes = "";
 /** HMAC length of the suite, bytes: 20, 32, or 0 for CCM. */
-let macLength = 0;
+let macLength: number;
 /** Tag length of the suite, bytes: 8 or 16 for CCM. */
-let tagLength = 0;
+let tagLength: number;
 /** Whether a CBC suite runs with encrypt-then-MAC. */
-let encryptThenMac = true;
+let encryptThenMac: unknown = true;
 /** Pads of the HMAC keys, kept where our own digest saves compressions by it. */
-let writePads: Bytes = "";
-let readPads: Bytes = "";
-/** Longest plaintext of a record that the server takes, bytes. */
-let writeLimit = 0;
+let writePads: Bytes;
+let readPads: Bytes;
 /** Number of the next record, each way; negative: that way is in the clear, up to its ChangeCipherSpec. */
 let writeSequence = -1;
 let readSequence = -1;
 /** Bytes received that are no whole record yet. */
 let input: Bytes = "";
 /** ContentType of the record that `receiveRecord` has returned. */
-export let contentType = 0;
+export let contentType: number;
 /** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
-export let outgoing: Bytes = "";
+export let outgoing: Bytes;
 
-/** Take the keys of a finished key exchange. Each way is protected after its ChangeCipherSpec. */
-export function setKeys(keyBlock: Bytes, mac: number, tag: number, etm: boolean, limit: number): void {
-  writeLimit = limit;
+/** Take the keys of a finished key exchange, for what was agreed. Each way is protected after its ChangeCipherSpec. */
+export function setKeys(keyBlock: Bytes): void {
   keys = keyBlock;
-  macLength = mac;
-  tagLength = tag;
-  if (!requireEncryptThenMac) encryptThenMac = etm;
-  if (RUNNING && mac) {
+  macLength = (agreed >> AGREED_MAC) & 63;
+  tagLength = (agreed >> AGREED_TAG) & 31;
+  if (!requireEncryptThenMac) encryptThenMac = agreed & SEEN_ENCRYPT_THEN_MAC;
+  if (RUNNING && macLength) {
     const hmacKey = section(import("../crypto/hmac")).hmacKey;
-    writePads = hmacKey(mac, keys.substr(0, mac));
-    readPads = hmacKey(mac, keys.substr(mac, mac));
+    writePads = hmacKey(macLength, keys.substr(0, macLength));
+    readPads = hmacKey(macLength, keys.substr(macLength, macLength));
   }
 }
 
 /** Forget the connection: overwrite the keys where the interpreter's strings let us, and drop them. */
 export function wipe(): void {
+  // not fill(0): the class of that method would come to stay, 9 variables
   const words = new Int32Array(E.toArrayBuffer(keys));
   for (let i = keys.length >> 2; i--; ) words[i] = 0;
   keys = outgoing = input = "";
@@ -74,13 +73,13 @@ export function put(data: Bytes): void {
 }
 
 /**
- * Write the record that carries `message`, or else what `outgoing` has for one (at most writeLimit bytes), as content
+ * Write the record that carries `message`, or else what `outgoing` has for one (as much as the server takes in one), as content
  * `type` to `transport`. Throws SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
   const n = writeSequence;
-  let text = message || outgoing.substr(0, writeLimit);
-  if (!message) outgoing = outgoing.substr(writeLimit);
+  let text = message || outgoing.substr(0, agreed >> AGREED_LIMIT);
+  if (!message) outgoing = outgoing.substr(agreed >> AGREED_LIMIT);
   let size = text.length;
   // what a MAC covers first: the number of 8 bytes, type and version (RFC 5246, 6.2.3.1); then comes the length
   const head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3);
@@ -141,7 +140,7 @@ export function keep(data: Bytes): void {
 export function receiveRecord(): Bytes | undefined {
   if (input.length < 5) return;
   const n = readSequence;
-  const length = (input.charCodeAt(3) << 8) | input.charCodeAt(4);
+  const length = uint16(input, 3);
   contentType = input.charCodeAt(0);
   // the content types are 20 to 23
   if (contentType >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
@@ -166,13 +165,13 @@ export function receiveRecord(): Bytes | undefined {
   }
   if ((n + 1) >> 31) throw SEQUENCE_END;
   const head = E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, contentType, 3, 3);
-  const key = keys.substr(2 * macLength + 16, 16);
+  let key = keys.substr(2 * macLength + 16, 16);
   const length16 = E.toString(size >> 8, size);
   let bad: unknown = size < 0;
   if (CCM && !macLength) {
     if (!bad) {
-      // key, B0 and associated data, as crypto/ccm.ts takes them
-      const context = E.toString(
+      // with B0 and associated data behind it, as crypto/ccm.ts takes them
+      key = E.toString(
         key,
         58 + 4 * tagLength,
         keys.substr(36, 4),
@@ -186,11 +185,11 @@ export function receiveRecord(): Bytes | undefined {
         0,
       );
       text = E.toString(tag, { data: 0, count: 16 - tagLength }, text, { data: 0, count: -size & 15 });
-      text = section(import("../crypto/ccm")).ccmTurn(context, text);
+      text = section(import("../crypto/ccm")).ccmTurn(key, text);
       tag = text.substr(0, tagLength);
       text = text.substr(16, size);
       bad = section(import("../bytes")).difference(
-        section(import("../crypto/ccm")).ccmMac(context, text).substr(0, tagLength),
+        section(import("../crypto/ccm")).ccmMac(key, text).substr(0, tagLength),
         tag,
       );
     }

@@ -12,6 +12,8 @@ import {
 } from "./alert";
 import { CBC, SUITE_CODES, SUITE_LENGTHS } from "./cipher_suites";
 import {
+  AGREED_LIMIT,
+  AGREED_TAG,
   ENCRYPT_THEN_MAC,
   EXTENDED_MASTER_SECRET,
   MAX_FRAGMENT_LENGTH,
@@ -25,8 +27,8 @@ import {
 
 /**
  * Read a ServerHello (handshake header and body) and hold it to what was offered and to the profile's policy. Returns
- * the extensions' bits, plus 32 x the offset of the suite's code in SUITE_CODES, plus 1,024 x the longest plaintext
- * that the server takes in a record, bytes. Throws decode_error, protocol_version, illegal_parameter,
+ * what was agreed: the extensions' bits, and from the AGREED_ bits on the suite's lengths and the longest plaintext
+ * that the server takes in a record, bytes (constants.ts). Throws decode_error, protocol_version, illegal_parameter,
  * unsupported_extension or handshake_failure.
  */
 export default function serverHello(message: Bytes): number {
@@ -79,7 +81,8 @@ export default function serverHello(message: Bytes): number {
   }
   // RFC 8449, 5: not both; RFC 7366, 3: not with a suite that is not CBC
   const both = SEEN_MAX_FRAGMENT_LENGTH | SEEN_RECORD_SIZE_LIMIT;
-  const mac = SUITE_LENGTHS.charCodeAt(row);
+  const lengths = uint16(SUITE_LENGTHS, row);
+  const mac = lengths > 255;
   if ((seen & both) === both || (!mac && seen & SEEN_ENCRYPT_THEN_MAC)) throw SENT + ILLEGAL_PARAMETER;
   if (
     (requireExtendedMasterSecret && !(seen & SEEN_EXTENDED_MASTER_SECRET)) ||
@@ -87,5 +90,5 @@ export default function serverHello(message: Bytes): number {
   ) {
     throw SENT + HANDSHAKE_FAILURE;
   }
-  return seen + row * 32 + (limit < FRAGMENT_LIMIT ? limit : FRAGMENT_LIMIT) * 1024;
+  return seen | (lengths << AGREED_TAG) | ((limit < FRAGMENT_LIMIT ? limit : FRAGMENT_LIMIT) << AGREED_LIMIT);
 }

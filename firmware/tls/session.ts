@@ -27,9 +27,9 @@ import {
   TRUNCATED,
   UNEXPECTED_MESSAGE,
 } from "./alert";
-import { ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, FINISHED, HANDSHAKE } from "./constants";
+import { ALERT, APPLICATION_DATA, FINISHED, HANDSHAKE } from "./constants";
 import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { contentType, outgoing } from "./record";
+import { contentType, keep, outgoing } from "./record";
 
 /**
  * What a session tells whoever opened it, each in a turn of its own: null when it stands; application data; a code when
@@ -43,20 +43,21 @@ export interface Server {
   port: number;
 }
 
-/** The TCP socket under the session; 0: none was asked for yet. */
-let transport: Socket | 0 | undefined = 0;
-/** Who takes the session's events; 0: there is no session. */
-let port: ((event: any) => void) | 0 = 0;
+// without a value they are undefined: a value is bytes, and on the heap some are a variable
+/** The TCP socket under the session; undefined: none was asked for yet; 0: it is being asked for. */
+let transport: Socket | 0 | undefined;
+/** Who takes the session's events; undefined: there is no session. */
+let port: ((event: any) => void) | undefined;
 /** Timer of the handshake's next step. */
-let next: any = 0;
+let next: any;
 /** Whether a turn for what TCP brought is set. */
-let queued = false;
+let queued: boolean;
 /** Whether records are the handshake's. */
-let shaking = false;
+let shaking: boolean;
 /** Whether the application may write. */
-let stands = false;
+let stands: boolean;
 /** The step at which the last session ended (steps.ts). */
-export let failedAt = 0;
+export let failedAt: number;
 
 /**
  * Take what TCP and the timers bring: bytes, in pieces of any size, which are worked through in a turn of their own, when
@@ -65,11 +66,11 @@ export let failedAt = 0;
 function onTransport(event?: unknown): void {
   try {
     if (typeof event === "string") {
-      section(import("./record")).keep(event);
+      keep(event);
       if (!queued) setTimeout(onTransport, 0, null);
       queued = true;
     } else if (event === null) section(import("./session")).receive();
-    else if (typeof event === "boolean") {
+    else if (event === !!event) {
       // what came before the end counts
       section(import("./session")).receive();
       throw event;
@@ -88,16 +89,16 @@ export function shutdown(cause: unknown): void {
   const ended = port;
   if (!ended) return;
   const code =
-    typeof cause === "number"
+    cause === +(cause as number)
       ? cause
-      : typeof cause !== "boolean" && !transport
+      : cause !== !!cause && !transport
         ? SENT + INTERNAL_ERROR
         : shaking || stands
           ? TRUNCATED
           : NO_SERVER;
   const tcp = transport;
   failedAt = section(import("./session")).progress();
-  port = transport = 0; // first of all: whatever comes in from here on finds no session
+  port = transport = undefined; // first of all: whatever comes in from here on finds no session
   if (tcp) {
     try {
       // what TCP still brings is for no session, least of all for the next
@@ -119,8 +120,9 @@ export function shutdown(cause: unknown): void {
 /** Tell the step where the session stands (steps.ts), STEP_IDLE where there is none. */
 export function progress(): number {
   if (!port) return STEP_IDLE;
-  if (!shaking) return stands ? STEP_MQTT : transport === 0 ? STEP_NOISE : STEP_TCP;
-  if (expected === FINISHED || expected === -CHANGE_CIPHER_SPEC) return STEP_FINISHED;
+  if (!shaking) return stands ? STEP_MQTT : transport === undefined ? STEP_NOISE : STEP_TCP;
+  // FINISHED, or CHANGE_CIPHER_SPEC below 0: both are 20
+  if (expected * expected === FINISHED * FINISHED) return STEP_FINISHED;
   return expected < 0 ? STEP_KEY_EXCHANGE : STEP_HELLO;
 }
 
@@ -154,7 +156,7 @@ export function flush(): void {
 /** Take a step of the handshake: TCP is open (`step` is no number), a record came, or the last step asked to go on. */
 export function advance(step?: unknown, fragment?: Bytes): void {
   if (!transport) return;
-  let type = typeof step === "number" ? step : BEGIN;
+  let type = (step as number) | BEGIN;
   shaking = true;
   if (type === KEY_EXCHANGE) {
     section(import("./handshake"))(transport, type, "");
@@ -186,7 +188,7 @@ export function connect(server: Server, onEvent: (event: any) => void): void {
   port = onEvent;
   // fresh noise for every session, tested before a byte of it is used
   section(import("../crypto/ctr_drbg")).seed();
-  transport = undefined;
+  transport = 0;
   transport = tcpConnect(server.host, server.port, onTransport);
 }
 

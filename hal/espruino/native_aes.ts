@@ -13,8 +13,7 @@ export function aes(mode: number, key: Bytes, data: Joinable, iv?: Bytes): Array
   const native = require("crypto").AES;
   const options = { iv: iv, mode: mode ? "CBC" : "ECB" };
   for (let tries = 2; tries--; ) {
-    const result =
-      mode < CBC_DECRYPT ? native.encrypt(data, key, options) : native.decrypt(data, key, options);
+    const result = native[mode < CBC_DECRYPT ? "encrypt" : "decrypt"](data, key, options);
     if (result) return result;
     E.defrag(); // the result wants one run of free variables
   }

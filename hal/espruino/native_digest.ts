@@ -11,5 +11,5 @@ export function update(_length: number, state: Bytes, data: Bytes): Bytes {
 
 /** Compute the digest of the message (Digest in hal.ts). */
 export function finish(length: number, message: Joinable): ArrayBuffer {
-  return length < 32 ? require("crypto").SHA1(message) : require("crypto").SHA256(message);
+  return require("crypto")[length < 32 ? "SHA1" : "SHA256"](message);
 }

@@ -16,7 +16,7 @@ export function tcpConnect(
     socket.on("close", onEvent);
     return socket;
   } catch (error) {
-    if ((error as Error).message.slice(-4) === "host") throw NAME_UNKNOWN;
+    if ((error as Error).message.substr(-4) === "host") throw NAME_UNKNOWN;
     setTimeout(onEvent, 0, true);
   }
 }

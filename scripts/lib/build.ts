@@ -13,8 +13,9 @@ import { type BoardData, boardModules } from "./bundle/board_modules";
 import { inlineConstants } from "./bundle/constants";
 import { shortenDeclarations } from "./bundle/declarations";
 import { type Finding, guardBundle } from "./bundle/guard";
-import { fold, minify, type Names } from "./bundle/minify";
+import { fold, minify, type Names, rename } from "./bundle/minify";
 import { nameNatives } from "./bundle/natives";
+import { orderDeclarations } from "./bundle/order";
 import { type Defines, overrideConstants } from "./bundle/overrides";
 import { cutSections, markSections, type Placed, placeSections, type Section } from "./bundle/sections";
 import { holdToBudget, loaderLimit, measure, SIZE_LIMIT, type Sizes, sizeTable } from "./bundle/sizes";
@@ -150,9 +151,19 @@ async function inputOptions(
         name: "minify",
         async renderChunk(code) {
           if (debug) return null;
-          const minified = await minify(code);
+          const minified = await minify(code, whole ? 1 : 2);
           names = minified.names;
           return minified;
+        },
+      },
+      { name: "order-declarations", renderChunk: (code) => (debug ? null : orderDeclarations(code)) },
+      {
+        name: "rename",
+        async renderChunk(code) {
+          if (debug) return null;
+          const renamed = await rename(code, names);
+          names = renamed.names;
+          return renamed;
         },
       },
       { name: "prefer-tokens", renderChunk: (code) => (debug ? null : preferTokens(code)) },

@@ -23,23 +23,24 @@ export interface Minified {
   names: Names;
 }
 
+const NAMES = { toplevel: true, module: true, reserved: RESERVED_NAMES };
+
+const COMPRESS: MinifyOptions["compress"] & object = {
+  ecma: 2015,
+  module: true,
+  toplevel: true,
+  passes: 3,
+  pure_getters: true,
+  unsafe_arrows: true,
+  // "default:" would move before a case
+  switches: false,
+};
+
 const OPTIONS: MinifyOptions = {
   ecma: 2015,
   module: true,
   toplevel: true,
-  compress: {
-    ecma: 2015,
-    module: true,
-    toplevel: true,
-    passes: 3,
-    pure_getters: true,
-    unsafe_arrows: true,
-    // "default:" would move before a case
-    switches: false,
-    // a function body put in place of a call may hold what an expression may not
-    inline: 1,
-  },
-  mangle: { toplevel: true, module: true, reserved: RESERVED_NAMES, properties: { regex: /^_(?!_)/ } },
+  mangle: { ...NAMES, properties: { regex: /^_(?!_)/ } },
   format: { ascii_only: true, semicolons: true, max_line_len: 250, comments: false, ecma: 2015 },
 };
 
@@ -75,13 +76,33 @@ export async function fold(code: string): Promise<{ code: string; map: string }>
   return { code: output.code as string, map: output.map as string };
 }
 
-/** Minify one flat program; `map` of the result leads back to `code`. */
-export async function minify(code: string): Promise<Minified> {
+/**
+ * Minify one flat program; `map` of the result leads back to `code`. `inline`: 2 puts a short function of one use in the place
+ * of its call, where the guard finds nothing against it.
+ */
+export async function minify(code: string, inline: 1 | 2 = 1): Promise<Minified> {
+  return run(code, { ...OPTIONS, compress: { ...COMPRESS, inline } });
+}
+
+/**
+ * Give the names of a minified program anew, in the order in which it declares them (order.ts); `names` are those that it had,
+ * and become those that it has.
+ */
+export async function rename(code: string, names: Names): Promise<Minified> {
+  const renamed = await run(code, { ...OPTIONS, compress: false, mangle: NAMES });
+  const variables = Object.entries(renamed.names.variables).map(([now, before]) => [
+    now,
+    names.variables[before] ?? before,
+  ]);
+  return { ...renamed, names: { ...names, variables: Object.fromEntries(variables) } };
+}
+
+async function run(code: string, options: MinifyOptions): Promise<Minified> {
   const nameCache: { vars?: { props?: Record<string, string> }; props?: { props?: Record<string, string> } } =
     {};
   const output = await terser(
     { "bundle.js": code },
-    { ...OPTIONS, nameCache, sourceMap: { asObject: false } },
+    { ...options, nameCache, sourceMap: { asObject: false } },
   );
   const names = { variables: reverse(nameCache.vars?.props), properties: reverse(nameCache.props?.props) };
   return { code: output.code as string, map: output.map as string, names };

@@ -2,7 +2,8 @@
 // and numbers as raw bytes, no blanks (the table: hal/simulator/tokens.ts). The interpreter does the same to functions
 // in RAM when it is asked to (_jslNewTokenisedStringFromLexer in src/jslex.c of 2v29), and runs either.
 //
-//   preferTokens   (renderChunk)  `void 0` and `!0`, short as text, become `undefined` and `true`, short as tokens
+//   preferTokens   (renderChunk)  `void 0`, `!0` and `for(;x;)`, short as text, become `undefined`, `true` and `while(x)`, short
+//                                 as tokens, and "\0".repeat(7) its seven bytes
 //   tokeniseBundle (renderChunk, last)  main part and sections; sections lie elsewhere then, so calls name new places
 //
 // Stays as it is: template literals, regular expressions, names of members that are reserved words, texts with characters
@@ -37,10 +38,18 @@ export function tokenise(code: string): string {
     .join("");
 }
 
-/** Replace what the minifier writes for `undefined`, `true` and `false` by the words, which are tokens. */
+/** Replace what the minifier writes by what takes fewer tokens. */
 export function preferTokens(code: string): Rewritten {
   const text = new MagicString(code);
-  walk(parse(code), (node) => {
+  walk(parse(code), (node, above) => {
+    if (node.type === "ForStatement" && !node.init && node.test && !node.update) {
+      text.overwrite(node.start, node.test.start, "while(");
+      text.overwrite(node.test.end, node.body.start, ")");
+    }
+    const repeated = repeatedText(node);
+    // template literals stay text
+    if (repeated && !above.some(({ type }) => type === "TemplateLiteral"))
+      text.overwrite(node.start, node.end, repeated);
     if (node.type !== "UnaryExpression" || node.argument.type !== "Literal") return;
     const word = WORDS[node.operator + node.argument.raw];
     if (!word) return;
@@ -49,6 +58,16 @@ export function preferTokens(code: string): Rewritten {
     text.overwrite(node.start, node.end, before + word + after);
   });
   return rewritten(text);
+}
+
+/** The text that `"x".repeat(n)` is, as source, where its own bytes are no more than those of the call. */
+function repeatedText({ type, callee, arguments: args }: Node): string | undefined {
+  if (type !== "CallExpression" || callee.type !== "MemberExpression" || callee.computed) return undefined;
+  if (callee.property.name !== "repeat" || typeof callee.object.value !== "string") return undefined;
+  if (typeof args[0]?.value !== "number") return undefined;
+  const text = callee.object.value.repeat(args[0].value);
+  if (text.length > callee.object.value.length + `.repeat(${args[0].value})`.length) return undefined;
+  return `"${[...text].map((each) => `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`).join("")}"`;
 }
 
 const WORDS: Readonly<Record<string, string>> = { void0: "undefined", "!0": "true", "!1": "false" };

@@ -54,8 +54,7 @@ export class Fleet {
       const said = numbersOf(payload);
       if (!said) return undefined;
       device.heardMs = nowMs;
-      if (name === "up/update")
-        device.update = { sequence: said.seq, got: said.got, of: said.of, error: said.err };
+      if (name === "up/update") device.update = { sequence: said.seq, got: said.got, error: said.err };
       else {
         device.sequence = said.seq;
         device.reverted = said.rev;

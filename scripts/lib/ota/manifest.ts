@@ -5,9 +5,11 @@ import * as layout from "../../../firmware/ota/manifest";
 import { UsageError } from "../exit";
 import { type Identity, TOPIC_LEVEL } from "../keys";
 
-/** Longest product and serial that a manifest holds, characters. */
-export const PRODUCT_LONGEST = layout.AT_SERIAL - layout.AT_PRODUCT;
-export const SERIAL_LONGEST = layout.AT_SLOT_RULE - layout.AT_SERIAL;
+/** Bytes of the manifest's target, and of a zero behind it. */
+const TARGET_BYTES = layout.AT_SLOT_RULE - layout.AT_TARGET;
+/** Longest product and serial that a manifest holds, characters: with a slash between them and a zero behind. */
+export const PRODUCT_LONGEST = 16;
+export const SERIAL_LONGEST = TARGET_BYTES - PRODUCT_LONGEST - 2;
 /** Longest version text, characters. */
 export const VERSION_LONGEST = layout.AT_DIGEST - layout.AT_VERSION;
 /** The longest image, bytes: a slot ends with its manifest. */
@@ -82,14 +84,14 @@ export function manifestOfImage(fields: ImageFields): Buffer {
   manifest.writeUInt32BE(fields.length, layout.AT_IMAGE_LENGTH);
   manifest.write(fields.version, layout.AT_VERSION, "latin1");
   manifest.set(fields.digest, layout.AT_DIGEST);
-  manifest.write(fields.product, layout.AT_PRODUCT, "latin1");
+  manifest.write(`${fields.product}/`, layout.AT_TARGET, "latin1");
   manifest[layout.AT_SLOT_RULE] = layout.SLOT_OTHER;
   return manifest;
 }
 
 /** Write a device into an image's manifest. Throws UsageError where it is of another product or does not fit. */
 export function addressManifest(manifest: Buffer, { text, product, serial, keyVersion }: Identity): void {
-  if (product !== textAt(manifest, layout.AT_PRODUCT, PRODUCT_LONGEST))
+  if (product !== targetOf(manifest)[0])
     throw new UsageError(`the update is for another product than ${text}.`);
   if (serial.length > SERIAL_LONGEST)
     throw new UsageError(
@@ -100,8 +102,8 @@ export function addressManifest(manifest: Buffer, { text, product, serial, keyVe
       `the key version of ${text} is over ${KEY_VERSION_GREATEST}, a manifest's greatest.`,
     );
   manifest[layout.AT_KEY_ID] = keyVersion;
-  manifest.fill(0, layout.AT_SERIAL, layout.AT_SLOT_RULE);
-  manifest.write(serial, layout.AT_SERIAL, "latin1");
+  manifest.fill(0, layout.AT_TARGET, layout.AT_SLOT_RULE);
+  manifest.write(`${product}/${serial}`, layout.AT_TARGET, "latin1");
 }
 
 /** Everything that a manifest says. */
@@ -121,15 +123,15 @@ export function parseManifest(bytes: Buffer): Manifest | undefined {
     bytes[layout.AT_FORMAT] === layout.FORMAT &&
     bytes[layout.AT_TYPE] === layout.TYPE_IMAGE;
   if (!known || encoding === undefined) return undefined;
+  const [product, serial = ""] = targetOf(bytes);
   return {
-    product: textAt(bytes, layout.AT_PRODUCT, PRODUCT_LONGEST),
-    serial: textAt(bytes, layout.AT_SERIAL, SERIAL_LONGEST),
+    ...{ product, serial },
     keyVersion: bytes[layout.AT_KEY_ID],
     hardware: bytes.readUInt32BE(layout.AT_HARDWARE),
     sequence: bytes.readUInt32BE(layout.AT_SEQUENCE),
     version: textAt(bytes, layout.AT_VERSION, VERSION_LONGEST),
     length: bytes.readUInt32BE(layout.AT_IMAGE_LENGTH),
-    digest: bytes.subarray(layout.AT_DIGEST, layout.AT_PRODUCT),
+    digest: bytes.subarray(layout.AT_DIGEST, layout.AT_TARGET),
     encoding,
     tag: bytes.subarray(layout.AT_TAG),
   };
@@ -140,6 +142,11 @@ export function textAt(bytes: Buffer, at: number, longest: number): string {
   return bytes.toString("latin1", at, at + longest).replace(/\0+$/, "");
 }
 
+/** The product and, where there is one, the serial of a manifest. */
+function targetOf(manifest: Buffer): string[] {
+  return textAt(manifest, layout.AT_TARGET, TARGET_BYTES).split("/");
+}
+
 /** The topic of a device's manifest. */
 export function manifestTopic(product: string, serial: string): string {
   return `${product}/${serial}/ota`;
@@ -147,5 +154,5 @@ export function manifestTopic(product: string, serial: string): string {
 
 /** The topics of an image's pieces, but for the number. */
 export function piecesPrefix({ product, digest }: Pick<ImageFields, "product" | "digest">): string {
-  return `fw/${product}/${Buffer.from(digest.subarray(0, 4)).toString("hex")}/`;
+  return `fw/${product}/${Buffer.from(digest).readUInt32BE()}/`;
 }

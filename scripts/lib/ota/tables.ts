@@ -27,7 +27,7 @@ export function fleetTable(devices: readonly DeviceStatus[]): string {
     startedMs === undefined ? "?" : Math.round((heardMs - startedMs) / 1000),
     code(error),
     code(reverted),
-    update?.of ? `${update.got ?? 0} of ${update.of}` : code(update?.error),
+    update?.got === undefined ? code(update?.error) : `${update.got} pieces`,
   ]);
   const sequences = new Map<string, number>();
   for (const { sequence } of devices) {
