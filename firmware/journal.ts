@@ -15,7 +15,9 @@
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
 import { board } from "board";
 import type { Bytes } from "./bytes";
-import { key, OTA_KEY, RECORD_LENGTH } from "./key_record";
+import { key } from "./key";
+import { OTA_KEY, RECORD_LENGTH } from "./key_record";
+import { CONSOLE } from "./profile";
 
 /** Kinds of records. */
 export const STATE = 1;
@@ -70,7 +72,7 @@ export function countUp(record: Bytes): Bytes {
 
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
-  if (key.length < RECORD_LENGTH) return;
+  if (!CONSOLE || key.length < RECORD_LENGTH) return;
   const kind = data.charCodeAt(0);
   const last = section(import("./journal")).newest(kind).substr(12, 4) || "\0\0\0\0";
   data = section(import("./journal")).countUp(data.substr(0, 12) + last);

@@ -1,7 +1,6 @@
 // The key record, file `key`: psk, ota, console, rekey (16 bytes each, protocol.md 3), then their check values in the same
 // order, 3 bytes each: the first of CMAC(key, 16 zero bytes). The check values come last, so that a record of which power
 // cut the writing short is not whole, and counts as none.
-import { flash } from "hal:flash";
 import type { Bytes } from "./bytes";
 
 /** Length of a record, bytes; erased flash of that length is the place for one. */
@@ -12,9 +11,6 @@ export const CHECK_VALUES = 64;
 export const OTA_KEY = 16;
 /** Where the console key begins. */
 export const CONSOLE_KEY = 32;
-
-/** The device's record, in flash; 16 bytes are a key alone, for tests. */
-export const key = (flash.read("key") || "") as Bytes;
 
 /** Compute the first `length` bytes of CMAC(key, data) under each of the record's keys, joined. */
 export function macs(record: Bytes, data: Bytes, length: number): Bytes {

@@ -2,7 +2,8 @@
 // import. What it does not need between two events is a section.
 import type { Event } from "./application";
 import type { Bytes } from "./bytes";
-import { key, RECORD_LENGTH } from "./key_record";
+import { key } from "./key";
+import { RECORD_LENGTH } from "./key_record";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 
 /** The application is evaluated from flash for each event and gone again before its answer is protected and sent. */

@@ -3,7 +3,8 @@
 // (0.25 s each on the nRF52): with the port still its own it would open the prompt. So loader.ts imports this file first, and
 // lies in `.bootrst`, which a button held at boot does not skip.
 import { serialTake } from "hal:serial";
-import { key, RECORD_LENGTH } from "./key_record";
+import { key } from "./key";
+import { RECORD_LENGTH } from "./key_record";
 
 /** Whether the device has no record, or its place is erased flash: the prompt stays open, for the bench. */
 export const isBlank = !key || key === "\xff".repeat(RECORD_LENGTH);

@@ -10,7 +10,7 @@ export const CBC_ENCRYPT = 1;
 export const CBC_DECRYPT = 2;
 
 /** Bytes of a long text that go through `aes` at a time: its result wants one run of free variables, here 7. */
-export const AES_PIECE = 64;
+export const AES_PIECE = 48;
 
 /** What drivers throw, by the numbers of firmware/tls/alert.ts; hal.test.ts compares the two. */
 export const NOISE_DEAD = 3;

@@ -9,7 +9,7 @@ import { serialOpen } from "hal:serial";
 import { resetCause } from "hal:system";
 import type { Bytes } from "../bytes";
 import { BOOTS } from "../event_log";
-import { key } from "../key_record";
+import { key } from "../key";
 import { PROVISIONING } from "../profile";
 import { STEP_CONSOLE, STEP_IDLE } from "../steps";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";

@@ -2,7 +2,8 @@
 // key CMAC(key, "prove" || nonce) (64). The nonce, 11 bytes in base64, is the asker's choice; zeros stand for what is missing.
 import type { Bytes } from "../bytes";
 import { lastError } from "../event_log";
-import { CHECK_VALUES, key } from "../key_record";
+import { key } from "../key";
+import { CHECK_VALUES } from "../key_record";
 
 /** Prove the keys; a line as it is. */
 export default function prove(_row: number, words: Bytes[]): Bytes {

@@ -4,7 +4,8 @@
 import { type Bytes, uint16 } from "../bytes";
 import { TRIES } from "../event_log";
 import { LOG } from "../journal";
-import { CONSOLE_KEY, key } from "../key_record";
+import { key } from "../key";
+import { CONSOLE_KEY } from "../key_record";
 import { STEP_CONSOLE } from "../steps";
 import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
 import { type Answer, startedAt } from "./console";

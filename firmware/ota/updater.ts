@@ -7,10 +7,12 @@
 import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
 import { STATE } from "../journal";
-import { key, OTA_KEY, RECORD_LENGTH } from "../key_record";
+import { key } from "../key";
+import { OTA_KEY, RECORD_LENGTH } from "../key_record";
 import { bundle } from "../load_section";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
+import { CONSOLE } from "../profile";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
@@ -57,7 +59,7 @@ export let revertReason: number;
 /** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns 0, or the code of what is wrong with it. */
 export function onMessage(topic: Bytes): number {
   // without keys nothing can be updated
-  if (key.length < RECORD_LENGTH) return 0;
+  if (!CONSOLE || key.length < RECORD_LENGTH) return 0;
   if (topic === "/ota") return section(import("./updater")).onManifest();
   return topic === awaited ? section(import("./updater")).onPiece() : 0;
 }

@@ -4,7 +4,6 @@
 import { RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
-import { key } from "../key_record";
 import { falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
 import {
@@ -50,7 +49,7 @@ export const STANDS = 1;
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step < FINISH) {
     const identity: Bytes | undefined = section(import("../settings")).readSettings().id;
-    if (!identity || key.length < 16) throw NO_KEY;
+    if (!identity) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";
       expected = SERVER_HELLO;
@@ -97,7 +96,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     // an empty body, or opaque psk_identity_hint<0..2^16-1>: its length must fit, its bytes are skipped
     if (
       ((type === HELLO_REQUEST || type === SERVER_HELLO_DONE) && length > 4) ||
-      (type === SERVER_KEY_EXCHANGE && (length < 6 || uint16(message, 4) !== length - 6)) ||
+      (type === SERVER_KEY_EXCHANGE && uint16(message, 4) !== length - 6) ||
       (type === FINISHED && length !== 16)
     ) {
       throw SENT + DECODE_ERROR;

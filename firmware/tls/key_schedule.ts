@@ -4,7 +4,7 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Bytes } from "../bytes";
 import { prf } from "../crypto/prf";
-import { key } from "../key_record";
+import { key } from "../key";
 import { requireExtendedMasterSecret } from "../profile";
 import { AGREED_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
 import { agreed, randoms, transcript } from "./handshake";

@@ -44,7 +44,8 @@ export default function serverHello(message: Bytes): number {
   if (row & 1 || message.charCodeAt(at + 2)) throw SENT + ILLEGAL_PARAMETER;
   at += 3;
   if (at < length) {
-    if (length < at + 2 || uint16(message, at) !== length - at - 2) throw SENT + DECODE_ERROR;
+    // of fewer than two bytes the number is none below 0
+    if (uint16(message, at) !== length - at - 2) throw SENT + DECODE_ERROR;
     at += 2;
   }
   /** Four times the type of each extension that we offer, plus the length of its body in a ServerHello, bytes. */
@@ -58,7 +59,6 @@ export default function serverHello(message: Bytes): number {
   let seen = 0;
   let limit = FRAGMENT_LIMIT;
   while (at < length) {
-    if (length < at + 4) throw SENT + DECODE_ERROR;
     const type = uint16(message, at);
     const size = uint16(message, at + 2);
     at += 4 + size;
@@ -73,11 +73,8 @@ export default function serverHello(message: Bytes): number {
     // RFC 5746, 3.4: anything but an empty renegotiated_connection
     if (type === RENEGOTIATION_INFO && (size !== 1 || last)) throw SENT + HANDSHAKE_FAILURE;
     if (size !== (EXTENSIONS[bit] & 3)) throw SENT + DECODE_ERROR;
-    if (type === MAX_FRAGMENT_LENGTH && last !== 1) throw SENT + ILLEGAL_PARAMETER;
-    if (type === RECORD_SIZE_LIMIT) {
-      limit = uint16(message, at - 2);
-      if (limit < 64) throw SENT + ILLEGAL_PARAMETER;
-    }
+    if (type === RECORD_SIZE_LIMIT) limit = uint16(message, at - 2);
+    if ((type === MAX_FRAGMENT_LENGTH && last !== 1) || limit < 64) throw SENT + ILLEGAL_PARAMETER;
   }
   // RFC 8449, 5: not both; RFC 7366, 3: not with a suite that is not CBC
   const both = SEEN_MAX_FRAGMENT_LENGTH | SEEN_RECORD_SIZE_LIMIT;

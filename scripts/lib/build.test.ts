@@ -214,6 +214,13 @@ test("the bundle of esp32 keeps to its limits: TLS and MQTT in 9,000 bytes, of t
   assert.ok((await esp32()).total > total);
 });
 
+test("the bundle of esp32 has room for updates: 11,500 bytes with bench and console, 13,500 with all", async () => {
+  const { total } = await esp32({ UPDATES: false });
+  assert.ok(total <= 11500, `${total} bytes`);
+  const { total: all } = await esp32();
+  assert.ok(all > total && all <= 13500, `${all} bytes`);
+});
+
 test("what provisioning adds to the bundle of esp32 is at most 800 bytes", async () => {
   const added = (await esp32()).total - (await esp32({ PROVISIONING: false })).total;
   assert.ok(added > 0 && added <= 800, `${added} bytes`);

@@ -151,7 +151,7 @@ async function inputOptions(
         name: "minify",
         async renderChunk(code) {
           if (debug) return null;
-          const minified = await minify(code, whole ? 1 : 2);
+          const minified = await minify(code, options.entry ? 1 : 2);
           names = minified.names;
           return minified;
         },

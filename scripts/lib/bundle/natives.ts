@@ -11,6 +11,9 @@ import { analyse, type Node, parse, type Rewritten, rewritten, walk } from "./sy
 /** What may be called without its object. */
 const FREE = /^E\.(toString|toArrayBuffer|toUint8Array)$|^Math\.(min|max|round|floor)$/;
 
+/** Globals that are called. */
+const GLOBALS = /^(getTime|setTimeout)$/;
+
 /** Members of texts that stand on every page; none of them is assigned to. */
 const MEMBERS = /^(substr|charCodeAt|length)$/;
 
@@ -18,7 +21,7 @@ const MEMBERS = /^(substr|charCodeAt|length)$/;
 const CLASSES = /^Int32Array$/;
 
 /** Bytes that two variables of heap are worth. */
-const LEAST_GAIN = 50;
+const LEAST_GAIN = 45;
 
 /**
  * Give a name to each native and method that `code`, a flat program, uses often enough to gain by it: more than `leastGain`
@@ -37,6 +40,12 @@ export function nameNatives(code: string, leastGain = LEAST_GAIN): Rewritten {
     if (
       node.type === "NewExpression" &&
       CLASSES.test(node.callee.name) &&
+      !referenceOf.get(node.callee)?.binding
+    )
+      add(natives, node.callee.name, node.callee);
+    if (
+      node.type === "CallExpression" &&
+      GLOBALS.test(node.callee.name) &&
       !referenceOf.get(node.callee)?.binding
     )
       add(natives, node.callee.name, node.callee);

@@ -20,7 +20,7 @@ export interface DeviceStatus {
   /** When it started, by its own count of seconds, milliseconds since 1970. */
   startedMs?: number;
   /** An update under way: pieces that it has, of how many; and why it takes it no further. */
-  update?: { sequence?: number; got?: number; of?: number; error?: number };
+  update?: { sequence?: number; got?: number; error?: number };
 }
 
 /** What it says on each topic. */

@@ -78,7 +78,7 @@ describe("what a device's word means", () => {
       ...{ result: "failed", code: IMAGE_DIGEST },
     });
     assert.equal(said("update", `{"seq":6,"err":${IMAGE_DIGEST}}`), undefined);
-    assert.equal(said("update", '{"seq":7,"got":1,"of":20}'), undefined);
+    assert.equal(said("update", '{"seq":7,"got":1}'), undefined);
     assert.equal(said("update", `{"err":${MANIFEST_SEQUENCE}}`), undefined);
   });
 
@@ -107,10 +107,10 @@ describe("what a device's word means", () => {
     fleet.take("meter/SN1/state", "1", 0);
     fleet.take("meter/SN1/up/status", `{"up":30,"err":0,"seq":6,"rev":${NOT_CONFIRMED}}`, 1e6);
     fleet.take("meter/SN2/up/status", '{"up":3,"err":0,"seq":7,"rev":0}', 1e6);
-    fleet.take("meter/SN2/up/update", '{"got":1024,"of":9000}', 1e6);
+    fleet.take("meter/SN2/up/update", '{"got":1024}', 1e6);
     const table = fleetTable([...fleet.devices.values()]);
     assert.match(table, new RegExp(`^SN1 +on +6 +30 +- +E${NOT_CONFIRMED} +-$`, "m"));
-    assert.match(table, /^SN2 +\? +7 +3 +- +- +1024 of 9000$/m);
+    assert.match(table, /^SN2 +\? +7 +3 +- +- +1024 pieces$/m);
     assert.match(table, new RegExp(`^E${NOT_CONFIRMED} +The new image was started as often`, "m"));
     assert.match(table, /^1 x sequence 6$/m);
   });

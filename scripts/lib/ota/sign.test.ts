@@ -38,7 +38,7 @@ const tagByOpenssl = (key: string, message: Buffer) =>
 describe("R20 manifests", () => {
   const master = randomKey();
   const update = testUpdate();
-  const serials = ["SN1", "SN2", "a-serial-of-28-characters-00", "z"];
+  const serials = ["SN1", "SN2", "a-serial-of-29-characters-000", "z"];
   const signed = testManifests(update, serials, master);
 
   test("R20 key and tag are what OpenSSL computes", { skip }, () => {
@@ -130,7 +130,7 @@ describe("R20 manifests", () => {
       [{ digest: Buffer.alloc(31) }, /31 bytes/],
     ] as const)
       assert.throws(() => sign(fields), sentence);
-    assert.throws(() => sign({}, "v1.meter.a-serial-of-29-characters-000"), /holds 28/);
+    assert.throws(() => sign({}, "v1.meter.a-serial-of-30-characters-0000"), /holds 29/);
     assert.throws(() => sign({}, "v256.meter.SN1"), /over 255/);
     assert.throws(() => sign({}, "v1.valve.SN1"), /another product/);
   });
