@@ -10,13 +10,24 @@ export const PIECE_BYTES = 512;
 
 /** The file of the two slots (slots.ts). */
 export const SLOTS_FILE = ".slots";
-/** Bytes of a slot: an image from its first byte on, its manifest at the end. */
+/** Bytes of a slot: an image from its first byte on, at the end its keys and its manifest. */
 export const SLOT_BYTES = 16384;
 export const AT_MANIFEST = SLOT_BYTES - MANIFEST_BYTES;
 
+/**
+ * The keys of a slot, where a device has been given others than those of its first day: a key record (76), their key version (1),
+ * 3 zeros. Erased flash or a version of 0: the file `key` has them. They travel as the only piece of an update of
+ * TYPE_REKEY, under the device's `rekey` key: XOR with AES-128 of the blocks i = 0, 1, ...: 2 (1), the manifest's bytes from 1 on
+ * (12: with the sequence, so that none comes twice), 0 (1), i (2).
+ */
+export const KEYS_BYTES = 80;
+export const AT_KEYS = AT_MANIFEST - KEYS_BYTES;
+/** Where in them the key version stands. */
+export const AT_KEYS_VERSION = 76;
+
 /** Value of `format`. */
 export const FORMAT = 1;
-/** Values of `type`. */
+/** Values of `type`: an image; or keys for the image that runs, and then the `image` is KEYS_BYTES of wrapped keys. */
 export const TYPE_IMAGE = 1;
 export const TYPE_REKEY = 2;
 /** Values of `encoding`: pieces as they are, or each packed by heatshrink (window 8, lookahead 6: Espruino's). */
