@@ -95,7 +95,13 @@ await runCommand("bench", async (argv) => {
   parseIdentity(`v${keyVersion}.${product}.0`);
   const board = (await readBoard(name)) as unknown as Board;
   const image = await makeImage(board, options);
-  const settings = { ...server, ssid: options.ssid ?? "", pass: wifiPassword(options) };
+  const settings = {
+    ...server,
+    ...{ ssid: options.ssid ?? "", pass: wifiPassword(options) },
+    // what may be set afterwards must be there: an update may begin at any hour, and with any battery
+    window: 24,
+    ...(board.system === "nrf_system" ? { battery: 0 } : {}),
+  };
   const keys = await openKeys(options);
   const ledger = openLedger(ledgerFile);
   const labels = options.labels ?? join(dirname(ledgerFile), "labels");

@@ -51,6 +51,9 @@ export interface DeviceSettings {
   port: number;
   ssid: string;
   pass: string;
+  /** When an update may begin, and the least battery for it, millivolts (firmware/ota/held.ts). */
+  window?: number;
+  battery?: number;
 }
 
 const HEADER_LENGTH = 32; // bytes, of a file of Storage
