@@ -22,7 +22,7 @@ export const KEY_VERSION_GREATEST = 255;
 export const ENCODINGS = { none: layout.ENCODING_NONE, heatshrink: layout.ENCODING_HEATSHRINK } as const;
 export type Encoding = keyof typeof ENCODINGS;
 
-/** What a manifest says of the image, the same for every device. */
+/** What a manifest says of the image, the same for every device; of a re-key, all but the digest, as if keys were an image. */
 export interface ImageFields {
   product: string;
   /** Mask: bit n for boards whose `hardware` is n. */
@@ -73,11 +73,11 @@ function isText(text: string, longest: number): boolean {
   return text.length <= longest && /^[ -~]+$/.test(text);
 }
 
-/** Lay out the manifest of an image without device and tag: 128 bytes. */
-export function manifestOfImage(fields: ImageFields): Buffer {
+/** Lay out the manifest of an image, or of another type, without device and tag: 128 bytes. */
+export function manifestOfImage(fields: ImageFields, type: number = layout.TYPE_IMAGE): Buffer {
   const manifest = Buffer.alloc(layout.MANIFEST_BYTES);
   manifest[layout.AT_FORMAT] = layout.FORMAT;
-  manifest[layout.AT_TYPE] = layout.TYPE_IMAGE;
+  manifest[layout.AT_TYPE] = type;
   manifest[layout.AT_ENCODING] = ENCODINGS[fields.encoding];
   manifest.writeUInt32BE(fields.hardware, layout.AT_HARDWARE);
   manifest.writeUInt32BE(fields.sequence, layout.AT_SEQUENCE);
@@ -92,7 +92,7 @@ export function manifestOfImage(fields: ImageFields): Buffer {
 /** Write a device into an image's manifest. Throws UsageError where it is of another product or does not fit. */
 export function addressManifest(manifest: Buffer, { text, product, serial, keyVersion }: Identity): void {
   if (product !== targetOf(manifest)[0])
-    throw new UsageError(`the update is for another product than ${text}.`);
+    throw new UsageError(`${text} is of another product than the update.`);
   if (serial.length > SERIAL_LONGEST)
     throw new UsageError(
       `the serial ${serial} has ${serial.length} characters, and a manifest holds ${SERIAL_LONGEST}.`,
@@ -113,15 +113,15 @@ export interface Manifest extends ImageFields {
   tag: Buffer;
 }
 
-/** Read a manifest, or give undefined where these bytes are none of this format. The tag is not verified. */
-export function parseManifest(bytes: Buffer): Manifest | undefined {
+/** Read a manifest, or give undefined where these bytes are none of this format and type. The tag is not verified. */
+export function parseManifest(bytes: Buffer, type: number = layout.TYPE_IMAGE): Manifest | undefined {
   const encoding = (Object.keys(ENCODINGS) as Encoding[]).find(
     (name) => ENCODINGS[name] === bytes[layout.AT_ENCODING],
   );
   const known =
     bytes.length === layout.MANIFEST_BYTES &&
     bytes[layout.AT_FORMAT] === layout.FORMAT &&
-    bytes[layout.AT_TYPE] === layout.TYPE_IMAGE;
+    bytes[layout.AT_TYPE] === type;
   if (!known || encoding === undefined) return undefined;
   const [product, serial = ""] = targetOf(bytes);
   return {
@@ -135,6 +135,11 @@ export function parseManifest(bytes: Buffer): Manifest | undefined {
     encoding,
     tag: bytes.subarray(layout.AT_TAG),
   };
+}
+
+/** The sequence of a manifest of any type, since devices count images and keys alike; undefined where it is none. */
+export function sequenceOf(bytes: Buffer): number | undefined {
+  return (parseManifest(bytes) ?? parseManifest(bytes, layout.TYPE_REKEY))?.sequence;
 }
 
 /** Read ASCII that is padded with zeros. */

@@ -2,10 +2,9 @@
 // is found by looking first, so that the same again changes nothing and a broken run goes on; what was sent is looked at
 // again, because brokers acknowledge what their rules then throw away.
 // Leaves out: who gets it when (rollout.ts).
-import { MANIFEST_BYTES } from "../../../firmware/ota/manifest";
 import { DeviceError, UsageError } from "../exit";
 import type { Broker } from "./broker";
-import { type ImageFields, manifestTopic, parseManifest, piecesPrefix } from "./manifest";
+import { type ImageFields, manifestTopic, piecesPrefix, sequenceOf } from "./manifest";
 import type { Manifests } from "./sign";
 import type { Update } from "./update_file";
 
@@ -93,8 +92,8 @@ export async function clearManifests(
   const topics = new Set(serials.map((serial) => manifestTopic(product, serial)));
   if (topics.size === 0) return;
   await broker.look(filtersOf(product, topics), QUIET_MS, (topic, payload) => {
-    const other = payload.length === MANIFEST_BYTES ? parseManifest(payload) : undefined;
-    if (other && other.sequence !== sequence) topics.delete(topic);
+    const other = sequenceOf(payload);
+    if (other !== undefined && other !== sequence) topics.delete(topic);
     return false;
   });
   const empty = Buffer.alloc(0);
@@ -125,16 +124,16 @@ function refuseLater(image: ImageFields, { messages }: Wanted): Refusal {
   const later: { topic: string; sequence: number }[] = [];
   return {
     onOther(topic, payload) {
-      const other = payload.length === MANIFEST_BYTES ? parseManifest(payload) : undefined;
-      if (other && other.sequence >= image.sequence && messages.has(topic))
-        later.push({ topic, sequence: other.sequence });
+      const sequence = sequenceOf(payload);
+      if (sequence !== undefined && sequence >= image.sequence && messages.has(topic))
+        later.push({ topic, sequence });
     },
     end() {
       if (later.length === 0) return;
       const [{ topic, sequence }] = later;
       const others = later.length > 1 ? ` (and ${later.length - 1} more)` : "";
       throw new UsageError(
-        `${topic} offers sequence ${sequence} already${others}, and ${image.sequence} is not newer: sign this image with a ` +
+        `${topic} offers sequence ${sequence} already${others}, and ${image.sequence} is not newer: sign this with a ` +
           "greater sequence; nothing was published.",
       );
     },

@@ -4,7 +4,7 @@
 // with zeros), manifest (MANIFEST_BYTES).
 // Leaves out: verifying, which takes the key and is the device's business.
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { AT_TAG, MANIFEST_BYTES } from "../../../firmware/ota/manifest";
+import { AT_TAG, MANIFEST_BYTES, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import type { Master } from "../custody/master";
 import { UsageError } from "../exit";
 import { aesKey, fileFault, IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys";
@@ -60,11 +60,18 @@ export interface Manifests {
 
 /** Read a file of manifests. Throws UsageError where a row is not in order, or of another image than the first. */
 export function readManifests(path: string): Manifests {
-  return manifestsOf(readRows(path), path);
+  return manifestsOf(readRows(path, "manifests"), path);
+}
+
+/** The manifest of the first row of a file, which the end of the file may cut short. */
+export function firstManifest(bytes: Buffer): Buffer {
+  return bytes.subarray(IDENTITY_MAX_LENGTH, ROW_BYTES);
 }
 
 /** Take the rows of a file of manifests, which was read or is to be written at `path`. */
 export function manifestsOf(bytes: Buffer, path: string): Manifests {
+  if (parseManifest(firstManifest(bytes), TYPE_REKEY))
+    throw new UsageError(`${path} holds keys, not manifests of an image: \`publish --rekey\` takes it.`);
   const damaged = (row: number, fault: string) => new UsageError(`${path}, row ${row + 1}: ${fault}.`);
   const count = bytes.length / ROW_BYTES;
   if (!Number.isInteger(count) || count === 0)
@@ -88,20 +95,21 @@ export function manifestsOf(bytes: Buffer, path: string): Manifests {
   return { path, count, image, identity, manifest };
 }
 
-const FILE_LONGEST = 1 << 30; // bytes, 5.6 million rows
+const FILE_LONGEST = 1 << 30; // bytes, 5.6 million manifests
 
-function readRows(path: string): Buffer {
+/** Read a file of rows; `what` names them in a sentence. Throws UsageError. */
+export function readRows(path: string, what: string): Buffer {
   try {
     const descriptor = openSync(path, "r");
     try {
       if (fstatSync(descriptor).size > FILE_LONGEST)
-        throw new UsageError(`${path} is longer than any file of manifests.`);
+        throw new UsageError(`${path} is longer than any file of ${what}.`);
       return readFileSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`cannot read the manifests ${path}: ${fileFault(error)}.`);
+    throw new UsageError(`cannot read the ${what} ${path}: ${fileFault(error)}.`);
   }
 }
