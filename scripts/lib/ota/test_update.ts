@@ -1,13 +1,14 @@
 /*
- * An update and signed manifests for tests, with masters of their own.
+ * Updates, signed manifests and new keys for tests, with masters of their own.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { masterFromBytes } from "../custody/master";
-import { parseIdentity, randomKey } from "../keys";
+import { keySourceOfMasters, masterFromBytes } from "../custody/master";
+import { PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
 import type { Encoding } from "./manifest";
 import { writeNewFile } from "./new_file";
+import { type Rekeys, rekeyRows, rekeysOf } from "./rekey";
 import { type Manifests, readManifests, signRows } from "./sign";
 import { makeUpdate, type Update } from "./update_file";
 
@@ -48,4 +49,39 @@ export function testManifests(update: Update, serials: readonly string[], master
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+export interface RekeyForTest {
+  identities: readonly string[];
+  sequence?: number;
+  to?: number;
+  /** Masters of the present keys and of the new ones, 16 bytes each; the same of both unless they are given. */
+  masters?: Record<Purpose, Buffer>;
+  next?: Record<Purpose, Buffer>;
+}
+
+export function testMasters(): Record<Purpose, Buffer> {
+  return { psk: randomKey(), ota: randomKey(), console: randomKey(), rekey: randomKey() };
+}
+
+/** The rows of a file of new keys for devices of `meter`, and who was left out. */
+export async function testRekeyRows(given: RekeyForTest): Promise<{ bytes: Buffer; left: string[] }> {
+  const { identities, sequence = 7, to = 2, masters = testMasters(), next = masters } = given;
+  const master = (from: Record<Purpose, Buffer>, purpose: Purpose) =>
+    masterFromBytes(Buffer.from(from[purpose]), purpose);
+  const keys = {
+    ...{ ota: master(masters, "ota"), rekey: master(masters, "rekey") },
+    next: keySourceOfMasters(PURPOSES.map((purpose) => master(next, purpose))),
+  };
+  const wanted = { product: "meter", hardware: 0xffff_ffff, sequence, version: `keys v${to}`, to };
+  const parsed = identities.map(parseIdentity);
+  const left: string[] = [];
+  const rows: Buffer[] = [];
+  for await (const some of rekeyRows(wanted, parsed, keys, ({ text }) => left.push(text), 2))
+    rows.push(Buffer.from(some));
+  return { bytes: Buffer.concat(rows), left };
+}
+
+export async function testRekeys(given: RekeyForTest): Promise<Rekeys> {
+  return rekeysOf((await testRekeyRows(given)).bytes, "a test's keys");
 }
