@@ -1,4 +1,5 @@
 // `npm run ota`: its words, its exits, what it prints; and that bad input writes and publishes nothing.
+// Leaves out: new keys (ota.rekey.test.ts).
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -63,7 +64,7 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
   writeFileSync(at("twice"), "SN1\n# a comment\nSN2\nSN1\n");
   const cases: [title: string, args: string[], sentence: RegExp][] = [
     ["no word", [], /which COMMAND/],
-    ["another word", ["give"], /none of build, sign, publish/],
+    ["another word", ["give"], /none of build, sign, rekey, publish/],
     ["an option missing", ["build"], /--product NAME is missing/],
     ["sequence 0", build("--sequence", "0"), /not a whole number from 1/],
     ["an image too long", build("--image", at("long")), /16177 bytes, and an image has 1 to 16176/],
@@ -75,7 +76,7 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     ["an unknown board", build("--board", "abacus"), /none of/],
     ["a file that is there", build("--out", at("image")), /is not written over/],
     ["no devices", sign(), /no devices/],
-    ["a serial of 29", sign("--serials", "A-SERIAL-OF-29-CHARACTERS-000"), /a manifest holds 28/],
+    ["a serial of 30", sign("--serials", "A-SERIAL-OF-30-CHARACTERS-0000"), /a manifest holds 29/],
     ["a serial twice", sign("--list", at("twice")), /SN1 is named twice/],
     ["another product's device", sign("--list", at("other-product")), /another product/],
     ["no update", sign("--update", at("image"), "--serials", "SN1"), /no whole update/],

@@ -1,16 +1,27 @@
 // Updates over the air, the operator's side: `npm run ota -- COMMAND` (protocol.md 5; the library is lib/ota/). An image
 // becomes an update, an update a signed manifest for each device, both lie retained on the broker, and devices take them.
-// Who signs (`sign` needs the `ota` master) and who publishes need not be one: files pass between them, without a secret.
+// New keys go the same way (`rekey`), wrapped for each device. Who signs (`sign` needs the `ota` master) and who publishes need
+// not be one: files pass between them, without a secret that they could read.
 // Bad input: a sentence, exit 2, nothing written or published.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { boardNames, PROJECT, readBoard } from "./lib/build";
-import { openMaster } from "./lib/custody/master";
+import { keySourceOfMasters, type Master, openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { errorText } from "./lib/error_text";
-import { UsageError } from "./lib/exit";
-import { fileFault, type Identity, identityFault, parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
+import { DeviceError, UsageError } from "./lib/exit";
+import {
+  fileFault,
+  type Identity,
+  identityFault,
+  PURPOSES,
+  type Purpose,
+  parseIdentity,
+  readSecret,
+  SCHEME_NAMES,
+  type SchemeName,
+} from "./lib/keys";
 import { parseRange, type Range, serialsOf } from "./lib/ledger/serials";
 import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/options";
 import { Broker } from "./lib/ota/broker";
@@ -24,7 +35,22 @@ import {
 } from "./lib/ota/manifest";
 import { NewFile, refuseExisting, writeNewFile } from "./lib/ota/new_file";
 import { Progress } from "./lib/ota/progress";
-import { publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
+import {
+  clearRekeys,
+  type Published,
+  publishManifests,
+  publishPieces,
+  publishRekeys,
+  refuseRollback,
+} from "./lib/ota/publish";
+import {
+  NEW_VERSION_GREATEST,
+  REKEY_ROW_BYTES,
+  type RekeyKeys,
+  type Rekeys,
+  readRekeys,
+  rekeyRows,
+} from "./lib/ota/rekey";
 import { failuresOf, planRings, runRollout, stopRollout } from "./lib/ota/rollout";
 import { type RolloutEvent, RolloutState } from "./lib/ota/rollout_state";
 import { type Manifests, ROW_BYTES, readManifests, signRows } from "./lib/ota/sign";
@@ -43,6 +69,7 @@ import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 const json = flag("for machines: one JSON object");
 const update = option("FILE", "the update, of `build`");
 const manifests = option("FILE", "the manifests, of `sign`");
+const rekeys = option("FILE", "the keys, of `rekey`");
 
 // ------------------------------------------------------------------------------------------------- build
 
@@ -103,6 +130,16 @@ const WINDOWS = [1, 2, 4];
 
 // -------------------------------------------------------------------------------------------------- sign
 
+const DEVICE_OPTIONS = {
+  serials: manyOf(
+    "FIRST..LAST",
+    "serials, alike but for the last digits, or one; may be given again",
+    parseRange,
+  ),
+  list: option("FILE", "serials, one a line, or identities with key versions of their own"),
+  "key-version": option("N", "first part of the identities; default 1", integer(1, KEY_VERSION_GREATEST)),
+};
+
 const SIGN = subcommand({
   usage: "npm run ota -- sign --update FILE --master FILE|pkcs11:... --serials FIRST..LAST --out FILE",
   about:
@@ -116,13 +153,7 @@ const SIGN = subcommand({
       `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
       oneOf(SCHEME_NAMES),
     ),
-    serials: manyOf(
-      "FIRST..LAST",
-      "serials, alike but for the last digits, or one; may be given again",
-      parseRange,
-    ),
-    list: option("FILE", "serials, one a line, or identities with key versions of their own"),
-    "key-version": option("N", "first part of the identities; default 1", integer(1, KEY_VERSION_GREATEST)),
+    ...DEVICE_OPTIONS,
     out: option("FILE", "the manifests to make"),
     ...SECRET_OPTIONS,
     json,
@@ -131,7 +162,7 @@ const SIGN = subcommand({
     const made = readUpdate(needed(options.update, "--update FILE"));
     const place = needed(options.master, "--master FILE|pkcs11:...");
     const out = needed(options.out, "--out FILE");
-    const devices = devicesOf(made.product, options["key-version"] ?? 1, options.serials, options.list);
+    const devices = devicesOf(made.product, options);
     refuseExisting(out);
     const secrets = new Secrets(options, ["master"]);
     const { scheme } = options;
@@ -160,7 +191,11 @@ const SIGN = subcommand({
 });
 
 /** The identities of ranges and of a list, each serial once. Throws UsageError. */
-function devicesOf(product: string, keyVersion: number, ranges: Range[] = [], list?: string): Identity[] {
+function devicesOf(
+  product: string,
+  given: { serials?: Range[]; list?: string; "key-version"?: number },
+): Identity[] {
+  const { serials: ranges = [], list, "key-version": keyVersion = 1 } = given;
   const devices = new Map<string, Identity>();
   const add = (text: string) => {
     const identity = parseIdentity(text);
@@ -186,6 +221,147 @@ function linesOf(path: string): string[] {
   }
   const lines = text.split("\n").map((line) => line.trim());
   return lines.filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+// ------------------------------------------------------------------------------------------------- rekey
+
+const newMaster = (purpose: Purpose, otherwise: string) =>
+  option("FILE|pkcs11:...", `the ${purpose} master of the new keys${otherwise}`);
+
+const REKEY = subcommand({
+  usage:
+    "npm run ota -- rekey --product NAME --serials FIRST..LAST --to N --sequence N --ota FILE|pkcs11:...\n" +
+    "       --rekey FILE|pkcs11:... --new-psk FILE|pkcs11:... --new-console FILE|pkcs11:... --out FILE",
+  about:
+    "Make new keys for devices, each wrapped and signed under keys that the device has. A row of " +
+    `${REKEY_ROW_BYTES} bytes for each, which\nnobody else can read. Their sequence is counted with those of images.`,
+  options: {
+    product: option("NAME", "the product, second part of the identities", checkProduct),
+    ...DEVICE_OPTIONS,
+    to: option("N", "the new key version, greater than every device's", integer(2, NEW_VERSION_GREATEST)),
+    sequence: option(
+      "N",
+      "greater than that of every update before; never one that keys were made with",
+      integer(1, SEQUENCE_GREATEST),
+    ),
+    board: manyOf(
+      "NAME",
+      `only for devices of this board; may be given again: ${boardNames().join(", ")}`,
+      oneOf(boardNames()),
+    ),
+    version: option("TEXT", `for people, at most ${VERSION_LONGEST} characters; default "keys v<N>"`),
+    ota: option("FILE|pkcs11:...", "the ota master of the keys that the devices have"),
+    rekey: option("FILE|pkcs11:...", "their rekey master"),
+    "new-psk": newMaster("psk", ""),
+    "new-ota": newMaster("ota", "; default that of --ota"),
+    "new-console": newMaster("console", ""),
+    "new-rekey": newMaster("rekey", "; default that of --rekey"),
+    scheme: option(
+      "NAME",
+      `how the keys that the devices have are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
+      oneOf(SCHEME_NAMES),
+    ),
+    "new-scheme": option("NAME", "and the new ones; default the same", oneOf(SCHEME_NAMES)),
+    out: option("FILE", "the keys to make"),
+    ...SECRET_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const product = needed(options.product, "--product NAME");
+    const to = needed(options.to, "--to N");
+    const sequence = needed(options.sequence, "--sequence N");
+    const out = needed(options.out, "--out FILE");
+    const devices = devicesOf(product, options);
+    const hardware = await maskOf(options.board);
+    const version = options.version ?? `keys v${to}`;
+    refuseExisting(out);
+    const keys = await openRekeyMasters(options);
+    const progress = new Progress(!options.json);
+    const left: string[] = [];
+    let rows = 0;
+    try {
+      const file = new NewFile(out);
+      try {
+        const wanted = { product, hardware, sequence, version, to };
+        for await (const some of rekeyRows(wanted, devices, keys, ({ text }) => left.push(text))) {
+          file.write(some);
+          rows += some.length / REKEY_ROW_BYTES;
+          progress.show("rekey", rows, devices.length);
+        }
+        file.finish();
+      } finally {
+        file.close();
+      }
+    } finally {
+      progress.stop();
+      keys.close();
+    }
+    if (options.json) console.log(JSON.stringify({ out, rows, left }));
+    else {
+      console.log(`${out}: keys v${to} for ${rows} devices, sequence ${sequence}`);
+      for (const identity of left)
+        console.log(
+          `${identity} is left out: its keys would lie where another's do; give it another sequence`,
+        );
+    }
+  },
+});
+
+/** The hardware mask of boards by name, or of all there are. */
+async function maskOf(boards: readonly string[] | undefined): Promise<number> {
+  if (boards === undefined) return 0xffff_ffff;
+  const numbers = await Promise.all(boards.map(async (name) => Number((await readBoard(name)).hardware)));
+  return [...new Set(numbers)].reduce((mask, number) => mask + 2 ** number, 0);
+}
+
+interface RekeyMastersGiven {
+  ota?: string;
+  rekey?: string;
+  "new-psk"?: string;
+  "new-ota"?: string;
+  "new-console"?: string;
+  "new-rekey"?: string;
+  scheme?: SchemeName;
+  "new-scheme"?: SchemeName;
+  "passphrase-file"?: string[];
+  "passphrase-fd"?: string[];
+}
+
+/** Open the masters of the keys that devices have and of the new ones. Throws UsageError, with none left open. */
+async function openRekeyMasters(given: RekeyMastersGiven): Promise<RekeyKeys & { close(): void }> {
+  const place = (name: "ota" | "rekey" | "new-psk" | "new-console") =>
+    needed(given[name], `--${name} FILE|pkcs11:...`);
+  const present = { ota: place("ota"), rekey: place("rekey") };
+  const next = {
+    ...{ psk: place("new-psk"), ota: given["new-ota"] },
+    ...{ console: place("new-console"), rekey: given["new-rekey"] },
+  };
+  const names = [...Object.keys(present), ...PURPOSES.map((purpose) => `new-${purpose}`)];
+  const secrets = new Secrets(given, names);
+  const { scheme, "new-scheme": newScheme = scheme } = given;
+  const opened: Master[] = [];
+  const close = () => {
+    for (const master of opened) master.close();
+  };
+  const open = async (place: string, wanted: { purpose: Purpose; name: string; scheme?: SchemeName }) => {
+    const master = await openMaster(place, { ...wanted, secrets });
+    opened.push(master);
+    return master;
+  };
+  try {
+    const ota = await open(present.ota, { purpose: "ota", name: "ota", scheme });
+    const rekey = await open(present.rekey, { purpose: "rekey", name: "rekey", scheme });
+    const masters: Master[] = [];
+    for (const purpose of PURPOSES) {
+      const place = next[purpose];
+      const wanted = { purpose, name: `new-${purpose}`, scheme: newScheme };
+      masters.push(place === undefined ? (purpose === "ota" ? ota : rekey) : await open(place, wanted));
+    }
+    return { ota, rekey, next: keySourceOfMasters(masters), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 // ----------------------------------------------------------------------------------------------- publish
@@ -239,12 +415,13 @@ const perSecond = option(
 const PER_SECOND = 100;
 
 const PUBLISH = subcommand({
-  usage: "npm run ota -- publish --update FILE --manifests FILE --broker HOST:PORT",
+  usage: "npm run ota -- publish --update FILE --manifests FILE | --rekey FILE --broker HOST:PORT",
   about:
-    "Lay an update and its manifests down at the broker, retained, for all of these devices at once; `rollout` does it ring\n" +
-    "by ring. What is there already is left as it is: run it again where it broke.",
-  options: { update, manifests, "per-second": perSecond, ...BROKER_OPTIONS, json },
+    "Lay an update and its manifests, or new keys and theirs, down at the broker, retained, for all of these devices at once.\n" +
+    "`rollout` lays images down ring by ring. What is there already is left as it is: run it again where it broke.",
+  options: { update, manifests, rekey: rekeys, "per-second": perSecond, ...BROKER_OPTIONS, json },
   async run(options) {
+    if (options.rekey !== undefined) return publishKeys(options.rekey, options);
     const { made, signed } = readBoth(options);
     const broker = await openBroker(options);
     const progress = new Progress(!options.json);
@@ -256,17 +433,113 @@ const PUBLISH = subcommand({
       const devices = await publishManifests(broker, signed, { onProgress, perSecond: rate });
       progress.stop();
       if (options.json) console.log(JSON.stringify({ pieces, manifests: devices }));
-      else
-        console.log(
-          `pieces     ${pieces.written} written, ${pieces.found} were there\n` +
-            `manifests  ${devices.written} written, ${devices.found} were there`,
-        );
+      else printPublished({ pieces, manifests: devices });
     } finally {
       progress.stop();
       await broker.close();
     }
   },
 });
+
+function printPublished(all: Record<string, Published>): void {
+  for (const [name, { written, found }] of Object.entries(all))
+    console.log(`${name.padEnd(9)}  ${written} written, ${found} were there`);
+}
+
+/** Publish a file of keys; whom it cannot serve is named, exit 1. */
+async function publishKeys(
+  path: string,
+  options: BrokerGiven & { update?: string; manifests?: string; "per-second"?: number; json?: boolean },
+): Promise<void> {
+  if (options.update !== undefined || options.manifests !== undefined)
+    throw new UsageError("--rekey is published by itself, without --update and --manifests.");
+  const file = readRekeys(path);
+  const broker = await openBroker(options);
+  const progress = new Progress(!options.json);
+  try {
+    const onProgress = progress.show.bind(progress);
+    const rate = options["per-second"] ?? PER_SECOND;
+    const { left: rows, ...done } = await publishRekeys(broker, file, { onProgress, perSecond: rate });
+    progress.stop();
+    const left = rows.map((row) => file.identity(row).text);
+    if (options.json) console.log(JSON.stringify({ ...done, left }));
+    else printPublished(done);
+    if (left.length > 0)
+      throw new DeviceError(
+        `something else lies where the keys of these devices belong, and was left there: ${left.join(", ")}. Clear what is ` +
+          "done of earlier re-keys and publish again, or re-key these with another sequence.",
+      );
+  } finally {
+    progress.stop();
+    await broker.close();
+  }
+}
+
+// ------------------------------------------------------------------------------------------------- clear
+
+/** In which every device that is connected has told its sequence. */
+const LISTEN_SECONDS = 70;
+const seconds = option(
+  "N",
+  `how long to listen; default ${LISTEN_SECONDS}, in which every device that is connected speaks`,
+  integer(1, 86_400),
+);
+
+const CLEAR = subcommand({
+  usage: "npm run ota -- clear --rekey FILE --broker HOST:PORT",
+  about:
+    "Take new keys away from the broker, with their manifests, where they have arrived. Until the time is over it listens to the\n" +
+    "devices' telemetry for their sequence; whose is not the one of these keys is named, and keeps its offer.",
+  options: {
+    rekey: rekeys,
+    all: flag("at once, whoever has taken them or not"),
+    seconds,
+    ...BROKER_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const file = readRekeys(needed(options.rekey, "--rekey FILE"));
+    const broker = await openBroker(options);
+    const progress = new Progress(!options.json);
+    try {
+      const done = options.all
+        ? new Set(Array.from({ length: file.count }, (_, row) => row))
+        : await rowsDone(broker, file, options.seconds ?? LISTEN_SECONDS, progress);
+      progress.stop();
+      const cleared = await clearRekeys(broker, file, [...done]);
+      const open: string[] = [];
+      for (let row = 0; row < file.count; row++) if (!done.has(row)) open.push(file.identity(row).text);
+      if (options.json) return console.log(JSON.stringify({ ...cleared, open }));
+      console.log(`taken away: ${cleared.manifests} manifests, ${cleared.keys} keys; open: ${open.length}`);
+      for (const identity of open) console.log(identity);
+    } finally {
+      progress.stop();
+      await broker.close();
+    }
+  },
+});
+
+/** Rows of the devices that tell the sequence of a re-key within some seconds. */
+async function rowsDone(
+  broker: Broker,
+  file: Rekeys,
+  seconds: number,
+  progress: Progress,
+): Promise<Set<number>> {
+  const { product, sequence } = file.image;
+  const rows = new Map(Array.from({ length: file.count }, (_, row) => [file.identity(row).serial, row]));
+  const done = new Set<number>();
+  const stop = await new Fleet(product).listen(broker, (device) => {
+    const row = rows.get(device.serial);
+    if (row !== undefined && device.sequence === sequence) done.add(row);
+  });
+  for (let second = 0; second < seconds && done.size < file.count; second++) {
+    progress.show("listen", done.size, file.count);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  await stop();
+  return done;
+}
 
 // ----------------------------------------------------------------------------------------------- status
 
@@ -277,11 +550,7 @@ const STATUS = subcommand({
     "left an update again. With --state instead, say how far a rollout is, out of its file.",
   options: {
     product: option("NAME", "whose devices", checkProduct),
-    seconds: option(
-      "N",
-      "how long to listen; default 70, in which every device that is connected speaks",
-      integer(1, 86_400),
-    ),
+    seconds,
     state: option("FILE", "the state of a rollout"),
     ...BROKER_OPTIONS,
     json,
@@ -289,7 +558,7 @@ const STATUS = subcommand({
   async run(options) {
     if (options.state !== undefined) return printRollout(new RolloutState(options.state), options.json);
     const fleet = new Fleet(needed(options.product, "--product NAME"));
-    const seconds = options.seconds ?? 70;
+    const seconds = options.seconds ?? LISTEN_SECONDS;
     const broker = await openBroker(options);
     const progress = new Progress(!options.json);
     try {
@@ -468,7 +737,9 @@ const STOP = subcommand({
 await runSubcommands("ota", "Updates over the air, from an image to a fleet that runs it.", {
   build: BUILD,
   sign: SIGN,
+  rekey: REKEY,
   publish: PUBLISH,
+  clear: CLEAR,
   status: STATUS,
   rollout: ROLLOUT,
   stop: STOP,

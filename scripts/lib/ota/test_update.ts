@@ -55,6 +55,7 @@ export interface RekeyForTest {
   identities: readonly string[];
   sequence?: number;
   to?: number;
+  hardware?: number;
   /** Masters of the present keys and of the new ones, 16 bytes each; the same of both unless they are given. */
   masters?: Record<Purpose, Buffer>;
   next?: Record<Purpose, Buffer>;
@@ -66,14 +67,21 @@ export function testMasters(): Record<Purpose, Buffer> {
 
 /** The rows of a file of new keys for devices of `meter`, and who was left out. */
 export async function testRekeyRows(given: RekeyForTest): Promise<{ bytes: Buffer; left: string[] }> {
-  const { identities, sequence = 7, to = 2, masters = testMasters(), next = masters } = given;
+  const {
+    identities,
+    sequence = 7,
+    to = 2,
+    hardware = 0xffff_ffff,
+    masters = testMasters(),
+    next = masters,
+  } = given;
   const master = (from: Record<Purpose, Buffer>, purpose: Purpose) =>
     masterFromBytes(Buffer.from(from[purpose]), purpose);
   const keys = {
     ...{ ota: master(masters, "ota"), rekey: master(masters, "rekey") },
     next: keySourceOfMasters(PURPOSES.map((purpose) => master(next, purpose))),
   };
-  const wanted = { product: "meter", hardware: 0xffff_ffff, sequence, version: `keys v${to}`, to };
+  const wanted = { product: "meter", hardware, sequence, version: `keys v${to}`, to };
   const parsed = identities.map(parseIdentity);
   const left: string[] = [];
   const rows: Buffer[] = [];

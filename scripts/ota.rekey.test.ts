@@ -1,0 +1,218 @@
+// `npm run ota`, its part for new keys: rekey, publish --rekey, clear; and that bad input writes and publishes nothing.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { PROJECT } from "./lib/build";
+import { masterFromBytes } from "./lib/custody/master";
+import { sealWithPassphrase } from "./lib/custody/sealed_file";
+import { type Gateway, startGateway } from "./lib/gateway";
+import { deriveDeviceKey, PURPOSES, parseIdentity, randomKey } from "./lib/keys";
+import { REKEY_ROW_BYTES, readRekeys } from "./lib/ota/rekey";
+import { signRows } from "./lib/ota/sign";
+import { testMasters, testRekeys, testUpdate } from "./lib/ota/test_update";
+import { updateFile } from "./lib/ota/update_file";
+import { freePort } from "./lib/peers/process";
+
+const folder = mkdtempSync(join(tmpdir(), "ota-rekey-"));
+const at = (name: string) => join(folder, name);
+after(() => rmSync(folder, { recursive: true }));
+
+function run(...args: string[]): Promise<{ code: number | null; output: string; error: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, ["--import", "tsx", "scripts/ota.ts", ...args], { cwd: PROJECT });
+    let output = "";
+    let error = "";
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (error += chunk));
+    child.on("close", (code) => resolve({ code, output, error }));
+  });
+}
+
+const masters = testMasters();
+for (const purpose of PURPOSES) writeFileSync(at(`${purpose}-master`), masters[purpose], { mode: 0o600 });
+const REKEY = [
+  ...["rekey", "--product", "meter", "--to", "2", "--sequence", "13", "--ota", at("ota-master")],
+  ...["--rekey", at("rekey-master"), "--new-psk", at("psk-master"), "--new-console", at("console-master")],
+];
+// an image for the same devices, of the sequence before
+const update = testUpdate({ sequence: 12 });
+const devices = Array.from({ length: 12 }, (_, i) => `v1.meter.SN${String(i + 1).padStart(2, "0")}`);
+const signer = masterFromBytes(Buffer.from(masters.ota), "ota");
+writeFileSync(at("update"), updateFile(update));
+writeFileSync(at("manifests"), Buffer.concat([...signRows(update, devices.map(parseIdentity), signer)]));
+
+before(async () => {
+  const made = await run(...REKEY, "--serials", "SN01..SN12", "--out", at("keys"), "--json");
+  assert.deepEqual(JSON.parse(made.output), { out: at("keys"), rows: 12, left: [] }, made.error);
+});
+
+describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, () => {
+  const rekey = (...args: string[]) => [...REKEY, "--out", at("refused"), "--serials", "SN1", ...args];
+  const image = ["--update", at("update"), "--manifests", at("manifests")];
+  writeFileSync(at("second"), "SN2\nv2.meter.SN3\n");
+  writeFileSync(at("weak"), "000102030405060708090a0b0c0d0e0f", { mode: 0o600 });
+  writeFileSync(at("open"), randomKey(), { mode: 0o644 });
+  const cases: [title: string, args: string[], sentence: RegExp][] = [
+    ["no product", ["rekey"], /--product NAME is missing/],
+    ["no devices", [...REKEY, "--out", at("refused")], /no devices/],
+    ["no master", [...REKEY.slice(0, -2), ...rekey().slice(REKEY.length)], /--new-console FILE/],
+    ["a master that others can read", rekey("--new-psk", at("open")), /chmod 600/],
+    ["a weak master", rekey("--new-ota", at("weak")), /published test key/],
+    ["a device that has that version", rekey("--list", at("second")), /v2.meter.SN3 has key version 2/],
+    ["version 255", rekey("--to", "255"), /from 2 to 254/],
+    ["a scheme without versions", rekey("--scheme", "aes-serial"), /are the same/],
+    ["a passphrase of nothing", rekey("--passphrase-file", "new-x=a"), /new-psk, new-ota/],
+    ["a file that is there", rekey("--out", at("keys")), /is not written over/],
+    ["keys as manifests", ["publish", ...image.with(-1, at("keys"))], /holds keys, not manifests/],
+    ["keys in a rollout", ["rollout", ...image.with(-1, at("keys"))], /holds keys, not manifests/],
+    ["manifests as keys", ["publish", "--rekey", at("manifests")], /holds manifests of an image, not keys/],
+    ["keys with an image", ["publish", ...image, "--rekey", at("keys")], /published by itself/],
+    ["damaged keys", ["publish", "--rekey", at("damaged")], /row 2: the manifest is not the one of this/],
+    ["to clear: nothing", ["clear"], /--rekey FILE is missing/],
+  ];
+  before(() => {
+    const damaged = readFileSync(at("keys"));
+    damaged[REKEY_ROW_BYTES + 200] ^= 1;
+    writeFileSync(at("damaged"), damaged);
+  });
+  for (const [title, args, sentence] of cases) {
+    test(title, async () => {
+      const { code, output, error } = await run(...args);
+      assert.equal(code, 2, output + error);
+      assert.match(error, sentence);
+      assert.ok(!readdirSync(folder).some((name) => name.includes("refused")));
+    });
+  }
+});
+
+test("R25 the file holds no key", () => {
+  const bytes = readFileSync(at("keys"));
+  for (const purpose of PURPOSES) {
+    assert.equal(bytes.indexOf(masters[purpose]), -1);
+    for (const identity of ["v1.meter.SN01", "v2.meter.SN01"]) {
+      const key = deriveDeviceKey(masters[purpose], parseIdentity(identity), "kdf", purpose);
+      assert.equal(bytes.indexOf(key), -1);
+      assert.equal(bytes.indexOf(key.toString("hex")), -1);
+    }
+  }
+});
+
+describe("at the gateway", () => {
+  let gateway: Gateway;
+  let telemetry: MqttClient;
+  let place: string[];
+  before(async () => {
+    const operatorPort = await freePort();
+    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort });
+    telemetry = await connectAsync({ host: "127.0.0.1", port: operatorPort });
+    place = ["--broker", `127.0.0.1:${operatorPort}`];
+  });
+  after(async () => {
+    await telemetry.endAsync();
+    await gateway.close();
+  });
+  /** Topics of what is retained, of the product's manifests and pieces. */
+  async function retained(): Promise<Map<string, Buffer>> {
+    const found = new Map<string, Buffer>();
+    const listener = (topic: string, payload: Buffer) => void found.set(topic, payload);
+    telemetry.on("message", listener);
+    await telemetry.subscribeAsync(["meter/+/ota", "fw/#"]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await telemetry.unsubscribeAsync(["meter/+/ota", "fw/#"]);
+    telemetry.off("message", listener);
+    return found;
+  }
+
+  test("R22 published, and again; taken back from those who have them, and from all", async () => {
+    const publish = ["publish", "--rekey", at("keys"), "--json", ...place];
+    const first = await run(...publish);
+    const all = { written: 12, found: 0 };
+    assert.deepEqual(JSON.parse(first.output), { keys: all, manifests: all, left: [] }, first.error);
+    const there = { written: 0, found: 12 };
+    assert.deepEqual(JSON.parse((await run(...publish)).output), { keys: there, manifests: there, left: [] });
+    const file = readRekeys(at("keys"));
+    const found = await retained();
+    assert.equal(found.size, 24);
+    for (let row = 0; row < file.count; row++) {
+      assert.deepEqual(found.get(`meter/${file.identity(row).serial}/ota`), file.manifest(row));
+      assert.deepEqual(found.get(file.keysTopic(row)), file.keys(row));
+    }
+    const telling = setInterval(() => {
+      for (const [serial, seq] of [
+        ["SN01", 13],
+        ["SN02", 12],
+        ["SN03", 13],
+        ["SN99", 13],
+      ] as const)
+        void telemetry.publishAsync(
+          `meter/${serial}/up/status`,
+          JSON.stringify({ up: 1, err: 0, seq, rev: 0 }),
+        );
+    }, 200);
+    const clear = ["clear", "--rekey", at("keys"), ...place];
+    const some = await run(...clear, "--seconds", "2", "--json").finally(() => clearInterval(telling));
+    const open = [2, 4, 5, 6, 7, 8, 9, 10, 11, 12].map((n) => `v1.meter.SN${String(n).padStart(2, "0")}`);
+    assert.deepEqual(JSON.parse(some.output), { manifests: 2, keys: 2, open }, some.error);
+    assert.equal((await retained()).size, 20);
+    const rest = await run(...clear, "--all");
+    assert.match(rest.output, /^taken away: 10 manifests, 10 keys; open: 0\n$/);
+    assert.equal((await retained()).size, 0);
+  });
+
+  test("where something lies that is not ours: the others are served, who is left out is named, exit 1", async () => {
+    const file = readRekeys(at("keys"));
+    await telemetry.publishAsync(file.keysTopic(4), "of another", { retain: true, qos: 1 });
+    const { code, output, error } = await run("publish", "--rekey", at("keys"), ...place);
+    assert.equal(code, 1);
+    assert.match(output, /^keys +11 written, 0 were there\nmanifests +11 written, 0 were there\n$/);
+    assert.match(error, /and was left there: v1.meter.SN05\. /);
+    assert.equal((await run("clear", "--rekey", at("keys"), "--all", ...place)).code, 0);
+    assert.deepEqual([...(await retained()).values()].map(String), ["of another"]);
+  });
+
+  test("R21 a re-key behind what is offered: exit 2, nothing published", async () => {
+    const args = ["publish", "--update", at("update"), "--manifests", at("manifests"), ...place];
+    assert.equal((await run(...args)).code, 0);
+    const older = REKEY.with(REKEY.indexOf("13"), "12");
+    assert.equal((await run(...older, "--serials", "SN12..SN13", "--out", at("older-keys"))).code, 0);
+    const before = await retained();
+    const { code, error } = await run("publish", "--rekey", at("older-keys"), ...place);
+    assert.equal(code, 2);
+    assert.match(error, /meter\/SN12\/ota offers sequence 12 already, and 12 is not newer/);
+    assert.deepEqual(await retained(), before);
+  });
+
+  test("boards by name; key versions of a list; masters of their own, sealed, with passphrases by name", async () => {
+    writeFileSync(at("listed"), "v2.meter.A\nv3.meter.B\nC\n");
+    const next = testMasters();
+    for (const purpose of PURPOSES) {
+      const bytes = next[purpose];
+      const passphrase = Buffer.from(`${purpose}: clip rust onyx eel mango`);
+      writeFileSync(at(`${purpose}-phrase`), passphrase, { mode: 0o600 });
+      const sealed = await sealWithPassphrase("master", { purpose, scheme: "kdf" }, bytes, passphrase);
+      writeFileSync(at(`${purpose}-sealed`), sealed, { mode: 0o600 });
+    }
+    const { code, error } = await run(
+      ...[...REKEY, "--to", "4", "--list", at("listed"), "--board", "esp32", "--board", "esp32c3"],
+      ...PURPOSES.flatMap((purpose) => [`--new-${purpose}`, at(`${purpose}-sealed`)]),
+      ...PURPOSES.flatMap((purpose) => ["--passphrase-file", `new-${purpose}=${at(`${purpose}-phrase`)}`]),
+      ...["--out", at("listed-keys")],
+    );
+    assert.equal(code, 0, error);
+    const file = readRekeys(at("listed-keys"));
+    assert.equal(file.image.hardware, 0b11);
+    assert.equal(file.image.version, "keys v4");
+    const wanted = await testRekeys({
+      ...{ identities: ["v2.meter.A", "v3.meter.B", "v1.meter.C"], sequence: 13, to: 4, masters, next },
+      hardware: 0b11,
+    });
+    for (let row = 0; row < 3; row++) {
+      assert.deepEqual(file.identity(row), wanted.identity(row));
+      assert.deepEqual(file.keys(row), wanted.keys(row));
+    }
+  });
+});
