@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { PROJECT } from "./lib/build";
+import { makeBatch } from "./lib/custody/batch";
 import { masterFromBytes } from "./lib/custody/master";
-import { sealWithPassphrase } from "./lib/custody/sealed_file";
+import { fingerprint, makeFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
 import { type Gateway, startGateway } from "./lib/gateway";
 import { deriveDeviceKey, PURPOSES, parseIdentity, randomKey } from "./lib/keys";
 import { REKEY_ROW_BYTES, readRekeys } from "./lib/ota/rekey";
@@ -66,6 +67,7 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     ["version 255", rekey("--to", "255"), /from 2 to 254/],
     ["a scheme without versions", rekey("--scheme", "aes-serial"), /are the same/],
     ["a passphrase of nothing", rekey("--passphrase-file", "new-x=a"), /new-psk, new-ota/],
+    ["a batch and a master", rekey("--batch", at("keys")), /--batch and --new-psk exclude each other/],
     ["a file that is there", rekey("--out", at("keys")), /is not written over/],
     ["keys as manifests", ["publish", ...image.with(-1, at("keys"))], /holds keys, not manifests/],
     ["keys in a rollout", ["rollout", ...image.with(-1, at("keys"))], /holds keys, not manifests/],
@@ -214,5 +216,29 @@ describe("at the gateway", () => {
       assert.deepEqual(file.identity(row), wanted.identity(row));
       assert.deepEqual(file.keys(row), wanted.keys(row));
     }
+  });
+
+  test("R1 the new keys out of a batch, of which each holder of masters has made a part", async () => {
+    const { privateKey, publicKey } = makeFactoryKey();
+    const passphrase = Buffer.from("clip rust onyx eel mango tidy");
+    const print = { fingerprint: fingerprint(publicKey) };
+    const factory = await sealWithPassphrase("factory", print, privateKey, passphrase);
+    writeFileSync(at("station"), factory, { mode: 0o600 });
+    writeFileSync(at("station-phrase"), passphrase, { mode: 0o600 });
+    const next = testMasters();
+    const range = { product: "meter", keyVersion: 2, first: "SN01", count: 12 };
+    for (const purposes of [["psk"], ["console"], ["ota", "rekey"]] as const) {
+      const some = purposes.map((purpose) => masterFromBytes(Buffer.from(next[purpose]), purpose));
+      writeFileSync(at(`${purposes[0]}-part`), makeBatch(range, some, publicKey).bytes, { mode: 0o600 });
+    }
+    const { code, error } = await run(
+      ...[...REKEY.slice(0, -4), "--serials", "SN01..SN12", "--out", at("batch-keys")],
+      ...["psk", "console", "ota"].flatMap((name) => ["--batch", at(`${name}-part`)]),
+      ...["--factory-key", at("station"), "--passphrase-file", `factory-key=${at("station-phrase")}`],
+    );
+    assert.equal(code, 0, error);
+    const file = readRekeys(at("batch-keys"));
+    const wanted = await testRekeys({ identities: devices, sequence: 13, masters, next });
+    for (let row = 0; row < 12; row++) assert.deepEqual(file.keys(row), wanted.keys(row));
   });
 });

@@ -7,21 +7,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { boardNames, PROJECT, readBoard } from "./lib/build";
-import { keySourceOfMasters, type Master, openMaster } from "./lib/custody/master";
+import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { errorText } from "./lib/error_text";
 import { DeviceError, UsageError } from "./lib/exit";
-import {
-  fileFault,
-  type Identity,
-  identityFault,
-  PURPOSES,
-  type Purpose,
-  parseIdentity,
-  readSecret,
-  SCHEME_NAMES,
-  type SchemeName,
-} from "./lib/keys";
+import { fileFault, type Identity, identityFault, parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
 import { parseRange, type Range, serialsOf } from "./lib/ledger/serials";
 import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/options";
 import { Broker } from "./lib/ota/broker";
@@ -43,14 +33,8 @@ import {
   publishRekeys,
   refuseRollback,
 } from "./lib/ota/publish";
-import {
-  NEW_VERSION_GREATEST,
-  REKEY_ROW_BYTES,
-  type RekeyKeys,
-  type Rekeys,
-  readRekeys,
-  rekeyRows,
-} from "./lib/ota/rekey";
+import { NEW_VERSION_GREATEST, REKEY_ROW_BYTES, type Rekeys, readRekeys, rekeyRows } from "./lib/ota/rekey";
+import { openRekeyKeys, REKEY_KEYS_OPTIONS } from "./lib/ota/rekey_keys";
 import { failuresOf, planRings, runRollout, stopRollout } from "./lib/ota/rollout";
 import { type RolloutEvent, RolloutState } from "./lib/ota/rollout_state";
 import { type Manifests, ROW_BYTES, readManifests, signRows } from "./lib/ota/sign";
@@ -225,9 +209,6 @@ function linesOf(path: string): string[] {
 
 // ------------------------------------------------------------------------------------------------- rekey
 
-const newMaster = (purpose: Purpose, otherwise: string) =>
-  option("FILE|pkcs11:...", `the ${purpose} master of the new keys${otherwise}`);
-
 const REKEY = subcommand({
   usage:
     "npm run ota -- rekey --product NAME --serials FIRST..LAST --to N --sequence N --ota FILE|pkcs11:...\n" +
@@ -250,20 +231,8 @@ const REKEY = subcommand({
       oneOf(boardNames()),
     ),
     version: option("TEXT", `for people, at most ${VERSION_LONGEST} characters; default "keys v<N>"`),
-    ota: option("FILE|pkcs11:...", "the ota master of the keys that the devices have"),
-    rekey: option("FILE|pkcs11:...", "their rekey master"),
-    "new-psk": newMaster("psk", ""),
-    "new-ota": newMaster("ota", "; default that of --ota"),
-    "new-console": newMaster("console", ""),
-    "new-rekey": newMaster("rekey", "; default that of --rekey"),
-    scheme: option(
-      "NAME",
-      `how the keys that the devices have are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
-      oneOf(SCHEME_NAMES),
-    ),
-    "new-scheme": option("NAME", "and the new ones; default the same", oneOf(SCHEME_NAMES)),
+    ...REKEY_KEYS_OPTIONS,
     out: option("FILE", "the keys to make"),
-    ...SECRET_OPTIONS,
     json,
   },
   async run(options) {
@@ -275,7 +244,7 @@ const REKEY = subcommand({
     const hardware = await maskOf(options.board);
     const version = options.version ?? `keys v${to}`;
     refuseExisting(out);
-    const keys = await openRekeyMasters(options);
+    const keys = await openRekeyKeys(options);
     const progress = new Progress(!options.json);
     const left: string[] = [];
     let rows = 0;
@@ -294,7 +263,7 @@ const REKEY = subcommand({
       }
     } finally {
       progress.stop();
-      keys.close();
+      await keys.close();
     }
     if (options.json) console.log(JSON.stringify({ out, rows, left }));
     else {
@@ -312,56 +281,6 @@ async function maskOf(boards: readonly string[] | undefined): Promise<number> {
   if (boards === undefined) return 0xffff_ffff;
   const numbers = await Promise.all(boards.map(async (name) => Number((await readBoard(name)).hardware)));
   return [...new Set(numbers)].reduce((mask, number) => mask + 2 ** number, 0);
-}
-
-interface RekeyMastersGiven {
-  ota?: string;
-  rekey?: string;
-  "new-psk"?: string;
-  "new-ota"?: string;
-  "new-console"?: string;
-  "new-rekey"?: string;
-  scheme?: SchemeName;
-  "new-scheme"?: SchemeName;
-  "passphrase-file"?: string[];
-  "passphrase-fd"?: string[];
-}
-
-/** Open the masters of the keys that devices have and of the new ones. Throws UsageError, with none left open. */
-async function openRekeyMasters(given: RekeyMastersGiven): Promise<RekeyKeys & { close(): void }> {
-  const place = (name: "ota" | "rekey" | "new-psk" | "new-console") =>
-    needed(given[name], `--${name} FILE|pkcs11:...`);
-  const present = { ota: place("ota"), rekey: place("rekey") };
-  const next = {
-    ...{ psk: place("new-psk"), ota: given["new-ota"] },
-    ...{ console: place("new-console"), rekey: given["new-rekey"] },
-  };
-  const names = [...Object.keys(present), ...PURPOSES.map((purpose) => `new-${purpose}`)];
-  const secrets = new Secrets(given, names);
-  const { scheme, "new-scheme": newScheme = scheme } = given;
-  const opened: Master[] = [];
-  const close = () => {
-    for (const master of opened) master.close();
-  };
-  const open = async (place: string, wanted: { purpose: Purpose; name: string; scheme?: SchemeName }) => {
-    const master = await openMaster(place, { ...wanted, secrets });
-    opened.push(master);
-    return master;
-  };
-  try {
-    const ota = await open(present.ota, { purpose: "ota", name: "ota", scheme });
-    const rekey = await open(present.rekey, { purpose: "rekey", name: "rekey", scheme });
-    const masters: Master[] = [];
-    for (const purpose of PURPOSES) {
-      const place = next[purpose];
-      const wanted = { purpose, name: `new-${purpose}`, scheme: newScheme };
-      masters.push(place === undefined ? (purpose === "ota" ? ota : rekey) : await open(place, wanted));
-    }
-    return { ota, rekey, next: keySourceOfMasters(masters), close };
-  } catch (error) {
-    close();
-    throw error;
-  }
 }
 
 // ----------------------------------------------------------------------------------------------- publish
