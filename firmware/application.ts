@@ -5,6 +5,7 @@ import { networkUp } from "hal:network";
 import type { Bytes } from "./bytes";
 import { FAILURES, lastError, SESSIONS } from "./event_log";
 import { payload } from "./mqtt/client";
+import { awaited } from "./ota/updater";
 import { TELEMETRY_EVERY, UPDATES } from "./profile";
 import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
 import { NO_NETWORK, TIMEOUT } from "./tls/alert";
@@ -35,6 +36,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     // half a keep-alive has passed: telemetry and a sign of life
     if (ticks >= 0) {
       if (TELEMETRY_EVERY === 1 || !(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))(lastError);
+      if (UPDATES && awaited === null) section(import("./ota/updater")).askAnew();
       section(import("./mqtt/client")).ping();
     } else if (ticks < -1) ticks++;
     else throw TIMEOUT;
@@ -58,7 +60,10 @@ export function application(event: Event, onEvent: (event: Event) => void): void
         }
       } else {
         failures = ticks = 0;
-        if (UPDATES) section(import("./ota/updater")).confirm();
+        if (UPDATES) {
+          section(import("./ota/updater")).confirm();
+          section(import("./ota/updater")).askAnew();
+        }
         section(import("./event_log")).note(STEP_UP, 0, SESSIONS);
         section(import("./telemetry"))(lastError);
       }

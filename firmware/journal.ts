@@ -1,6 +1,6 @@
 // The journal: what the device must know after a power cut, in raw flash, as sections. Two halves of board.journalLength
 // bytes from board.journalStart on, an address of whole halves; in each, from its beginning on, places of 32 bytes: a
-// record of 16 bytes, then its seal, the first 16 bytes of SHA-256(`ota` key || record). Numbers are big-endian.
+// record of 16 bytes, then its seal, the first 16 bytes of SHA-256(`ota` key of the file || record). Numbers are big-endian.
 //
 //   STATE  kind 1 (1), active slot (1), attempts: 0 confirmed, else 1 + starts so far (1), 0 (1), code of the last
 //          revert, 0: none (2), 0 (2), floor: the sequence at or below which nothing is taken (4), number (4)
@@ -13,11 +13,12 @@
 // torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
+import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "./bytes";
 import { key } from "./key";
 import { OTA_KEY, RECORD_LENGTH } from "./key_record";
-import { CONSOLE } from "./profile";
+import { CONSOLE, UPDATES } from "./profile";
 
 /** Kinds of records. */
 export const STATE = 1;
@@ -59,7 +60,13 @@ export function newest(kind: number): Bytes {
 /** Put the seal behind the first 16 bytes of `record`. */
 export function seal(record: Bytes): Bytes {
   record = record.substr(0, 16);
-  return record + section(import("./crypto/sha256_of"))(key.substr(OTA_KEY, 16), record).substr(0, 16);
+  return (
+    record +
+    section(import("./crypto/sha256_of"))(
+      (UPDATES ? (flash.read("key") as Bytes) : key).substr(OTA_KEY, 16),
+      record,
+    ).substr(0, 16)
+  );
 }
 
 /** Count up the number of a record of 16 bytes. */

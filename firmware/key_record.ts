@@ -11,6 +11,8 @@ export const CHECK_VALUES = 64;
 export const OTA_KEY = 16;
 /** Where the console key begins. */
 export const CONSOLE_KEY = 32;
+/** Where the `rekey` key begins. */
+export const REKEY_KEY = 48;
 
 /** Compute the first `length` bytes of CMAC(key, data) under each of the record's keys, joined. */
 export function macs(record: Bytes, data: Bytes, length: number): Bytes {

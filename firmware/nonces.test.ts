@@ -11,6 +11,7 @@ import { startScriptedServer } from "../scripts/lib/scripted_server";
 import { bundleOf, IDENTITY, KEY, SIMULATED_BOARDS, TestDevice } from "../scripts/lib/test_device";
 import { masterSecret, writeKeys } from "../scripts/lib/tls12/key_schedule";
 import { suiteOf } from "../scripts/lib/tls12/suites";
+import { AGREED_MAC, AGREED_TAG } from "./tls/constants";
 
 const SESSIONS = 100_000;
 const RECORD_APP = "scripts/lib/test_apps/record_app.ts";
@@ -20,7 +21,8 @@ const APPLICATION_DATA = 23;
 interface Records {
   startRandom(): void;
   random(length: number): string;
-  setKeys(keyBlock: string, macLength: number, tagLength: number, encryptThenMac: boolean): void;
+  agree(agreed: number): void;
+  setKeys(keyBlock: string): void;
   send(transport: { write(bytes: string): void }, type: number, data: string): void;
 }
 
@@ -36,24 +38,21 @@ for (const suiteCode of [0xc0a8, 0x008c])
     const pairs = new Set<string>();
     let records = 0;
     for (let session = 0; session < SESSIONS / 2; session++) {
-      const { startRandom, random, setKeys, send } = powerOn();
+      const { startRandom, random, agree, setKeys, send } = powerOn();
       startRandom();
       const clientRandom = Buffer.from(random(32), "latin1");
       const master = masterSecret(KEY, clientRandom, serverRandom);
       const { client, server } = writeKeys(suite, master, clientRandom, serverRandom);
       const block = [client.mac, server.mac, client.key, server.key, client.fixedIv, server.fixedIv];
       const cbc = suite.kind === "cbc";
-      setKeys(
-        Buffer.concat(block).toString("latin1"),
-        cbc ? suite.macLength : 0,
-        cbc ? 0 : suite.macLength,
-        true,
-      );
+      agree(cbc ? suite.macLength << AGREED_MAC : suite.macLength << AGREED_TAG);
+      setKeys(Buffer.concat(block).toString("latin1"));
       send({ write: () => {} }, CHANGE_CIPHER_SPEC, "\x01");
       // the power goes after one to three records
       for (let sent = 0; sent <= session % 3; sent++) {
         let record = "";
         send({ write: (bytes) => void (record += bytes) }, APPLICATION_DATA, "x");
+        assert.equal(record.length, cbc ? 5 + 16 + 16 + suite.macLength : 5 + 8 + 1 + suite.macLength);
         const nonce = record.slice(5, cbc ? 21 : 13);
         pairs.add(client.key.toString("latin1") + client.fixedIv.toString("latin1") + nonce);
         records += 1;

@@ -5,6 +5,8 @@ import { flash } from "hal:flash";
 import { board } from "board";
 import type { NetworkSettings } from "../hal/hal";
 import type { Bytes } from "./bytes";
+import { slotKeys } from "./key";
+import { UPDATES } from "./profile";
 import { FLASH_FAILED, FLASH_FULL, VALUE_REFUSED } from "./tls/alert";
 
 /** What `conf` holds; each may be missing on a device that is not provisioned. */
@@ -12,6 +14,9 @@ export interface Settings extends NetworkSettings {
   id?: string;
   host?: string;
   port?: number;
+  /** Of ota/held.ts. */
+  window?: number;
+  battery?: number;
 }
 
 /**
@@ -20,9 +25,12 @@ export interface Settings extends NetworkSettings {
  */
 const LEAST = 128;
 
-/** Read the settings; {} where there are none that are whole. */
+/** Read the settings, the identity with the version of the keys that count; {} where there are none that are whole. */
 export function readSettings(): Settings {
-  return flash.readJSON("conf", true) || flash.readJSON("conf2", true) || {};
+  const settings = flash.readJSON("conf", true) || flash.readJSON("conf2", true) || {};
+  if (UPDATES && slotKeys > 1 && settings.id)
+    settings.id = "v" + (slotKeys - 1) + settings.id.substr(settings.id.indexOf("."));
+  return settings;
 }
 
 /**

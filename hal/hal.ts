@@ -118,6 +118,10 @@ export interface System {
   watchdog(seconds: number): void;
   /** Start the chip anew. Does not return on a chip. */
   restart(): void;
+  /** Whether it can measure what it runs from. */
+  HAS_BATTERY: boolean;
+  /** Measure it: millivolts, 0 where it cannot. */
+  battery(): number;
 }
 
 /** `hal:serial`: the console's port, taken from the interpreter's prompt. */

@@ -140,5 +140,7 @@ declare function peek8(address: number): number;
 /** Start anew from what is saved: on the Linux build, what a reboot is on a chip. */
 declare function load(file?: string): void;
 declare function getSerial(): string;
+/** Of the nRF5x builds; volts. */
+declare const NRF: { getBattery(): number };
 /** Seconds since 1970, or since boot where no one has set the clock. */
 declare function getTime(): number;

@@ -2,7 +2,7 @@
 // it, which gets its row, the words of the line, and whom to call now and then (watch.ts). The last two rows, and whatever is
 // followed by `set`, want it unlocked. A command may be cut to as many letters as no other begins with.
 import type { Bytes } from "../bytes";
-import { PROVISIONING } from "../profile";
+import { PROVISIONING, UPDATES } from "../profile";
 import { LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
 import type { Answer } from "./console";
 import { until } from "./unlock";
@@ -14,7 +14,7 @@ import { until } from "./unlock";
 const WORDS =
   " status net cnt id update err log conf unlock lock selftest ping hs json help prove factory reboot\n";
 /** Rows that tell.ts answers. */
-const TOLD = 5;
+const TOLD = UPDATES ? 4 : 5;
 /** `help` is made here, where the words are. */
 const HELP = 14;
 const PROVE = 15;
@@ -41,6 +41,7 @@ export function command(words: Bytes[]): Action {
   if ((row >= SERVICE || words[1] === "set") && getTime() > until) throw LOCKED;
   if (row < TOLD) return section(import("./tell"));
   return [
+    ...(UPDATES ? [section(import("../ota/updater")).update] : []),
     section(import("./history")),
     section(import("./history")),
     section(import("./conf")),

@@ -4,7 +4,8 @@ import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "../bytes";
 import { RECORD_LENGTH } from "../key_record";
-import { SLOT_BYTES } from "../ota/manifest";
+import { AT_KEYS, AT_KEYS_VERSION, SLOT_BYTES } from "../ota/manifest";
+import { UPDATES } from "../profile";
 import { ANSWER_WRONG, LOCKED } from "../tls/alert";
 import type { Answer } from "./console";
 import { role } from "./unlock";
@@ -31,16 +32,23 @@ export function factory(_row: number, words: Bytes[]): Answer {
 }
 
 /**
- * Erase the pages behind the slots, where settings and all else lie, and the journal; overwrite the key record; then start
- * anew, blank. The record's name goes last: until then the next start wipes again.
+ * Erase the pages behind the slots, where settings and all else lie, and the journal; overwrite the key records; then start
+ * anew, blank. The name of the file goes last: until then the next start wipes again.
  */
 export function wipe(): undefined {
   for (let at = board.slotsStart + 2 * SLOT_BYTES; at < STORAGE_END; at += board.pageLength)
     require("Flash").erasePage(at);
   for (let i = 2 * board.journalLength; i; )
     require("Flash").erasePage(board.journalStart + (i -= board.pageLength));
-  // its data: size and name, 32 bytes, stand before them
-  for (let i = 32; i < 32 + RECORD_LENGTH; i += 4) require("Flash").write("\0\0\0\0", board.storageStart + i);
+  const record = board.storageStart + 32; // of the file: its size and name stand before it
+  const slots = board.slotsStart + AT_KEYS;
+  for (let i = 0; i < RECORD_LENGTH; i += 4)
+    if (UPDATES)
+      for (const at of [slots, slots + SLOT_BYTES, record]) require("Flash").write("\0\0\0\0", at + i);
+    else require("Flash").write("\0\0\0\0", record + i);
+  // with its version a slot's record counts: until here it is one that is not whole, and wiped again
+  if (UPDATES)
+    for (const at of [slots, slots + SLOT_BYTES]) require("Flash").write("\0\0\0\0", at + AT_KEYS_VERSION);
   flash.erase("key");
   section(import("hal:system")).restart();
 }

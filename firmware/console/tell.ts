@@ -51,7 +51,6 @@ export default function tell(row: number): Record<string, unknown> {
   return {
     id: settings.id || "",
     board: board.name,
-    hw: board.hardware,
     slot: slot && 1,
     ver: version,
     seq: sequence,

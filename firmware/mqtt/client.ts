@@ -3,7 +3,7 @@
 // its PUBACK and sent again on the next connection. Its functions are sections. Leaves out QoS 2 and more than one
 // unacknowledged message; a packet over PACKET_LIMIT is acknowledged and passed over.
 import { type Bytes, uint16 } from "../bytes";
-import { KEEP_ALIVE_S, PACKET_LIMIT, UPDATES } from "../profile";
+import { KEEP_ALIVE_S, PACKET_LIMIT } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT } from "../tls/alert";
 import {
   CONNACK,
@@ -130,7 +130,7 @@ export function nextMessage(): Bytes | undefined {
       const full = section(import("./client")).topic;
       // "1" on the retained state; packet identifier 1 and QoS 1 for the subscription
       packet(PUBLISH | RETAIN, full("/state"), "1");
-      packet(SUBSCRIBE, "\0\x01" + full("/down/#") + (UPDATES ? "\x01" + full("/ota") : ""), "\x01");
+      packet(SUBSCRIBE, "\0\x01" + full("/down/#"), "\x01");
       if (unacknowledged) packet(PUBLISH | QOS_1 | DUP, unacknowledged, "");
       return "";
     } else if (type === PUBACK && length === 2) {

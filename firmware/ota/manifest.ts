@@ -16,8 +16,8 @@ export const AT_MANIFEST = SLOT_BYTES - MANIFEST_BYTES;
 
 /**
  * The keys of a slot, where a device has been given others than those of its first day: a key record (76), their key version (1),
- * 3 zeros. Erased flash or a version of 0: the file `key` has them. They travel as the only piece of an update of
- * TYPE_REKEY, under the device's `rekey` key: XOR with AES-128 of the blocks i = 0, 1, ...: 2 (1), the manifest's bytes from 1 on
+ * 3 zeros. Erased flash or a version of 0: the file `key` has them. They travel behind a manifest of TYPE_REKEY, whose tag
+ * covers them, under the device's `rekey` key: XOR with AES-128 of the blocks i = 0, 1, ...: 2 (1), the manifest's bytes from 1 on
  * (12: with the sequence, so that none comes twice), 0 (1), i (2).
  */
 export const KEYS_BYTES = 80;
@@ -27,7 +27,7 @@ export const AT_KEYS_VERSION = 76;
 
 /** Value of `format`. */
 export const FORMAT = 1;
-/** Values of `type`: an image; or keys for the image that runs, and then the `image` is KEYS_BYTES of wrapped keys. */
+/** Values of `type`: an image; or an image and keys, and then KEYS_BYTES of wrapped keys follow the manifest. */
 export const TYPE_IMAGE = 1;
 export const TYPE_REKEY = 2;
 /** Values of `encoding`: pieces as they are, or each packed by heatshrink (window 8, lookahead 6: Espruino's). */
@@ -48,4 +48,4 @@ export const AT_VERSION = 16; // 16, for people
 export const AT_DIGEST = 32; // 32, of the installed image: imageDigest
 export const AT_TARGET = 64; // 47, `<product>/<serial>`
 export const AT_SLOT_RULE = 111; // 1
-export const AT_TAG = 112; // 16, CMAC(the device's `ota` key, the bytes before it)
+export const AT_TAG = 112; // 16, CMAC(the device's `ota` key, the bytes before it, and the keys behind the manifest)

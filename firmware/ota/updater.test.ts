@@ -11,6 +11,7 @@ import {
   journalAt,
   makeMachine,
   readState,
+  rekeyed,
   type SlotsOptions,
   setState,
   signed,
@@ -26,6 +27,7 @@ import {
   MANIFEST_ENCODING,
   MANIFEST_FORMAT,
   MANIFEST_HARDWARE,
+  MANIFEST_KEYS,
   MANIFEST_LENGTH,
   MANIFEST_SEQUENCE,
   MANIFEST_TAG,
@@ -170,7 +172,12 @@ test("R20 R22 every bit of a manifest changed: refused before anything is erased
 const FOREIGN: [string, number, (manifest: Buffer) => void][] = [
   ["format", MANIFEST_FORMAT, (manifest) => void (manifest[Field.AT_FORMAT] = 2)],
   ["slot rule", MANIFEST_FORMAT, (manifest) => void (manifest[Field.AT_SLOT_RULE] = 1)],
-  ["type: rekey", MANIFEST_TYPE, (manifest) => void (manifest[Field.AT_TYPE] = Field.TYPE_REKEY)],
+  [
+    "type: keys that are not there",
+    MANIFEST_FORMAT,
+    (manifest) => void (manifest[Field.AT_TYPE] = Field.TYPE_REKEY),
+  ],
+  ["type: one more", MANIFEST_TYPE, (manifest) => void (manifest[Field.AT_TYPE] = 3)],
   ["type: none", MANIFEST_TYPE, (manifest) => void (manifest[Field.AT_TYPE] = 0)],
   ["encoding", MANIFEST_ENCODING, (manifest) => void (manifest[Field.AT_ENCODING] = 2)],
   [
@@ -190,7 +197,7 @@ const FOREIGN: [string, number, (manifest: Buffer) => void][] = [
   [
     "a slot's length",
     MANIFEST_LENGTH,
-    (manifest) => void manifest.writeUInt32BE(16257, Field.AT_IMAGE_LENGTH),
+    (manifest) => void manifest.writeUInt32BE(Field.AT_KEYS + 1, Field.AT_IMAGE_LENGTH),
   ],
   ["65,536 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH + 1] = 1)],
   ["2^24 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH] = 1)],
@@ -431,4 +438,153 @@ test("R29 flash that does not take what is written: named, and the old image sta
   await broker.serve();
   assert.deepEqual(errorsOf(broker), [FLASH_FAILED]);
   assert.equal(runningSlot(broker), 0);
+});
+
+/** The keys that count on the device, and who it says it is. */
+const keysOf = ({ machine }: TestBroker) => Buffer.from(machine.run("device.key()") as string, "latin1");
+const identityOf = ({ machine }: TestBroker) => machine.run("device.identity()") as string;
+
+for (const name of SIMULATED_BOARDS)
+  test(`R21 R23 other keys come with an image, count from its first session on, and go on with the next, on ${name}`, async () => {
+    const broker = await device({}, name);
+    const { machine } = broker;
+    const next = newKeys();
+    const update = await updateTo("B", { name });
+    broker.retained.set(`${TOPIC}/ota`, rekeyed(keys, offer(broker, update), next, 2));
+    broker.connect();
+    await broker.serve();
+    assert.equal(runningSlot(broker), 16384, broker.published.join("\n"));
+    assert.deepEqual(keysOf(broker), next.record);
+    assert.equal(identityOf(broker), "v2.sensor.0001");
+    assert.equal(machine.read("key"), keys.record.toString("latin1"));
+    assert.equal(machine.flash.refusedBits, 0);
+    // the journal's seals are those of the first keys, and nothing of it is lost
+    const { number: _, ...state } = stateOf(broker) ?? { number: 0 };
+    assert.deepEqual(state, { active: 1, attempts: 0, reason: 0, floor: 6 });
+    // offered again it is what runs
+    broker.published = [];
+    broker.connect();
+    await broker.serve();
+    assert.deepEqual(errorsOf(broker), []);
+    // what the old keys sign is refused; what the new ones sign is taken, and they go with it
+    const after = await updateTo("C", { name, sequence: 7 });
+    offer(broker, after);
+    broker.connect();
+    await broker.serve();
+    assert.deepEqual(errorsOf(broker), [MANIFEST_TAG]);
+    assert.equal(runningSlot(broker), 16384);
+    offer(broker, after, signedManifest(next, after));
+    broker.connect();
+    await broker.serve();
+    assert.equal(runningSlot(broker), 0);
+    assert.deepEqual(keysOf(broker), next.record);
+    assert.equal(identityOf(broker), "v2.sensor.0001");
+    // and once more, under the second keys
+    const third = newKeys();
+    const last = await updateTo("D", { name, sequence: 8 });
+    broker.retained.set(
+      `${TOPIC}/ota`,
+      rekeyed(next, offer(broker, last, signedManifest(next, last)), third, 254),
+    );
+    broker.connect();
+    await broker.serve();
+    assert.deepEqual(keysOf(broker), third.record);
+    assert.equal(identityOf(broker), "v254.sensor.0001");
+    machine.boot();
+    await broker.serve();
+    assert.deepEqual(keysOf(broker), third.record);
+  });
+
+test("R23 keys that have no session are back with the old image, and not tried again", async () => {
+  const broker = await device();
+  const { machine } = broker;
+  const manifest = rekeyed(keys, offer(broker, await updateTo()), newKeys(), 2);
+  broker.retained.set(`${TOPIC}/ota`, manifest);
+  const real = broker.connect.bind(broker);
+  broker.connect();
+  let starts = 0;
+  broker.connect = () => {
+    // the server refuses them
+    if (identityOf(broker) === "v2.sensor.0001") {
+      starts++;
+      machine.boot();
+    } else real();
+  };
+  await broker.serve();
+  assert.equal(starts, 3);
+  assert.deepEqual(keysOf(broker), keys.record);
+  assert.equal(identityOf(broker), "v1.sensor.0001");
+  assert.equal(stateOf(broker)?.reason, NOT_CONFIRMED);
+  assert.equal(await answerTo(broker, manifest), NOT_CONFIRMED);
+});
+
+test("R20 R22 keys that are not this device's, or changed, or cut, are refused before anything is erased", async () => {
+  const broker = await device();
+  const update = await updateTo();
+  const plain = offer(broker, update);
+  // signed, but wrapped under another key
+  const foreign = newKeys();
+  foreign.all[1] = keys.all[1];
+  assert.equal(await answerTo(broker, rekeyed(foreign, Buffer.from(plain), newKeys(), 2)), MANIFEST_KEYS);
+  const whole = rekeyed(keys, Buffer.from(plain), newKeys(), 2);
+  for (let at = Field.MANIFEST_BYTES; at < whole.length; at++) {
+    const changed = Buffer.from(whole);
+    changed[at] ^= 1 << (at & 7);
+    assert.equal(await answerTo(broker, changed), MANIFEST_TAG, `byte ${at}`);
+  }
+  for (const length of [128, 129, 207, 209, 288])
+    assert.equal(
+      await answerTo(broker, Buffer.concat([whole, Buffer.alloc(80)]).subarray(0, length)),
+      MANIFEST_FORMAT,
+      `${length} bytes`,
+    );
+  // a record that does not hold together
+  const torn = newKeys();
+  torn.record[70] ^= 1;
+  assert.equal(await answerTo(broker, rekeyed(keys, Buffer.from(plain), torn, 2)), MANIFEST_KEYS);
+});
+
+test("outside its window an update waits, and begins when it opens", async () => {
+  // the hours count from the start: here the window opens an hour after it, and lasts for one
+  const conf = JSON.stringify({ id: "v1.sensor.0001", host: "127.0.0.1", port: 1, window: 102 });
+  const broker = await device({ files: { conf } });
+  const { machine } = broker;
+  offer(broker, await updateTo());
+  broker.connect();
+  machine.cutPower(undefined);
+  await broker.serve();
+  assert.deepEqual(errorsOf(broker), []);
+  assert.deepEqual(writtenBy(broker), []);
+  assert.deepEqual(JSON.parse(machine.run("JSON.stringify(device.update())") as string), {
+    got: 0,
+    hold: 1,
+    seq: 5,
+  });
+  const later = (hours: number) =>
+    machine.run(`(function(real){getTime=function(){return real()+${hours * 3600}}})(getTime)`);
+  machine.run("device.tick()");
+  await broker.serve();
+  assert.deepEqual(writtenBy(broker), []);
+  later(2.01);
+  machine.run("device.tick()");
+  await broker.serve();
+  assert.deepEqual(writtenBy(broker), []);
+  later(23);
+  machine.run("device.tick()");
+  await broker.serve();
+  assert.equal(runningSlot(broker), 16384);
+});
+
+test("R29 the least battery holds an update back, on a board that measures it", async () => {
+  const conf = JSON.stringify({ id: "v1.sensor.0001", host: "127.0.0.1", port: 1, battery: 2900 });
+  for (const [volts, slot] of [
+    [2.8, 0],
+    [3, 16384],
+  ] as const) {
+    const broker = await device({ files: { conf }, machine: { volts } }, "mdbt42q-w5500-sim");
+    offer(broker, await updateTo("B", { name: "mdbt42q-w5500-sim" }));
+    broker.connect();
+    await broker.serve();
+    assert.equal(runningSlot(broker), slot, `${volts} V`);
+  }
 });

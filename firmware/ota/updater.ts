@@ -2,23 +2,26 @@
 // anything is erased, then lies at the end of the slot that does not run; pieces are asked for one by one and written where
 // they belong, and the image is held to its digest before the loader is told to try it. Between two pieces the device
 // holds but the topic that it waits for: how far an update got, the slot itself tells, so that it goes on after a power
-// cut or a connection that ended. Leaves out UNSUBSCRIBE, for a clean session is gone at its end; TYPE_REKEY; which key
+// cut or a connection that ended. Leaves out UNSUBSCRIBE, for a clean session is gone at its end; which key
 // version a manifest names, for another one's tag is wrong.
 import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
+import type { Answer } from "../console/console";
 import { STATE } from "../journal";
 import { key } from "../key";
-import { OTA_KEY, RECORD_LENGTH } from "../key_record";
+import { OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../key_record";
 import { bundle } from "../load_section";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
+import { STEP_UP } from "../steps";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
   MANIFEST_ENCODING,
   MANIFEST_FORMAT,
   MANIFEST_HARDWARE,
+  MANIFEST_KEYS,
   MANIFEST_LENGTH,
   MANIFEST_SEQUENCE,
   MANIFEST_TAG,
@@ -33,6 +36,7 @@ import {
   AT_FORMAT,
   AT_HARDWARE,
   AT_IMAGE_LENGTH,
+  AT_KEYS,
   AT_MANIFEST,
   AT_SEQUENCE,
   AT_SLOT_RULE,
@@ -42,6 +46,7 @@ import {
   ENCODING_HEATSHRINK,
   ENCODING_NONE,
   FORMAT,
+  KEYS_BYTES,
   MANIFEST_BYTES,
   PIECE_BYTES,
   SLOT_BYTES,
@@ -49,8 +54,8 @@ import {
   TYPE_IMAGE,
 } from "./manifest";
 
-/** Topic of the piece that is waited for; undefined: no update is under way. */
-let awaited: Bytes | undefined;
+/** Topic of the piece that is waited for; undefined: no update is under way; null: one is held back (held.ts). */
+export let awaited: Bytes | undefined | null;
 /** The number of that piece, of the last one after an update. */
 export let piece: number;
 /** Reason of the last revert, of tls/alert.ts; 0: none. Known from the first session on. */
@@ -67,53 +72,100 @@ export function onMessage(topic: Bytes): number {
 /** Take a manifest: begin the update that it tells of, or go on with it. */
 export function onManifest(): number {
   const other = SLOT_BYTES ^ slot;
+  const manifest = payload.substr(0, MANIFEST_BYTES);
   // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
-  if (!payload || payload === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
+  if (!manifest || manifest === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
   const state = section(import("../journal")).newest(STATE);
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
   piece = 0;
   if (code) return code;
-  if (payload === section(import("./slots")).read(other + AT_MANIFEST, MANIFEST_BYTES)) {
+  code = uint16(state, 4);
+  if (manifest === section(import("./updater")).offered()) {
     // what came back once is not tried again
-    code = uint16(state, 4);
     if (code) return code;
     // the last piece that was begun may be torn: the same is written over it
     piece = (uint16(payload, AT_IMAGE_LENGTH + 2) - 1) >> 9;
     while (piece && section(import("./slots")).read(other + piece * PIECE_BYTES, 1) === "\xff") piece--;
   } else {
+    if (section(import("./held"))()) {
+      awaited = null;
+      return 0;
+    }
+    let keys = bundle.substr(AT_KEYS, KEYS_BYTES);
+    if (payload.length > MANIFEST_BYTES) {
+      // a copy: it is turned where it lies
+      keys = section(import("../crypto/ccm")).ccmTurn(
+        key.substr(REKEY_KEY, 16) + manifest,
+        E.toString(payload.substr(MANIFEST_BYTES), ""),
+      );
+      if (!section(import("../key_record")).isWhole(keys.substr(0, RECORD_LENGTH))) return MANIFEST_KEYS;
+    }
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
     for (let at = SLOT_BYTES; at; )
       require("Flash").erasePage(board.slotsStart + other + (at -= board.pageLength));
     // why another image came back is no reason against this one
-    if (uint16(state, 4))
-      section(import("../journal")).append(E.toString(STATE, slot && 1, "\0\0\0\0\0\0", state.substr(8, 4)));
-    require("Flash").write(payload, board.slotsStart + other + AT_MANIFEST);
+    if (code) section(import("./updater")).setState(slot, 0, 0);
+    require("Flash").write(keys + manifest, board.slotsStart + AT_KEYS + other);
   }
   section(import("./updater")).ask();
   return 0;
+}
+
+/** Ask the broker for what it has on `/ota`. */
+export function askAnew(): void {
+  const topic = section(import("../mqtt/client")).topic("/ota");
+  section(import("../mqtt/packets")).putPacket(SUBSCRIBE, "\0\x01" + topic, "\x01");
+}
+
+/** `update`: how far one is, pieces, and whether it is held back; the broker is asked for it anew. */
+export function update(): Answer {
+  if (section(import("../application")).step() === STEP_UP) {
+    section(import("./updater")).askAnew();
+    section(import("../tls/session")).flush();
+  }
+  return { got: piece | 0, hold: awaited === null ? 1 : 0, seq: section(import("./running")).sequence() };
+}
+
+/** Read the manifest in the slot that does not run. */
+export function offered(): Bytes {
+  return section(import("./slots")).read((SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES);
+}
+
+/** Write a STATE: the slot that begins at `active`, its attempts, the reason of a revert (journal.ts). The floor never falls. */
+export function setState(active: number, attempts: number, reason: number): void {
+  const floor = section(import("../journal")).newest(STATE).substr(8, 4);
+  const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
+  section(import("../journal")).append(
+    E.toString(STATE, active && 1, attempts, 0, 0, reason, 0, 0, sequence > floor ? sequence : floor),
+  );
 }
 
 /** Find what makes a manifest none for this device, in the order of its fields: a code, or 0. `floor`: 4 bytes. */
 export function fault(manifest: Bytes, floor: Bytes): number {
   const byte = (at: number): number => manifest.charCodeAt(at);
   const length = uint16(manifest, AT_IMAGE_LENGTH + 2);
-  if (manifest.length !== MANIFEST_BYTES || byte(AT_FORMAT) !== FORMAT || byte(AT_SLOT_RULE) !== SLOT_OTHER)
-    return MANIFEST_FORMAT;
-  if (byte(AT_TYPE) !== TYPE_IMAGE) return MANIFEST_TYPE;
+  if (byte(AT_FORMAT) !== FORMAT || byte(AT_SLOT_RULE) !== SLOT_OTHER) return MANIFEST_FORMAT;
+  // there are two types, and the second one has keys behind it
+  const type = byte(AT_TYPE) - TYPE_IMAGE;
+  if (type >> 1) return MANIFEST_TYPE;
+  if (manifest.length !== MANIFEST_BYTES + KEYS_BYTES * type) return MANIFEST_FORMAT;
   if (byte(AT_ENCODING) > (board.heatshrink ? ENCODING_HEATSHRINK : ENCODING_NONE)) return MANIFEST_ENCODING;
   if (!((byte(AT_HARDWARE + 3 - (board.hardware >> 3)) >> (board.hardware & 7)) & 1))
     return MANIFEST_HARDWARE;
   if (manifest.substr(AT_SEQUENCE, 4) <= floor) return MANIFEST_SEQUENCE;
-  if (byte(AT_IMAGE_LENGTH) || byte(AT_IMAGE_LENGTH + 1) || !length || length > AT_MANIFEST)
+  if (byte(AT_IMAGE_LENGTH) || byte(AT_IMAGE_LENGTH + 1) || !length || length > AT_KEYS)
     return MANIFEST_LENGTH;
   if (manifest.indexOf(base + "\0") !== AT_TARGET) return MANIFEST_TARGET;
-  const tag = section(import("../crypto/cmac")).cmac(key.substr(OTA_KEY, 16), manifest.substr(0, AT_TAG));
-  return section(import("../bytes")).difference(tag, manifest.substr(AT_TAG)) ? MANIFEST_TAG : 0;
+  const tag = section(import("../crypto/cmac")).cmac(
+    key.substr(OTA_KEY, 16),
+    manifest.substr(0, AT_TAG) + manifest.substr(MANIFEST_BYTES),
+  );
+  return section(import("../bytes")).difference(tag, manifest.substr(AT_TAG, 16)) ? MANIFEST_TAG : 0;
 }
 
 /** Ask for the piece, and tell with each eighth how many there are already. */
 export function ask(): void {
-  const manifest = section(import("./slots")).read((SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES);
+  const manifest = section(import("./updater")).offered();
   const digest = uint16(manifest, AT_DIGEST) * 65536 + uint16(manifest, AT_DIGEST + 2);
   awaited = `fw/${base.split("/")[0]}/${digest}/${piece}`;
   // a packet identifier of its own, and QoS 0
@@ -128,7 +180,7 @@ export function ask(): void {
 /** Take the piece that was awaited; after the last one start anew, into the new image. */
 export function onPiece(): number {
   const other = SLOT_BYTES ^ slot;
-  const manifest = section(import("./slots")).read(other + AT_MANIFEST, MANIFEST_BYTES);
+  const manifest = section(import("./updater")).offered();
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
   const bytes =
     board.heatshrink && manifest.charCodeAt(AT_ENCODING)
@@ -143,14 +195,11 @@ export function onPiece(): number {
   } else {
     if (!section(import("./slots")).image(other)) {
       // without its manifest the slot is erased before the next try
-      require("Flash").erasePage(board.slotsStart + other + AT_MANIFEST);
+      require("Flash").erasePage(board.slotsStart + AT_MANIFEST + other);
       return IMAGE_DIGEST;
     }
-    const newest = section(import("../journal")).newest;
-    section(import("../journal")).append(
-      E.toString(STATE, other && 1, 1, "\0\0\0\0\0", newest(STATE).substr(8, 4)),
-    );
-    if (newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
+    section(import("./updater")).setState(other, 1, 0);
+    if (section(import("../journal")).newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
     section(import("hal:system")).restart();
   }
   return 0;
@@ -165,9 +214,5 @@ export function confirm(): void {
   if (typeof trial === "number") trial = clearTimeout(trial);
   // the loader could not count the start of the image that it was to try
   if (state && state.charCodeAt(1) !== (slot && 1)) revertReason = NOT_CONFIRMED;
-  const floor = state.substr(8, 4);
-  const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
-  section(import("../journal")).append(
-    E.toString(STATE, slot && 1, 0, 0, 0, revertReason, 0, 0, sequence > floor ? sequence : floor),
-  );
+  section(import("./updater")).setState(slot, 0, revertReason);
 }

@@ -74,6 +74,7 @@ export const MANIFEST_LENGTH = 41;
 /** The sequence is not above the device's own: a rollback. */
 export const MANIFEST_SEQUENCE = 42;
 export const MANIFEST_TAG = 43;
+export const MANIFEST_KEYS = 44;
 
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;

@@ -69,11 +69,16 @@ function onTransport(event?: unknown): void {
       keep(event);
       if (!queued) setTimeout(onTransport, 0, null);
       queued = true;
-    } else if (event === null) section(import("./session")).receive();
-    else if (event === !!event) {
+    } else if (event === null || event === !!event) {
+      queued = false;
+      // a record is opened from here, and not from the section that takes it: there is a frame less on the heap then
+      for (
+        let fragment: Bytes | undefined;
+        port && (fragment = section(import("./record")).receiveRecord()) !== undefined;
+      )
+        section(import("./session")).receive(fragment);
       // what came before the end counts
-      section(import("./session")).receive();
-      throw event;
+      if (event !== null) throw event;
     } else section(import("./session")).advance(event);
   } catch (error) {
     section(import("./session")).shutdown(error);
@@ -126,25 +131,20 @@ export function progress(): number {
   return expected < 0 ? STEP_KEY_EXCHANGE : STEP_HELLO;
 }
 
-/** Work through what TCP brought. */
-export function receive(): void {
-  queued = false;
-  const nextRecord = section(import("./record")).receiveRecord;
-  let fragment: Bytes | undefined;
-  while (port && (fragment = nextRecord()) !== undefined) {
-    if (contentType === ALERT) {
-      if (fragment.length !== 2) throw SENT + DECODE_ERROR;
-      const alert = fragment.charCodeAt(1);
-      if (alert === CLOSE_NOTIFY && !shaking) throw 0;
-      if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
-    } else if (shaking) section(import("./session")).advance(contentType, fragment);
-    else if (contentType === APPLICATION_DATA) {
-      if (fragment) setTimeout(port, 0, fragment);
-    } else if (contentType === HANDSHAKE && fragment === "\0\0\0\0") {
-      // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
-      section(import("./record")).send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
-    } else throw SENT + UNEXPECTED_MESSAGE;
-  }
+/** Take the plaintext of a record, its type in `contentType`. */
+export function receive(fragment: Bytes): void {
+  if (contentType === ALERT) {
+    if (fragment.length !== 2) throw SENT + DECODE_ERROR;
+    const alert = fragment.charCodeAt(1);
+    if (alert === CLOSE_NOTIFY && !shaking) throw 0;
+    if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
+  } else if (shaking) section(import("./session")).advance(contentType, fragment);
+  else if (contentType === APPLICATION_DATA) {
+    if (fragment) setTimeout(port as () => void, 0, fragment);
+  } else if (contentType === HANDSHAKE && fragment === "\0\0\0\0") {
+    // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
+    section(import("./record")).send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
+  } else throw SENT + UNEXPECTED_MESSAGE;
 }
 
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */

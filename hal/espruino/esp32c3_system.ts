@@ -16,3 +16,10 @@ export function watchdog(seconds: number): void {
 export function restart(): void {
   E.reboot();
 }
+
+export const HAS_BATTERY = false;
+
+/** Tell nothing of a battery (System in hal.ts). */
+export function battery(): number {
+  return 0;
+}

@@ -14,3 +14,10 @@ export function restart(): void {
   E.setConsole("USB");
   load();
 }
+
+export const HAS_BATTERY = false;
+
+/** Tell nothing of a battery (System in hal.ts). */
+export function battery(): number {
+  return 0;
+}

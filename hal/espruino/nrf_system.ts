@@ -18,3 +18,10 @@ export function watchdog(seconds: number): void {
 export function restart(): void {
   E.reboot();
 }
+
+export const HAS_BATTERY = true;
+
+/** Measure what the chip runs from (System in hal.ts), by its converter against its own reference. */
+export function battery(): number {
+  return NRF.getBattery() * 1000;
+}

@@ -8,7 +8,18 @@ import { board as linux } from "../../boards/linux";
 import { addEventMethods } from "./events";
 import { Runtime, type RuntimeOptions } from "./runtime";
 
-const INSTALLED = ["E", "print", "getTime", "getSerial", "require", "Modules", "SPI1", "load", "reset"];
+const INSTALLED = [
+  "E",
+  "print",
+  "getTime",
+  "getSerial",
+  "NRF",
+  "require",
+  "Modules",
+  "SPI1",
+  "load",
+  "reset",
+];
 
 /** The board that is installed now. */
 export let runtime: Runtime;

@@ -26,6 +26,8 @@ export interface MachineOptions {
    * `failures`, `noChip`.
    */
   network?: RuntimeOptions["network"];
+  /** What the chip runs from. */
+  volts?: number;
   /** Changes the chip's models before anything runs: busy times, contention. */
   onPowerOn?(runtime: Runtime): void;
   /** One line of the console. */
@@ -193,6 +195,7 @@ export class Machine {
       noise,
       network,
       resetCause,
+      volts: this.options.volts,
       onPrint,
       onWire,
       onRestart: () => this.restart(),

@@ -42,6 +42,8 @@ export interface RuntimeOptions {
   counters?: Counters;
   /** Value of the reset cause register; the chip's own of a power-on where absent. */
   resetCause?: number;
+  /** What the chip runs from; 3 where absent. */
+  volts?: number;
   onPrint?(line: string): void;
   onWire?(direction: "out" | "in", bytes: Buffer): void;
   onRestart?(): void;
@@ -222,6 +224,7 @@ export class Runtime {
       reset: () => this.options.onRestart?.(),
       SPI1: { setup() {} },
     };
+    if (this.build.chip === "nrf52832") globals.NRF = { getBattery: () => this.options.volts ?? 3 };
     for (const name of this.build.ports) globals[name] = this.ports[name] = this.port(name);
     return globals;
   }

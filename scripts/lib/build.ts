@@ -127,7 +127,8 @@ async function inputOptions(
   return {
     input: resolve(PROJECT, options.entry ?? "firmware/main.ts"),
     preserveEntrySignatures: false,
-    treeshake: { propertyReadSideEffects: false, tryCatchDeoptimization: false },
+    // what no one takes anything of is left out, whatever it would do: only an entry is there for its effects
+    treeshake: { moduleSideEffects: false, propertyReadSideEffects: false, tryCatchDeoptimization: false },
     onwarn(warning, warn) {
       if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message);
       // a section refers to the main part that refers to it

@@ -60,6 +60,8 @@ const OWN = {
   MANIFEST_LENGTH: "The image of the update does not fit into a slot, or is empty.",
   MANIFEST_SEQUENCE:
     "The update is not newer than what the device has confirmed already: a rollback, refused.",
+  MANIFEST_KEYS:
+    "The keys behind the manifest are no whole record: they were not wrapped under this device's `rekey` key.",
   MANIFEST_TAG: "The tag of the manifest is false: it was not signed for this device by its `ota` key.",
 } satisfies Partial<Record<keyof typeof codes, string>>;
 

@@ -36,7 +36,7 @@ const words = (text: string): Set<string> => new Set(text.trim().split(/\s+/));
 /** Every global of the interpreter that the firmware may touch, and the loader's `slot`; an unknown one is a mistake. */
 const GLOBALS = words(`
   Array ArrayBuffer Boolean DataView Date E Error Float32Array Float64Array Function Infinity Int16Array Int32Array
-  Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NaN Number Object Pin ReferenceError RegExp SPI1 SPI2
+  Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NRF NaN Number Object Pin ReferenceError RegExp SPI1 SPI2
   Serial1 Serial2 String SyntaxError Telnet TypeError USB Uint16Array Uint24Array Uint32Array Uint8Array
   Uint8ClampedArray Waveform analogRead analogWrite arguments atob btoa changeInterval clearInterval clearTimeout
   clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval getPinMode getSerial getTime

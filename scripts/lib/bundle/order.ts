@@ -28,6 +28,11 @@ export function orderDeclarations(code: string): Rewritten {
     return names;
   };
   const left = declarators.map((node) => ({ node, needs: inside(node), weight: uses(node) }));
+  // what others need must come as early as they do
+  for (const _ of left)
+    for (const { needs, weight } of left)
+      for (const other of left)
+        if (needs.has(other.node.id.name)) other.weight = Math.max(other.weight, weight);
   left.sort((a, b) => b.weight - a.weight);
   const ordered: Node[] = [];
   const done = new Set<string>();

@@ -206,9 +206,7 @@ async function readAbout(session: ConsoleSession): Promise<void> {
   const { answer: id } = await askOne(session, "id");
   shown = { ...shown, ...net, ...id, server: `${net.host}:${net.port}` };
   await readStatus(session);
-  by("version").textContent = [id.board, id.hw && `hardware ${id.hw}`, id.ver && `firmware ${id.ver}`]
-    .filter(Boolean)
-    .join(" · ");
+  by("version").textContent = [id.board, id.ver && `firmware ${id.ver}`].filter(Boolean).join(" · ");
 }
 
 /** Names and labels of what stands at a glance. */

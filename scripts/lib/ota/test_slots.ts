@@ -1,8 +1,8 @@
 /*
  * A simulated board with the loader and two slots, for tests: any program as an image in either, keys, the journal.
  */
-import { createHash } from "node:crypto";
-import { AT_TAG } from "../../../firmware/ota/manifest";
+import { createCipheriv, createHash } from "node:crypto";
+import { AT_TAG, AT_TYPE, MANIFEST_BYTES, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import { Machine, type MachineOptions } from "../../../hal/simulator/machine";
 import { LOADER, readBoard } from "../build";
 import { parseIdentity } from "../keys";
@@ -113,8 +113,20 @@ export function signedManifest(keys: Keys, fields: ImageFields, identity = IDENT
   return signed(keys, manifest);
 }
 
-/** Put the tag into a manifest. */
+/** Put the tag into a manifest, which keys may follow. */
 export function signed(keys: Keys, manifest: Buffer): Buffer {
-  mac(keys.all[1], manifest.subarray(0, AT_TAG)).copy(manifest, AT_TAG);
+  mac(keys.all[1], manifest.subarray(0, AT_TAG), manifest.subarray(MANIFEST_BYTES)).copy(manifest, AT_TAG);
   return manifest;
+}
+
+/** Make a manifest one of TYPE_REKEY with `next` as keys of `version` behind it, wrapped under the `rekey` key of `keys`; signed. */
+export function rekeyed(keys: Keys, manifest: Buffer, next: Keys, version: number): Buffer {
+  const message = Buffer.concat([manifest, next.record, Buffer.from([version, 0, 0, 0])]);
+  message[AT_TYPE] = TYPE_REKEY;
+  for (let i = 0; i < 5; i++) {
+    const block = Buffer.from([2, ...message.subarray(1, 13), 0, 0, i]);
+    const stream = createCipheriv("aes-128-ecb", keys.all[3], null).update(block);
+    for (let j = 0; j < 16; j++) message[MANIFEST_BYTES + 16 * i + j] ^= stream[j];
+  }
+  return signed(keys, message);
 }

@@ -1,7 +1,6 @@
 /*
  * The journal alone, as a bundle for tests: `journal.append(data)`, `journal.newest(kind)`, `journal.place()`.
  */
-import "../../../firmware/port";
 import { place } from "../../../firmware/journal";
 
 (global as unknown as { journal: unknown }).journal = {

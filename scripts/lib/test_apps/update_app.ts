@@ -2,8 +2,8 @@
  * The application without a session under it, for tests that need many updates: `device.begin()` and
  * `device.take(bytes)` are what a session would tell it, `device.outgoing()` takes what it has put out, `device.error()` is the last code that it threw.
  */
-import "../../../firmware/port";
 import type { Event } from "../../../firmware/application";
+import { key } from "../../../firmware/key";
 import { outgoing } from "../../../firmware/tls/record";
 
 let thrown: unknown = 0;
@@ -28,4 +28,11 @@ function onEvent(event: Event): void {
     return bytes;
   },
   error: () => thrown,
+  /** The keys that count, and the identity that goes with them. */
+  key: () => key,
+  identity: () => section(import("../../../firmware/settings")).readSettings().id,
+  /** Half a keep-alive passes. */
+  tick: () => onEvent(undefined),
+  /** The console's answer. */
+  update: () => section(import("../../../firmware/ota/updater")).update(),
 };
