@@ -16,6 +16,7 @@ import {
   startWith,
   unlock,
 } from "../scripts/lib/test_factory";
+import { AT_KEYS, KEYS_BYTES, SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
 
 const BOARD = "mdbt42q-w5500-sim";
 /** Stands for what a wipe has to overwrite besides the keys. */
@@ -38,13 +39,27 @@ async function factory(files: Record<string, string> = {}): Promise<TestDevice> 
   return device;
 }
 
-/** Make a judge of the firmware: its files are whole, and Storage is. */
+/** Where the keys of the slots lie in `.slots`. */
+const KEYS_IN_SLOTS = [AT_KEYS, SLOT_BYTES + AT_KEYS];
+
+/** Put a record of keys, or what else is as long, over those of the first slots. */
+function withKeys(slots: string, ...each: string[]): string {
+  return each.reduce(
+    (all, keys, nth) => all.slice(0, KEYS_IN_SLOTS[nth]) + keys + all.slice(KEYS_IN_SLOTS[nth] + keys.length),
+    slots,
+  );
+}
+
+/** Make a judge of the firmware: its files are whole, but for keys, and Storage is. */
 function firmwareOf({ machine }: TestDevice): (place: string) => void {
+  const none = ".".repeat(KEYS_BYTES);
+  const withoutKeys = (name: string, data = "") => (name === SLOTS_FILE ? withKeys(data, none, none) : data);
   const whole = Object.entries(machine.files).filter(([name]) => name.startsWith("."));
   assert.equal(whole.length, 3);
   return (place) => {
     assert.ok(machine.runtime.storage.isValid, place);
-    for (const [name, data] of whole) assert.ok(machine.read(name) === data, `${place}: ${name}`);
+    for (const [name, data] of whole)
+      assert.ok(withoutKeys(name, machine.read(name)) === withoutKeys(name, data), `${place}: ${name}`);
   };
 }
 
@@ -88,45 +103,58 @@ test("R23 power fails in the writing of the keys: all of them or nothing readabl
   assert.ok(report.twice > 10_000, `${report.twice} second cuts`);
 });
 
-test("R23 R30 power fails in the factory reset: whole before it, nothing readable once the prompt is open", async (t) => {
-  const keys = newKeys();
-  const device = await factory({ key: keys.record.toString("latin1") });
-  const { machine } = device;
-  const judgeFirmware = firmwareOf(device);
-  const image = Buffer.from(machine.flash.bytes);
-  const secrets = [...keys.all, Buffer.from(PASSPHRASE)];
-  const journal = image.length - 2 * machine.board.journalLength;
-  let request = "";
-  const report = await cutPower(
-    {
-      machine,
-      async prepare() {
-        await startWith(machine, image);
-        assert.equal(await unlock(device, keys.console, ROLES.reset), 0);
-        request = `factory ${(await askObject(device, "factory")).code}\n`;
+for (const isRekeyed of [false, true])
+  test(`R23 R30 power fails in the factory reset${isRekeyed ? " of a device that has got other keys" : ""}: whole before it, nothing readable once the prompt is open`, async (t) => {
+    const keys = newKeys();
+    const first = isRekeyed ? newKeys() : keys;
+    const files: Record<string, string> = { key: first.record.toString("latin1") };
+    if (isRekeyed) {
+      // they lie in slot 0, which runs, under version 2; in the other one lie the keys from between
+      const slots = (await factory()).machine.read(SLOTS_FILE) as string;
+      const lying = (record: Buffer, version: number) =>
+        `${record.toString("latin1")}${String.fromCharCode(version)}\0\0\0`;
+      files[SLOTS_FILE] = withKeys(slots, lying(keys.record, 3), lying(newKeys().record, 2));
+    }
+    const device = await factory(files);
+    const { machine } = device;
+    const judgeFirmware = firmwareOf(device);
+    const image = Buffer.from(machine.flash.bytes);
+    const secrets = [...keys.all, ...first.all, Buffer.from(PASSPHRASE)];
+    const journal = image.length - 2 * machine.board.journalLength;
+    let request = "";
+    const report = await cutPower(
+      {
+        machine,
+        async prepare() {
+          await startWith(machine, image);
+          assert.equal(await unlock(device, keys.console, ROLES.reset), 0);
+          request = `factory ${(await askObject(device, "factory")).code}\n`;
+        },
+        async operate() {
+          machine.type(request);
+          await settled();
+        },
+        judge(place) {
+          judgeFirmware(place);
+          if (isPromptOpen(device)) {
+            assert.equal(readableIn(machine, secrets), undefined, place);
+            assert.ok(
+              machine.flash.bytes.subarray(journal).every((byte) => byte === 0xff),
+              `${place}: journal`,
+            );
+            // at most a record's header with a torn name, over zeros
+            for (const [name, data] of Object.entries(machine.files))
+              if (!name.startsWith(".")) assert.match(data, /^\0*$/, place);
+          } else {
+            assert.equal(machine.read("key"), files.key, place);
+            assert.equal(machine.value("key"), keys.record.toString("latin1"), place);
+          }
+        },
+        sample: isRekeyed ? 30 : 60,
       },
-      async operate() {
-        machine.type(request);
-        await settled();
-      },
-      judge(place) {
-        judgeFirmware(place);
-        if (isPromptOpen(device)) {
-          assert.equal(readableIn(machine, secrets), undefined, place);
-          assert.ok(
-            machine.flash.bytes.subarray(journal).every((byte) => byte === 0xff),
-            `${place}: journal`,
-          );
-          // at most a record's header with a torn name, over zeros
-          for (const [name, data] of Object.entries(machine.files))
-            if (!name.startsWith(".")) assert.match(data, /^\0*$/, place);
-        } else assert.equal(machine.read("key"), keys.record.toString("latin1"), place);
-      },
-      sample: 60,
-    },
-    t,
-  );
-  assert.ok(report.operations > 20, `${report.operations} operations`);
-  assert.ok(report.once >= 5 * report.operations, `${report.once} cuts`);
-  assert.ok(report.twice > 10_000, `${report.twice} second cuts`);
-});
+      t,
+    );
+    assert.ok(report.operations > 20, `${report.operations} operations`);
+    assert.ok(report.once >= 5 * report.operations, `${report.once} cuts`);
+    assert.ok(report.twice > 10_000, `${report.twice} second cuts`);
+  });

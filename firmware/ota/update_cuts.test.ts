@@ -12,13 +12,14 @@ import { TestBroker } from "../../scripts/lib/ota/test_broker";
 import {
   makeMachine,
   readState,
+  rekeyed,
   setState,
   signedManifest,
   slotStart,
 } from "../../scripts/lib/ota/test_slots";
 import { makeUpdate } from "../../scripts/lib/ota/update_file";
 import { bundleOf } from "../../scripts/lib/test_device";
-import { newKeys } from "../../scripts/lib/test_factory";
+import { type Keys, newKeys } from "../../scripts/lib/test_factory";
 
 const BOARD = "esp32-sim";
 const APP = "scripts/lib/test_apps/update_app.ts";
@@ -41,8 +42,8 @@ after(() => {
   for (const { machine } of brokers) machine.powerOff();
 });
 
-/** A device on the old image with a still older one in the other slot, and a broker that offers the new one. */
-async function fixture(pageLength: number, writeLength: number) {
+/** A device on the old image with a still older one in the other slot, and a broker that offers the new one, or new keys with it. */
+async function fixture(pageLength: number, writeLength: number, next?: Keys) {
   const fields = { pageLength, writeLength };
   const { code } = await bundleOf(BOARD, APP, {}, fields);
   const [older, old, young] = ["0", "A", "B"].map((version) => `${code}${version}`);
@@ -59,7 +60,8 @@ async function fixture(pageLength: number, writeLength: number) {
     ...{ product: "sensor", board: BOARD, hardware, version: "B", sequence: 6, encoding: "none" },
   });
   for (const [n, piece] of update.pieces.entries()) broker.retained.set(`${piecesPrefix(update)}${n}`, piece);
-  broker.retained.set("sensor/0001/ota", signedManifest(keys, update));
+  const manifest = signedManifest(keys, update);
+  broker.retained.set("sensor/0001/ota", next ? rekeyed(keys, manifest, next, 2) : manifest);
   const before = Buffer.from(machine.flash.bytes);
 
   /** Start with this in its flash and serve it, until it has nothing more to do or its power is cut. Gives what it did. */
@@ -79,6 +81,9 @@ async function fixture(pageLength: number, writeLength: number) {
     const running = machine.flash.bytes.toString("latin1", at, at + young.length);
     assert.ok(running === old || running === young, `${place}: what runs is no whole image`);
     assert.equal(machine.read("key"), record, `${place}: the keys`);
+    const counted = Buffer.from(machine.run("device.key()") as string, "latin1");
+    const expected = next && running === young ? next.record : keys.record;
+    assert.ok(counted.equals(expected), `${place}: the keys that count`);
     const state = readState(machine, keys);
     assert.ok(state && state.floor >= 5, `${place}: the floor is ${state?.floor}`);
   };
@@ -119,8 +124,14 @@ function* cutsIn(operations: readonly FlashOperation[], before: Buffer, stride: 
   }
 }
 
-async function cutEverywhere(pageLength: number, writeLength: number, stride: number, t: TestContext) {
-  const { machine, before, run, judgeState } = await fixture(pageLength, writeLength);
+async function cutEverywhere(
+  pageLength: number,
+  writeLength: number,
+  stride: number,
+  t: TestContext,
+  next?: Keys,
+) {
+  const { machine, before, run, judgeState } = await fixture(pageLength, writeLength, next);
   const operations = await run(before);
   assert.equal(machine.run("slot"), 16384);
   const refused = machine.flash.refusedBits;
@@ -161,3 +172,6 @@ for (const [page, unit] of CONFIGURATIONS)
     },
     (t) => cutEverywhere(page, unit, page === 4096 && unit === 4 ? STRIDE_ESP32 : STRIDE, t),
   );
+
+test("R21 R23 power fails anywhere in an update that brings other keys: they count with their image, and never half", (t) =>
+  cutEverywhere(4096, 4, STRIDE, t, newKeys()));
