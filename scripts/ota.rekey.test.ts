@@ -12,8 +12,8 @@ import { masterFromBytes } from "./lib/custody/master";
 import { fingerprint, makeFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
 import { type Gateway, startGateway } from "./lib/gateway";
 import { deriveDeviceKey, PURPOSES, parseIdentity, randomKey } from "./lib/keys";
-import { REKEY_ROW_BYTES, readRekeys } from "./lib/ota/rekey";
-import { signRows } from "./lib/ota/sign";
+import { REKEY_ROW_BYTES } from "./lib/ota/rekey";
+import { readManifests, signRows } from "./lib/ota/sign";
 import { testMasters, testRekeys, testUpdate } from "./lib/ota/test_update";
 import { updateFile } from "./lib/ota/update_file";
 import { freePort } from "./lib/peers/process";
@@ -36,11 +36,10 @@ function run(...args: string[]): Promise<{ code: number | null; output: string; 
 const masters = testMasters();
 for (const purpose of PURPOSES) writeFileSync(at(`${purpose}-master`), masters[purpose], { mode: 0o600 });
 const REKEY = [
-  ...["rekey", "--product", "meter", "--to", "2", "--sequence", "13", "--ota", at("ota-master")],
+  ...["rekey", "--update", at("update"), "--to", "2", "--ota", at("ota-master")],
   ...["--rekey", at("rekey-master"), "--new-psk", at("psk-master"), "--new-console", at("console-master")],
 ];
-// an image for the same devices, of the sequence before
-const update = testUpdate({ sequence: 12 });
+const update = testUpdate({ sequence: 13 });
 const devices = Array.from({ length: 12 }, (_, i) => `v1.meter.SN${String(i + 1).padStart(2, "0")}`);
 const signer = masterFromBytes(Buffer.from(masters.ota), "ota");
 writeFileSync(at("update"), updateFile(update));
@@ -48,17 +47,19 @@ writeFileSync(at("manifests"), Buffer.concat([...signRows(update, devices.map(pa
 
 before(async () => {
   const made = await run(...REKEY, "--serials", "SN01..SN12", "--out", at("keys"), "--json");
-  assert.deepEqual(JSON.parse(made.output), { out: at("keys"), rows: 12, left: [] }, made.error);
+  assert.deepEqual(JSON.parse(made.output), { out: at("keys"), rows: 12 }, made.error);
 });
 
 describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, () => {
   const rekey = (...args: string[]) => [...REKEY, "--out", at("refused"), "--serials", "SN1", ...args];
+  const keysOf = (path: string) => ["--update", at("update"), "--rekey", path];
+  writeFileSync(at("other"), updateFile(testUpdate({ sequence: 14 })));
   const image = ["--update", at("update"), "--manifests", at("manifests")];
   writeFileSync(at("second"), "SN2\nv2.meter.SN3\n");
   writeFileSync(at("weak"), "000102030405060708090a0b0c0d0e0f", { mode: 0o600 });
   writeFileSync(at("open"), randomKey(), { mode: 0o644 });
   const cases: [title: string, args: string[], sentence: RegExp][] = [
-    ["no product", ["rekey"], /--product NAME is missing/],
+    ["no update", ["rekey"], /--update FILE is missing/],
     ["no devices", [...REKEY, "--out", at("refused")], /no devices/],
     ["no master", [...REKEY.slice(0, -2), ...rekey().slice(REKEY.length)], /--new-console FILE/],
     ["a master that others can read", rekey("--new-psk", at("open")), /chmod 600/],
@@ -69,16 +70,29 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     ["a passphrase of nothing", rekey("--passphrase-file", "new-x=a"), /new-psk, new-ota/],
     ["a batch and a master", rekey("--batch", at("keys")), /--batch and --new-psk exclude each other/],
     ["a file that is there", rekey("--out", at("keys")), /is not written over/],
-    ["keys as manifests", ["publish", ...image.with(-1, at("keys"))], /holds keys, not manifests/],
-    ["keys in a rollout", ["rollout", ...image.with(-1, at("keys"))], /holds keys, not manifests/],
-    ["manifests as keys", ["publish", "--rekey", at("manifests")], /holds manifests of an image, not keys/],
-    ["keys with an image", ["publish", ...image, "--rekey", at("keys")], /published by itself/],
-    ["damaged keys", ["publish", "--rekey", at("damaged")], /row 2: the manifest is not the one of this/],
+    [
+      "keys as manifests",
+      ["publish", ...image.with(-1, at("keys"))],
+      /holds new keys, and --manifests takes none/,
+    ],
+    ["the same in a rollout", ["rollout", ...image.with(-1, at("keys"))], /holds new keys, and/],
+    [
+      "manifests as keys",
+      ["publish", ...keysOf(at("manifests"))],
+      /holds manifests without keys, and --rekey/,
+    ],
+    ["both", ["publish", ...image, "--rekey", at("keys")], /--manifests and --rekey exclude each other/],
+    [
+      "keys of another update",
+      ["publish", ...keysOf(at("keys")).with(1, at("other"))],
+      /signed for another update/,
+    ],
+    ["damaged", ["publish", ...keysOf(at("damaged"))], /row 2: the manifest is not the one of this/],
     ["to clear: nothing", ["clear"], /--rekey FILE is missing/],
   ];
   before(() => {
     const damaged = readFileSync(at("keys"));
-    damaged[REKEY_ROW_BYTES + 200] ^= 1;
+    damaged[REKEY_ROW_BYTES + 100] ^= 1;
     writeFileSync(at("damaged"), damaged);
   });
   for (const [title, args, sentence] of cases) {
@@ -129,20 +143,21 @@ describe("at the gateway", () => {
     return found;
   }
 
+  const publish = (path: string) => ["publish", "--update", at("update"), "--rekey", path, ...place];
+
   test("R22 published, and again; taken back from those who have them, and from all", async () => {
-    const publish = ["publish", "--rekey", at("keys"), "--json", ...place];
-    const first = await run(...publish);
-    const all = { written: 12, found: 0 };
-    assert.deepEqual(JSON.parse(first.output), { keys: all, manifests: all, left: [] }, first.error);
-    const there = { written: 0, found: 12 };
-    assert.deepEqual(JSON.parse((await run(...publish)).output), { keys: there, manifests: there, left: [] });
-    const file = readRekeys(at("keys"));
+    const args = [...publish(at("keys")), "--json"];
+    const first = await run(...args);
+    const pieces = update.pieces.length;
+    const all = { pieces: { written: pieces, found: 0 }, manifests: { written: 12, found: 0 } };
+    assert.deepEqual(JSON.parse(first.output), all, first.error);
+    const there = { pieces: { written: 0, found: pieces }, manifests: { written: 0, found: 12 } };
+    assert.deepEqual(JSON.parse((await run(...args)).output), there);
+    const file = readManifests(at("keys"), "rekey");
     const found = await retained();
-    assert.equal(found.size, 24);
-    for (let row = 0; row < file.count; row++) {
+    assert.equal(found.size, pieces + 12);
+    for (let row = 0; row < file.count; row++)
       assert.deepEqual(found.get(`meter/${file.identity(row).serial}/ota`), file.manifest(row));
-      assert.deepEqual(found.get(file.keysTopic(row)), file.keys(row));
-    }
     const telling = setInterval(() => {
       for (const [serial, seq] of [
         ["SN01", 13],
@@ -157,38 +172,43 @@ describe("at the gateway", () => {
     }, 200);
     const clear = ["clear", "--rekey", at("keys"), ...place];
     const some = await run(...clear, "--seconds", "2", "--json").finally(() => clearInterval(telling));
-    const open = [2, 4, 5, 6, 7, 8, 9, 10, 11, 12].map((n) => `v1.meter.SN${String(n).padStart(2, "0")}`);
-    assert.deepEqual(JSON.parse(some.output), { manifests: 2, keys: 2, open }, some.error);
-    assert.equal((await retained()).size, 20);
-    const rest = await run(...clear, "--all");
-    assert.match(rest.output, /^taken away: 10 manifests, 10 keys; open: 0\n$/);
-    assert.equal((await retained()).size, 0);
+    const open = devices.filter((device) => !/SN0[13]$/.test(device));
+    assert.deepEqual(JSON.parse(some.output), { cleared: 2, open }, some.error);
+    assert.equal((await retained()).size, pieces + 10);
+    assert.equal((await run(...clear, "--all")).output, "10 taken away, 0 open\n");
+    assert.equal((await retained()).size, pieces);
   });
 
-  test("where something lies that is not ours: the others are served, who is left out is named, exit 1", async () => {
-    const file = readRekeys(at("keys"));
-    await telemetry.publishAsync(file.keysTopic(4), "of another", { retain: true, qos: 1 });
-    const { code, output, error } = await run("publish", "--rekey", at("keys"), ...place);
-    assert.equal(code, 1);
-    assert.match(output, /^keys +11 written, 0 were there\nmanifests +11 written, 0 were there\n$/);
-    assert.match(error, /and was left there: v1.meter.SN05\. /);
-    assert.equal((await run("clear", "--rekey", at("keys"), "--all", ...place)).code, 0);
-    assert.deepEqual([...(await retained()).values()].map(String), ["of another"]);
+  test("R28 ring by ring, as any update", async () => {
+    const telling = setInterval(() => {
+      for (let n = 1; n <= 12; n++)
+        void telemetry.publishAsync(
+          `meter/SN${String(n).padStart(2, "0")}/up/status`,
+          JSON.stringify({ up: 1, err: 0, seq: 13, rev: 0 }),
+        );
+    }, 200);
+    const { code, output, error } = await run(
+      ...["rollout", ...publish(at("keys")).slice(1), "--state", at("state"), "--rings", "10,100"],
+    ).finally(() => clearInterval(telling));
+    assert.equal(code, 0, error);
+    assert.match(output, /^ring 2: 10 confirmed, 0 failed, 0 silent$/m);
+    const found = await retained();
+    const file = readManifests(at("keys"), "rekey");
+    for (let row = 0; row < file.count; row++)
+      assert.deepEqual(found.get(`meter/${file.identity(row).serial}/ota`), file.manifest(row));
   });
 
-  test("R21 a re-key behind what is offered: exit 2, nothing published", async () => {
-    const args = ["publish", "--update", at("update"), "--manifests", at("manifests"), ...place];
-    assert.equal((await run(...args)).code, 0);
-    const older = REKEY.with(REKEY.indexOf("13"), "12");
-    assert.equal((await run(...older, "--serials", "SN12..SN13", "--out", at("older-keys"))).code, 0);
+  test("R21 other new keys in the place of those offered: exit 2, nothing published", async () => {
+    const others = REKEY.with(REKEY.indexOf("--new-psk") + 1, at("console-master"));
+    assert.equal((await run(...others, "--serials", "SN12..SN13", "--out", at("others"))).code, 0);
     const before = await retained();
-    const { code, error } = await run("publish", "--rekey", at("older-keys"), ...place);
+    const { code, error } = await run(...publish(at("others")));
     assert.equal(code, 2);
-    assert.match(error, /meter\/SN12\/ota offers sequence 12 already, and 12 is not newer/);
+    assert.match(error, /meter\/SN12\/ota offers sequence 13 already, and 13 is not newer/);
     assert.deepEqual(await retained(), before);
   });
 
-  test("boards by name; key versions of a list; masters of their own, sealed, with passphrases by name", async () => {
+  test("key versions of a list; masters of their own, sealed, with passphrases by name", async () => {
     writeFileSync(at("listed"), "v2.meter.A\nv3.meter.B\nC\n");
     const next = testMasters();
     for (const purpose of PURPOSES) {
@@ -199,22 +219,18 @@ describe("at the gateway", () => {
       writeFileSync(at(`${purpose}-sealed`), sealed, { mode: 0o600 });
     }
     const { code, error } = await run(
-      ...[...REKEY, "--to", "4", "--list", at("listed"), "--board", "esp32", "--board", "esp32c3"],
+      ...[...REKEY, "--to", "4", "--list", at("listed")],
       ...PURPOSES.flatMap((purpose) => [`--new-${purpose}`, at(`${purpose}-sealed`)]),
       ...PURPOSES.flatMap((purpose) => ["--passphrase-file", `new-${purpose}=${at(`${purpose}-phrase`)}`]),
       ...["--out", at("listed-keys")],
     );
     assert.equal(code, 0, error);
-    const file = readRekeys(at("listed-keys"));
-    assert.equal(file.image.hardware, 0b11);
-    assert.equal(file.image.version, "keys v4");
-    const wanted = await testRekeys({
-      ...{ identities: ["v2.meter.A", "v3.meter.B", "v1.meter.C"], sequence: 13, to: 4, masters, next },
-      hardware: 0b11,
-    });
+    const file = readManifests(at("listed-keys"), "rekey");
+    const identities = ["v2.meter.A", "v3.meter.B", "v1.meter.C"];
+    const wanted = await testRekeys({ identities, update, to: 4, masters, next });
     for (let row = 0; row < 3; row++) {
       assert.deepEqual(file.identity(row), wanted.identity(row));
-      assert.deepEqual(file.keys(row), wanted.keys(row));
+      assert.deepEqual(file.manifest(row), wanted.manifest(row));
     }
   });
 
@@ -237,8 +253,8 @@ describe("at the gateway", () => {
       ...["--factory-key", at("station"), "--passphrase-file", `factory-key=${at("station-phrase")}`],
     );
     assert.equal(code, 0, error);
-    const file = readRekeys(at("batch-keys"));
-    const wanted = await testRekeys({ identities: devices, sequence: 13, masters, next });
-    for (let row = 0; row < 12; row++) assert.deepEqual(file.keys(row), wanted.keys(row));
+    const file = readManifests(at("batch-keys"), "rekey");
+    const wanted = await testRekeys({ identities: devices, update, masters, next });
+    for (let row = 0; row < 12; row++) assert.deepEqual(file.manifest(row), wanted.manifest(row));
   });
 });

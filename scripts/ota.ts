@@ -1,7 +1,7 @@
 // Updates over the air, the operator's side: `npm run ota -- COMMAND` (protocol.md 5; the library is lib/ota/). An image
 // becomes an update, an update a signed manifest for each device, both lie retained on the broker, and devices take them.
-// New keys go the same way (`rekey`), wrapped for each device. Who signs (`sign` needs the `ota` master) and who publishes need
-// not be one: files pass between them, without a secret that they could read.
+// New keys go with it (`rekey`), wrapped for each device. Who signs (`sign` needs the `ota` master) and who publishes need not be
+// one: files pass between them, without a secret that they could read.
 // Bad input: a sentence, exit 2, nothing written or published.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { boardNames, PROJECT, readBoard } from "./lib/build";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { errorText } from "./lib/error_text";
-import { DeviceError, UsageError } from "./lib/exit";
+import { UsageError } from "./lib/exit";
 import { fileFault, type Identity, identityFault, parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
 import { parseRange, type Range, serialsOf } from "./lib/ledger/serials";
 import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/options";
@@ -25,15 +25,8 @@ import {
 } from "./lib/ota/manifest";
 import { NewFile, refuseExisting, writeNewFile } from "./lib/ota/new_file";
 import { Progress } from "./lib/ota/progress";
-import {
-  clearRekeys,
-  type Published,
-  publishManifests,
-  publishPieces,
-  publishRekeys,
-  refuseRollback,
-} from "./lib/ota/publish";
-import { NEW_VERSION_GREATEST, REKEY_ROW_BYTES, type Rekeys, readRekeys, rekeyRows } from "./lib/ota/rekey";
+import { clearRekeys, publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
+import { NEW_VERSION_GREATEST, REKEY_ROW_BYTES, rekeyRows } from "./lib/ota/rekey";
 import { openRekeyKeys, REKEY_KEYS_OPTIONS } from "./lib/ota/rekey_keys";
 import { failuresOf, planRings, runRollout, stopRollout } from "./lib/ota/rollout";
 import { type RolloutEvent, RolloutState } from "./lib/ota/rollout_state";
@@ -53,7 +46,7 @@ import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 const json = flag("for machines: one JSON object");
 const update = option("FILE", "the update, of `build`");
 const manifests = option("FILE", "the manifests, of `sign`");
-const rekeys = option("FILE", "the keys, of `rekey`");
+const rekeyed = option("FILE", "instead of manifests, those with new keys, of `rekey`");
 
 // ------------------------------------------------------------------------------------------------- build
 
@@ -211,48 +204,32 @@ function linesOf(path: string): string[] {
 
 const REKEY = subcommand({
   usage:
-    "npm run ota -- rekey --product NAME --serials FIRST..LAST --to N --sequence N --ota FILE|pkcs11:...\n" +
-    "       --rekey FILE|pkcs11:... --new-psk FILE|pkcs11:... --new-console FILE|pkcs11:... --out FILE",
+    "npm run ota -- rekey --update FILE --serials FIRST..LAST --to N --ota FILE|pkcs11:... --rekey FILE|pkcs11:...\n" +
+    "       --new-psk FILE|pkcs11:... --new-console FILE|pkcs11:... --out FILE",
   about:
-    "Make new keys for devices, each wrapped and signed under keys that the device has. A row of " +
-    `${REKEY_ROW_BYTES} bytes for each, which\nnobody else can read. Their sequence is counted with those of images.`,
+    "Sign an update for devices as `sign` does, with new keys for each behind its manifest. They are wrapped under a key\n" +
+    `that the device has: one row of ${REKEY_ROW_BYTES} bytes, which nobody else can read. Never give other new keys with the same update.`,
   options: {
-    product: option("NAME", "the product, second part of the identities", checkProduct),
+    update,
     ...DEVICE_OPTIONS,
     to: option("N", "the new key version, greater than every device's", integer(2, NEW_VERSION_GREATEST)),
-    sequence: option(
-      "N",
-      "greater than that of every update before; never one that keys were made with",
-      integer(1, SEQUENCE_GREATEST),
-    ),
-    board: manyOf(
-      "NAME",
-      `only for devices of this board; may be given again: ${boardNames().join(", ")}`,
-      oneOf(boardNames()),
-    ),
-    version: option("TEXT", `for people, at most ${VERSION_LONGEST} characters; default "keys v<N>"`),
     ...REKEY_KEYS_OPTIONS,
-    out: option("FILE", "the keys to make"),
+    out: option("FILE", "the manifests with new keys to make"),
     json,
   },
   async run(options) {
-    const product = needed(options.product, "--product NAME");
+    const made = readUpdate(needed(options.update, "--update FILE"));
     const to = needed(options.to, "--to N");
-    const sequence = needed(options.sequence, "--sequence N");
     const out = needed(options.out, "--out FILE");
-    const devices = devicesOf(product, options);
-    const hardware = await maskOf(options.board);
-    const version = options.version ?? `keys v${to}`;
+    const devices = devicesOf(made.product, options);
     refuseExisting(out);
     const keys = await openRekeyKeys(options);
     const progress = new Progress(!options.json);
-    const left: string[] = [];
     let rows = 0;
     try {
       const file = new NewFile(out);
       try {
-        const wanted = { product, hardware, sequence, version, to };
-        for await (const some of rekeyRows(wanted, devices, keys, ({ text }) => left.push(text))) {
+        for await (const some of rekeyRows(made, to, devices, keys)) {
           file.write(some);
           rows += some.length / REKEY_ROW_BYTES;
           progress.show("rekey", rows, devices.length);
@@ -265,23 +242,10 @@ const REKEY = subcommand({
       progress.stop();
       await keys.close();
     }
-    if (options.json) console.log(JSON.stringify({ out, rows, left }));
-    else {
-      console.log(`${out}: keys v${to} for ${rows} devices, sequence ${sequence}`);
-      for (const identity of left)
-        console.log(
-          `${identity} is left out: its keys would lie where another's do; give it another sequence`,
-        );
-    }
+    if (options.json) console.log(JSON.stringify({ out, rows }));
+    else console.log(`${out}: keys v${to} for ${rows} devices, with sequence ${made.sequence}`);
   },
 });
-
-/** The hardware mask of boards by name, or of all there are. */
-async function maskOf(boards: readonly string[] | undefined): Promise<number> {
-  if (boards === undefined) return 0xffff_ffff;
-  const numbers = await Promise.all(boards.map(async (name) => Number((await readBoard(name)).hardware)));
-  return [...new Set(numbers)].reduce((mask, number) => mask + 2 ** number, 0);
-}
 
 // ----------------------------------------------------------------------------------------------- publish
 
@@ -313,9 +277,17 @@ async function openBroker(given: BrokerGiven, giveUpMs?: number): Promise<Broker
 }
 
 /** Read an update and the manifests that were signed for it. Throws UsageError where they do not belong together. */
-function readBoth(given: { update?: string; manifests?: string }): { made: Update; signed: Manifests } {
+function readBoth(given: { update?: string; manifests?: string; rekey?: string }): {
+  made: Update;
+  signed: Manifests;
+} {
   const made = readUpdate(needed(given.update, "--update FILE"));
-  const signed = readManifests(needed(given.manifests, "--manifests FILE"));
+  if (given.manifests !== undefined && given.rekey !== undefined)
+    throw new UsageError("--manifests and --rekey exclude each other.");
+  const signed =
+    given.rekey === undefined
+      ? readManifests(needed(given.manifests, "--manifests FILE"))
+      : readManifests(given.rekey, "rekey");
   const { image } = signed;
   const alike =
     Buffer.from(image.digest).equals(made.digest) &&
@@ -334,13 +306,12 @@ const perSecond = option(
 const PER_SECOND = 100;
 
 const PUBLISH = subcommand({
-  usage: "npm run ota -- publish --update FILE --manifests FILE | --rekey FILE --broker HOST:PORT",
+  usage: "npm run ota -- publish --update FILE --manifests FILE --broker HOST:PORT",
   about:
-    "Lay an update and its manifests, or new keys and theirs, down at the broker, retained, for all of these devices at once.\n" +
-    "`rollout` lays images down ring by ring. What is there already is left as it is: run it again where it broke.",
-  options: { update, manifests, rekey: rekeys, "per-second": perSecond, ...BROKER_OPTIONS, json },
+    "Lay an update and its manifests down at the broker, retained, for all of these devices at once; `rollout` does it ring\n" +
+    "by ring. What is there already is left as it is: run it again where it broke.",
+  options: { update, manifests, rekey: rekeyed, "per-second": perSecond, ...BROKER_OPTIONS, json },
   async run(options) {
-    if (options.rekey !== undefined) return publishKeys(options.rekey, options);
     const { made, signed } = readBoth(options);
     const broker = await openBroker(options);
     const progress = new Progress(!options.json);
@@ -352,47 +323,17 @@ const PUBLISH = subcommand({
       const devices = await publishManifests(broker, signed, { onProgress, perSecond: rate });
       progress.stop();
       if (options.json) console.log(JSON.stringify({ pieces, manifests: devices }));
-      else printPublished({ pieces, manifests: devices });
+      else
+        console.log(
+          `pieces     ${pieces.written} written, ${pieces.found} were there\n` +
+            `manifests  ${devices.written} written, ${devices.found} were there`,
+        );
     } finally {
       progress.stop();
       await broker.close();
     }
   },
 });
-
-function printPublished(all: Record<string, Published>): void {
-  for (const [name, { written, found }] of Object.entries(all))
-    console.log(`${name.padEnd(9)}  ${written} written, ${found} were there`);
-}
-
-/** Publish a file of keys; whom it cannot serve is named, exit 1. */
-async function publishKeys(
-  path: string,
-  options: BrokerGiven & { update?: string; manifests?: string; "per-second"?: number; json?: boolean },
-): Promise<void> {
-  if (options.update !== undefined || options.manifests !== undefined)
-    throw new UsageError("--rekey is published by itself, without --update and --manifests.");
-  const file = readRekeys(path);
-  const broker = await openBroker(options);
-  const progress = new Progress(!options.json);
-  try {
-    const onProgress = progress.show.bind(progress);
-    const rate = options["per-second"] ?? PER_SECOND;
-    const { left: rows, ...done } = await publishRekeys(broker, file, { onProgress, perSecond: rate });
-    progress.stop();
-    const left = rows.map((row) => file.identity(row).text);
-    if (options.json) console.log(JSON.stringify({ ...done, left }));
-    else printPublished(done);
-    if (left.length > 0)
-      throw new DeviceError(
-        `something else lies where the keys of these devices belong, and was left there: ${left.join(", ")}. Clear what is ` +
-          "done of earlier re-keys and publish again, or re-key these with another sequence.",
-      );
-  } finally {
-    progress.stop();
-    await broker.close();
-  }
-}
 
 // ------------------------------------------------------------------------------------------------- clear
 
@@ -407,29 +348,29 @@ const seconds = option(
 const CLEAR = subcommand({
   usage: "npm run ota -- clear --rekey FILE --broker HOST:PORT",
   about:
-    "Take new keys away from the broker, with their manifests, where they have arrived. Until the time is over it listens to the\n" +
-    "devices' telemetry for their sequence; whose is not the one of these keys is named, and keeps its offer.",
+    "Take manifests with new keys away from the broker, where they have arrived. Until the time is over it listens to the\n" +
+    "devices' telemetry for their sequence; whose is not the one of these manifests is named, and keeps its offer.",
   options: {
-    rekey: rekeys,
+    rekey: option("FILE", "the manifests with new keys, of `rekey`"),
     all: flag("at once, whoever has taken them or not"),
     seconds,
     ...BROKER_OPTIONS,
     json,
   },
   async run(options) {
-    const file = readRekeys(needed(options.rekey, "--rekey FILE"));
+    const file = readManifests(needed(options.rekey, "--rekey FILE"), "rekey");
     const broker = await openBroker(options);
     const progress = new Progress(!options.json);
     try {
+      const rows = Array.from({ length: file.count }, (_, row) => row);
       const done = options.all
-        ? new Set(Array.from({ length: file.count }, (_, row) => row))
+        ? new Set(rows)
         : await rowsDone(broker, file, options.seconds ?? LISTEN_SECONDS, progress);
       progress.stop();
       const cleared = await clearRekeys(broker, file, [...done]);
-      const open: string[] = [];
-      for (let row = 0; row < file.count; row++) if (!done.has(row)) open.push(file.identity(row).text);
-      if (options.json) return console.log(JSON.stringify({ ...cleared, open }));
-      console.log(`taken away: ${cleared.manifests} manifests, ${cleared.keys} keys; open: ${open.length}`);
+      const open = rows.filter((row) => !done.has(row)).map((row) => file.identity(row).text);
+      if (options.json) return console.log(JSON.stringify({ cleared, open }));
+      console.log(`${cleared} taken away, ${open.length} open`);
       for (const identity of open) console.log(identity);
     } finally {
       progress.stop();
@@ -438,10 +379,10 @@ const CLEAR = subcommand({
   },
 });
 
-/** Rows of the devices that tell the sequence of a re-key within some seconds. */
+/** Rows of the devices that tell the sequence of these manifests within some seconds. */
 async function rowsDone(
   broker: Broker,
-  file: Rekeys,
+  file: Manifests,
   seconds: number,
   progress: Progress,
 ): Promise<Set<number>> {
@@ -544,6 +485,7 @@ const ROLLOUT = subcommand({
   options: {
     update,
     manifests,
+    rekey: rekeyed,
     state: option("FILE", "the state; made if it is not there"),
     ring: manyOf("FILE", "a first ring by name, serials one a line; may be given again for the next"),
     rings: option("SHARES", "percent of the others, rising to 100; default 1,10,100", parseShares),

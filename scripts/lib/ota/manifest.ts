@@ -22,7 +22,7 @@ export const KEY_VERSION_GREATEST = 255;
 export const ENCODINGS = { none: layout.ENCODING_NONE, heatshrink: layout.ENCODING_HEATSHRINK } as const;
 export type Encoding = keyof typeof ENCODINGS;
 
-/** What a manifest says of the image, the same for every device; of a re-key, all but the digest, as if keys were an image. */
+/** What a manifest says of the image, the same for every device. */
 export interface ImageFields {
   product: string;
   /** Mask: bit n for boards whose `hardware` is n. */
@@ -73,7 +73,7 @@ function isText(text: string, longest: number): boolean {
   return text.length <= longest && /^[ -~]+$/.test(text);
 }
 
-/** Lay out the manifest of an image, or of another type, without device and tag: 128 bytes. */
+/** Lay out the manifest of an image, to go alone or with keys, without device and tag: 128 bytes. */
 export function manifestOfImage(fields: ImageFields, type: number = layout.TYPE_IMAGE): Buffer {
   const manifest = Buffer.alloc(layout.MANIFEST_BYTES);
   manifest[layout.AT_FORMAT] = layout.FORMAT;
@@ -92,7 +92,7 @@ export function manifestOfImage(fields: ImageFields, type: number = layout.TYPE_
 /** Write a device into an image's manifest. Throws UsageError where it is of another product or does not fit. */
 export function addressManifest(manifest: Buffer, { text, product, serial, keyVersion }: Identity): void {
   if (product !== targetOf(manifest)[0])
-    throw new UsageError(`${text} is of another product than the update.`);
+    throw new UsageError(`the update is for another product than ${text}.`);
   if (serial.length > SERIAL_LONGEST)
     throw new UsageError(
       `the serial ${serial} has ${serial.length} characters, and a manifest holds ${SERIAL_LONGEST}.`,
@@ -113,13 +113,21 @@ export interface Manifest extends ImageFields {
   tag: Buffer;
 }
 
-/** Read a manifest, or give undefined where these bytes are none of this format and type. The tag is not verified. */
+/** Bytes of a manifest of some type with what belongs behind it. */
+export function manifestBytes(type: number): number {
+  return layout.MANIFEST_BYTES + (type === layout.TYPE_REKEY ? layout.KEYS_BYTES : 0);
+}
+
+/**
+ * Read a manifest, of TYPE_REKEY with its keys behind it, or give undefined where these bytes are none of this format and
+ * type. The tag is not verified.
+ */
 export function parseManifest(bytes: Buffer, type: number = layout.TYPE_IMAGE): Manifest | undefined {
   const encoding = (Object.keys(ENCODINGS) as Encoding[]).find(
     (name) => ENCODINGS[name] === bytes[layout.AT_ENCODING],
   );
   const known =
-    bytes.length === layout.MANIFEST_BYTES &&
+    bytes.length === manifestBytes(type) &&
     bytes[layout.AT_FORMAT] === layout.FORMAT &&
     bytes[layout.AT_TYPE] === type;
   if (!known || encoding === undefined) return undefined;
@@ -133,11 +141,11 @@ export function parseManifest(bytes: Buffer, type: number = layout.TYPE_IMAGE): 
     length: bytes.readUInt32BE(layout.AT_IMAGE_LENGTH),
     digest: bytes.subarray(layout.AT_DIGEST, layout.AT_TARGET),
     encoding,
-    tag: bytes.subarray(layout.AT_TAG),
+    tag: bytes.subarray(layout.AT_TAG, layout.MANIFEST_BYTES),
   };
 }
 
-/** The sequence of a manifest of any type, since devices count images and keys alike; undefined where it is none. */
+/** The sequence of a manifest, whether it goes alone or with keys; undefined where it is none. */
 export function sequenceOf(bytes: Buffer): number | undefined {
   return (parseManifest(bytes) ?? parseManifest(bytes, layout.TYPE_REKEY))?.sequence;
 }

@@ -1,18 +1,16 @@
-// Publishing an update: its pieces once for all devices, then each device's manifest, retained; of a re-key each device's
-// wrapped keys, then its manifest. What the broker has already is found by looking first, so that the same again changes
-// nothing and a broken run goes on; what was sent is looked at again, because brokers acknowledge what their rules then throw
-// away.
+// Publishing an update: its pieces once for all devices, then each device's manifest, with new keys behind it or without,
+// retained. What the broker has already is found by looking first, so that the same again changes nothing and a broken run
+// goes on; what was sent is looked at again, because brokers acknowledge what their rules then throw away.
 // Leaves out: who gets it when (rollout.ts).
 import { DeviceError, UsageError } from "../exit";
 import type { Broker } from "./broker";
 import { type ImageFields, manifestTopic, piecesPrefix, sequenceOf } from "./manifest";
-import type { Rekeys } from "./rekey";
 import type { Manifests } from "./sign";
 import type { Update } from "./update_file";
 
 /** Gets how many of how many are done. */
 export type OnProgress = (
-  step: "look" | "pieces" | "keys" | "manifests" | "confirmed",
+  step: "look" | "pieces" | "manifests" | "confirmed",
   done: number,
   of: number,
 ) => void;
@@ -93,7 +91,7 @@ export async function clearManifests(
 ): Promise<void> {
   const topics = new Set(serials.map((serial) => manifestTopic(product, serial)));
   if (topics.size === 0) return;
-  await broker.look(filtersOf(topics, manifestTopic(product, "+")), QUIET_MS, (topic, payload) => {
+  await broker.look(filtersOf(product, topics), QUIET_MS, (topic, payload) => {
     const other = sequenceOf(payload);
     if (other !== undefined && other !== sequence) topics.delete(topic);
     return false;
@@ -102,50 +100,16 @@ export async function clearManifests(
   await broker.publish(Array.from(topics, (topic) => ({ topic, payload: empty })));
 }
 
-/** What was written of a re-key, and the rows that were left out. */
-export interface RekeyPublished {
-  keys: Published;
-  manifests: Published;
-  left: number[];
-}
-
 /**
- * Publish the wrapped keys of all devices of a file, then their manifests. Where something else lies in the place of a device's
- * keys (its topic has 32 bits of their digest), it stays, and the device is left out. Throws as publishManifests does.
- */
-export async function publishRekeys(
-  broker: Broker,
-  rekeys: Rekeys,
-  options: PublishOptions = {},
-): Promise<RekeyPublished> {
-  await refuseRollback(broker, rekeys);
-  const rows = Array.from({ length: rekeys.count }, (_, row) => row);
-  const wanted = wantedKeys(rekeys, rows);
-  const others = new Set<string>();
-  await look(broker, wanted, QUIET_MS, (topic) => others.add(topic));
-  const left = rows.filter((row) => others.has(rekeys.keysTopic(row)));
-  const mine = rows.filter((row) => !others.has(rekeys.keysTopic(row)));
-  const keys = await settle(broker, wantedKeys(rekeys, mine), "keys", { ...options, perSecond: undefined });
-  const manifests = await publishManifests(broker, rekeys, { ...options, rows: mine });
-  return { keys, manifests, left };
-}
-
-/**
- * Take the manifests and the wrapped keys of devices away, by rows of a file; what lies there instead of them stays. Returns
- * how many of both were there. Throws DeviceError where the broker keeps them.
+ * Take manifests with new keys away from devices, by rows of their file; what is there instead of them stays. Returns how many
+ * were there. Throws DeviceError where the broker keeps them.
  */
 export async function clearRekeys(
   broker: Broker,
-  rekeys: Rekeys,
+  rekeys: Manifests,
   rows: readonly number[],
-): Promise<{ manifests: number; keys: number }> {
-  // the manifest first, so that none is there without its keys
-  const manifests = await clear(broker, wantedManifests(rekeys, rows));
-  const keys = await clear(broker, wantedKeys(rekeys, rows));
-  return { manifests, keys };
-}
-
-async function clear(broker: Broker, { filters, messages }: Wanted): Promise<number> {
+): Promise<number> {
+  const { filters, messages } = wantedManifests(rekeys, rows);
   const missing = await look(broker, { filters, messages }, QUIET_MS);
   const there = new Map([...messages].filter(([topic]) => !missing.has(topic)));
   const empty = Buffer.alloc(0);
@@ -157,15 +121,10 @@ async function clear(broker: Broker, { filters, messages }: Wanted): Promise<num
   return there.size;
 }
 
-function wantedKeys(rekeys: Rekeys, rows: readonly number[]): Wanted {
-  const messages = new Map(rows.map((row) => [rekeys.keysTopic(row), rekeys.keys(row)]));
-  return { filters: filtersOf(messages.keys(), `fw/${rekeys.image.product}/+/0`), messages };
-}
-
-/** What to subscribe to for some topics, of which `filter` is all. */
-function filtersOf(topics: Iterable<string>, filter: string): string[] {
-  const some = [...topics];
-  return some.length > BY_NAME ? [filter] : some;
+/** What to subscribe to for the manifests of some devices of a product. */
+function filtersOf(product: string, topics: Iterable<string>): string[] {
+  const all = [...topics];
+  return all.length > BY_NAME ? [manifestTopic(product, "+")] : all;
 }
 
 function wantedManifests(manifests: Manifests, rows?: readonly number[]): Wanted {
@@ -173,7 +132,7 @@ function wantedManifests(manifests: Manifests, rows?: readonly number[]): Wanted
   const messages = new Map<string, Buffer>();
   for (const row of rows ?? Array.from({ length: manifests.count }, (_, i) => i))
     messages.set(manifestTopic(product, manifests.identity(row).serial), manifests.manifest(row));
-  return { filters: filtersOf(messages.keys(), manifestTopic(product, "+")), messages };
+  return { filters: filtersOf(product, messages.keys()), messages };
 }
 
 interface Refusal {
@@ -195,7 +154,7 @@ function refuseLater(image: ImageFields, { messages }: Wanted): Refusal {
       const [{ topic, sequence }] = later;
       const others = later.length > 1 ? ` (and ${later.length - 1} more)` : "";
       throw new UsageError(
-        `${topic} offers sequence ${sequence} already${others}, and ${image.sequence} is not newer: sign this with a ` +
+        `${topic} offers sequence ${sequence} already${others}, and ${image.sequence} is not newer: sign this image with a ` +
           "greater sequence; nothing was published.",
       );
     },
@@ -223,7 +182,7 @@ async function look(
 async function settle(
   broker: Broker,
   wanted: Wanted,
-  step: "pieces" | "keys" | "manifests",
+  step: "pieces" | "manifests",
   { perSecond, patienceMs = PATIENCE_MS, isHalted, onProgress }: PublishOptions,
   refuse?: Refusal,
 ): Promise<Published> {

@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { keySourceOfMasters, masterFromBytes } from "../custody/master";
 import { PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
-import type { Encoding } from "./manifest";
+import type { Encoding, ImageFields } from "./manifest";
 import { writeNewFile } from "./new_file";
-import { type Rekeys, rekeyRows, rekeysOf } from "./rekey";
-import { type Manifests, readManifests, signRows } from "./sign";
+import { rekeyRows } from "./rekey";
+import { type Manifests, manifestsOf, readManifests, signRows } from "./sign";
 import { makeUpdate, type Update } from "./update_file";
 
 /** Something like a program: text that repeats itself, and differs with `seed`. */
@@ -53,9 +53,8 @@ export function testManifests(update: Update, serials: readonly string[], master
 
 export interface RekeyForTest {
   identities: readonly string[];
-  sequence?: number;
+  update?: ImageFields;
   to?: number;
-  hardware?: number;
   /** Masters of the present keys and of the new ones, 16 bytes each; the same of both unless they are given. */
   masters?: Record<Purpose, Buffer>;
   next?: Record<Purpose, Buffer>;
@@ -65,31 +64,21 @@ export function testMasters(): Record<Purpose, Buffer> {
   return { psk: randomKey(), ota: randomKey(), console: randomKey(), rekey: randomKey() };
 }
 
-/** The rows of a file of new keys for devices of `meter`, and who was left out. */
-export async function testRekeyRows(given: RekeyForTest): Promise<{ bytes: Buffer; left: string[] }> {
-  const {
-    identities,
-    sequence = 7,
-    to = 2,
-    hardware = 0xffff_ffff,
-    masters = testMasters(),
-    next = masters,
-  } = given;
+/** The rows of a file of new keys for devices, which go with an image. */
+export async function testRekeyRows(given: RekeyForTest): Promise<Buffer> {
+  const { identities, update = testUpdate(), to = 2, masters = testMasters(), next = masters } = given;
   const master = (from: Record<Purpose, Buffer>, purpose: Purpose) =>
     masterFromBytes(Buffer.from(from[purpose]), purpose);
   const keys = {
     ...{ ota: master(masters, "ota"), rekey: master(masters, "rekey") },
     next: keySourceOfMasters(PURPOSES.map((purpose) => master(next, purpose))),
   };
-  const wanted = { product: "meter", hardware, sequence, version: `keys v${to}`, to };
-  const parsed = identities.map(parseIdentity);
-  const left: string[] = [];
   const rows: Buffer[] = [];
-  for await (const some of rekeyRows(wanted, parsed, keys, ({ text }) => left.push(text), 2))
+  for await (const some of rekeyRows(update, to, identities.map(parseIdentity), keys, 2))
     rows.push(Buffer.from(some));
-  return { bytes: Buffer.concat(rows), left };
+  return Buffer.concat(rows);
 }
 
-export async function testRekeys(given: RekeyForTest): Promise<Rekeys> {
-  return rekeysOf((await testRekeyRows(given)).bytes, "a test's keys");
+export async function testRekeys(given: RekeyForTest): Promise<Manifests> {
+  return manifestsOf(await testRekeyRows(given), "a test's keys", "rekey");
 }
