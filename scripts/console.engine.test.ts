@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loneBundle } from "../hal/simulator/lone_bundle";
-import { keyRecord } from "./lib/bench/device";
 import { Pty } from "./lib/bench/pty";
 import { BUNDLE_FILE, buildBundle } from "./lib/build";
 import { deviceKeys, newMasters } from "./lib/console/simulated_device";
@@ -15,7 +14,7 @@ import { ID } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
 import { ENGINE, Engine, storageImage } from "./lib/engine";
 import { startGateway } from "./lib/gateway";
-import { writeSecret } from "./lib/keys";
+import { keyRecord, writeSecret } from "./lib/keys";
 import { skipWithout } from "./lib/peers/install";
 import { PASSPHRASE } from "./lib/test_factory";
 

@@ -1,6 +1,7 @@
 // Updates over the air, the operator's side: `npm run ota -- COMMAND` (protocol.md 5; the library is lib/ota/). An image
 // becomes an update, an update a signed manifest for each device, both lie retained on the broker, and devices take them.
-// Who signs (`sign` needs the `ota` master) and who publishes need not be one: files pass between them, without a secret.
+// New keys go with it (`rekey`), wrapped for each device. Who signs (`sign` needs the `ota` master) and who publishes need not be
+// one: files pass between them, without a secret that they could read.
 // Bad input: a sentence, exit 2, nothing written or published.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +25,9 @@ import {
 } from "./lib/ota/manifest";
 import { NewFile, refuseExisting, writeNewFile } from "./lib/ota/new_file";
 import { Progress } from "./lib/ota/progress";
-import { publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
+import { clearRekeys, publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
+import { NEW_VERSION_GREATEST, REKEY_ROW_BYTES, rekeyRows } from "./lib/ota/rekey";
+import { openRekeyKeys, REKEY_KEYS_OPTIONS } from "./lib/ota/rekey_keys";
 import { failuresOf, planRings, runRollout, stopRollout } from "./lib/ota/rollout";
 import { type RolloutEvent, RolloutState } from "./lib/ota/rollout_state";
 import { type Manifests, ROW_BYTES, readManifests, signRows } from "./lib/ota/sign";
@@ -43,6 +46,7 @@ import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 const json = flag("for machines: one JSON object");
 const update = option("FILE", "the update, of `build`");
 const manifests = option("FILE", "the manifests, of `sign`");
+const rekeyed = option("FILE", "instead of manifests, those with new keys, of `rekey`");
 
 // ------------------------------------------------------------------------------------------------- build
 
@@ -103,6 +107,16 @@ const WINDOWS = [1, 2, 4];
 
 // -------------------------------------------------------------------------------------------------- sign
 
+const DEVICE_OPTIONS = {
+  serials: manyOf(
+    "FIRST..LAST",
+    "serials, alike but for the last digits, or one; may be given again",
+    parseRange,
+  ),
+  list: option("FILE", "serials, one a line, or identities with key versions of their own"),
+  "key-version": option("N", "first part of the identities; default 1", integer(1, KEY_VERSION_GREATEST)),
+};
+
 const SIGN = subcommand({
   usage: "npm run ota -- sign --update FILE --master FILE|pkcs11:... --serials FIRST..LAST --out FILE",
   about:
@@ -116,13 +130,7 @@ const SIGN = subcommand({
       `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
       oneOf(SCHEME_NAMES),
     ),
-    serials: manyOf(
-      "FIRST..LAST",
-      "serials, alike but for the last digits, or one; may be given again",
-      parseRange,
-    ),
-    list: option("FILE", "serials, one a line, or identities with key versions of their own"),
-    "key-version": option("N", "first part of the identities; default 1", integer(1, KEY_VERSION_GREATEST)),
+    ...DEVICE_OPTIONS,
     out: option("FILE", "the manifests to make"),
     ...SECRET_OPTIONS,
     json,
@@ -131,7 +139,7 @@ const SIGN = subcommand({
     const made = readUpdate(needed(options.update, "--update FILE"));
     const place = needed(options.master, "--master FILE|pkcs11:...");
     const out = needed(options.out, "--out FILE");
-    const devices = devicesOf(made.product, options["key-version"] ?? 1, options.serials, options.list);
+    const devices = devicesOf(made.product, options);
     refuseExisting(out);
     const secrets = new Secrets(options, ["master"]);
     const { scheme } = options;
@@ -160,7 +168,11 @@ const SIGN = subcommand({
 });
 
 /** The identities of ranges and of a list, each serial once. Throws UsageError. */
-function devicesOf(product: string, keyVersion: number, ranges: Range[] = [], list?: string): Identity[] {
+function devicesOf(
+  product: string,
+  given: { serials?: Range[]; list?: string; "key-version"?: number },
+): Identity[] {
+  const { serials: ranges = [], list, "key-version": keyVersion = 1 } = given;
   const devices = new Map<string, Identity>();
   const add = (text: string) => {
     const identity = parseIdentity(text);
@@ -187,6 +199,53 @@ function linesOf(path: string): string[] {
   const lines = text.split("\n").map((line) => line.trim());
   return lines.filter((line) => line !== "" && !line.startsWith("#"));
 }
+
+// ------------------------------------------------------------------------------------------------- rekey
+
+const REKEY = subcommand({
+  usage:
+    "npm run ota -- rekey --update FILE --serials FIRST..LAST --to N --ota FILE|pkcs11:... --rekey FILE|pkcs11:...\n" +
+    "       --new-psk FILE|pkcs11:... --new-console FILE|pkcs11:... --out FILE",
+  about:
+    "Sign an update for devices as `sign` does, with new keys for each behind its manifest. They are wrapped under a key\n" +
+    `that the device has: one row of ${REKEY_ROW_BYTES} bytes, which nobody else can read. Never give other new keys with the same update.`,
+  options: {
+    update,
+    ...DEVICE_OPTIONS,
+    to: option("N", "the new key version, greater than every device's", integer(2, NEW_VERSION_GREATEST)),
+    ...REKEY_KEYS_OPTIONS,
+    out: option("FILE", "the manifests with new keys to make"),
+    json,
+  },
+  async run(options) {
+    const made = readUpdate(needed(options.update, "--update FILE"));
+    const to = needed(options.to, "--to N");
+    const out = needed(options.out, "--out FILE");
+    const devices = devicesOf(made.product, options);
+    refuseExisting(out);
+    const keys = await openRekeyKeys(options);
+    const progress = new Progress(!options.json);
+    let rows = 0;
+    try {
+      const file = new NewFile(out);
+      try {
+        for await (const some of rekeyRows(made, to, devices, keys)) {
+          file.write(some);
+          rows += some.length / REKEY_ROW_BYTES;
+          progress.show("rekey", rows, devices.length);
+        }
+        file.finish();
+      } finally {
+        file.close();
+      }
+    } finally {
+      progress.stop();
+      await keys.close();
+    }
+    if (options.json) console.log(JSON.stringify({ out, rows }));
+    else console.log(`${out}: keys v${to} for ${rows} devices, with sequence ${made.sequence}`);
+  },
+});
 
 // ----------------------------------------------------------------------------------------------- publish
 
@@ -218,9 +277,17 @@ async function openBroker(given: BrokerGiven, giveUpMs?: number): Promise<Broker
 }
 
 /** Read an update and the manifests that were signed for it. Throws UsageError where they do not belong together. */
-function readBoth(given: { update?: string; manifests?: string }): { made: Update; signed: Manifests } {
+function readBoth(given: { update?: string; manifests?: string; rekey?: string }): {
+  made: Update;
+  signed: Manifests;
+} {
   const made = readUpdate(needed(given.update, "--update FILE"));
-  const signed = readManifests(needed(given.manifests, "--manifests FILE"));
+  if (given.manifests !== undefined && given.rekey !== undefined)
+    throw new UsageError("--manifests and --rekey exclude each other.");
+  const signed =
+    given.rekey === undefined
+      ? readManifests(needed(given.manifests, "--manifests FILE"))
+      : readManifests(given.rekey, "rekey");
   const { image } = signed;
   const alike =
     Buffer.from(image.digest).equals(made.digest) &&
@@ -243,7 +310,7 @@ const PUBLISH = subcommand({
   about:
     "Lay an update and its manifests down at the broker, retained, for all of these devices at once; `rollout` does it ring\n" +
     "by ring. What is there already is left as it is: run it again where it broke.",
-  options: { update, manifests, "per-second": perSecond, ...BROKER_OPTIONS, json },
+  options: { update, manifests, rekey: rekeyed, "per-second": perSecond, ...BROKER_OPTIONS, json },
   async run(options) {
     const { made, signed } = readBoth(options);
     const broker = await openBroker(options);
@@ -268,6 +335,72 @@ const PUBLISH = subcommand({
   },
 });
 
+// ------------------------------------------------------------------------------------------------- clear
+
+/** In which every device that is connected has told its sequence. */
+const LISTEN_SECONDS = 70;
+const seconds = option(
+  "N",
+  `how long to listen; default ${LISTEN_SECONDS}, in which every device that is connected speaks`,
+  integer(1, 86_400),
+);
+
+const CLEAR = subcommand({
+  usage: "npm run ota -- clear --rekey FILE --broker HOST:PORT",
+  about:
+    "Take manifests with new keys away from the broker, where they have arrived. Until the time is over it listens to the\n" +
+    "devices' telemetry for their sequence; whose is not the one of these manifests is named, and keeps its offer.",
+  options: {
+    rekey: option("FILE", "the manifests with new keys, of `rekey`"),
+    all: flag("at once, whoever has taken them or not"),
+    seconds,
+    ...BROKER_OPTIONS,
+    json,
+  },
+  async run(options) {
+    const file = readManifests(needed(options.rekey, "--rekey FILE"), "rekey");
+    const broker = await openBroker(options);
+    const progress = new Progress(!options.json);
+    try {
+      const rows = Array.from({ length: file.count }, (_, row) => row);
+      const done = options.all
+        ? new Set(rows)
+        : await rowsDone(broker, file, options.seconds ?? LISTEN_SECONDS, progress);
+      progress.stop();
+      const cleared = await clearRekeys(broker, file, [...done]);
+      const open = rows.filter((row) => !done.has(row)).map((row) => file.identity(row).text);
+      if (options.json) return console.log(JSON.stringify({ cleared, open }));
+      console.log(`${cleared} taken away, ${open.length} open`);
+      for (const identity of open) console.log(identity);
+    } finally {
+      progress.stop();
+      await broker.close();
+    }
+  },
+});
+
+/** Rows of the devices that tell the sequence of these manifests within some seconds. */
+async function rowsDone(
+  broker: Broker,
+  file: Manifests,
+  seconds: number,
+  progress: Progress,
+): Promise<Set<number>> {
+  const { product, sequence } = file.image;
+  const rows = new Map(Array.from({ length: file.count }, (_, row) => [file.identity(row).serial, row]));
+  const done = new Set<number>();
+  const stop = await new Fleet(product).listen(broker, (device) => {
+    const row = rows.get(device.serial);
+    if (row !== undefined && device.sequence === sequence) done.add(row);
+  });
+  for (let second = 0; second < seconds && done.size < file.count; second++) {
+    progress.show("listen", done.size, file.count);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  await stop();
+  return done;
+}
+
 // ----------------------------------------------------------------------------------------------- status
 
 const STATUS = subcommand({
@@ -277,11 +410,7 @@ const STATUS = subcommand({
     "left an update again. With --state instead, say how far a rollout is, out of its file.",
   options: {
     product: option("NAME", "whose devices", checkProduct),
-    seconds: option(
-      "N",
-      "how long to listen; default 70, in which every device that is connected speaks",
-      integer(1, 86_400),
-    ),
+    seconds,
     state: option("FILE", "the state of a rollout"),
     ...BROKER_OPTIONS,
     json,
@@ -289,7 +418,7 @@ const STATUS = subcommand({
   async run(options) {
     if (options.state !== undefined) return printRollout(new RolloutState(options.state), options.json);
     const fleet = new Fleet(needed(options.product, "--product NAME"));
-    const seconds = options.seconds ?? 70;
+    const seconds = options.seconds ?? LISTEN_SECONDS;
     const broker = await openBroker(options);
     const progress = new Progress(!options.json);
     try {
@@ -356,6 +485,7 @@ const ROLLOUT = subcommand({
   options: {
     update,
     manifests,
+    rekey: rekeyed,
     state: option("FILE", "the state; made if it is not there"),
     ring: manyOf("FILE", "a first ring by name, serials one a line; may be given again for the next"),
     rings: option("SHARES", "percent of the others, rising to 100; default 1,10,100", parseShares),
@@ -468,7 +598,9 @@ const STOP = subcommand({
 await runSubcommands("ota", "Updates over the air, from an image to a fleet that runs it.", {
   build: BUILD,
   sign: SIGN,
+  rekey: REKEY,
   publish: PUBLISH,
+  clear: CLEAR,
   status: STATUS,
   rollout: ROLLOUT,
   stop: STOP,

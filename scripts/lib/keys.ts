@@ -227,6 +227,17 @@ export function keyCheckValue(key: Uint8Array | AesKey): string {
   return aesKey(key).cmac(Buffer.alloc(16)).toString("hex", 0, 3).toUpperCase();
 }
 
+/** The check values of four keys as the device reports them: hex, in the order of the record. */
+export function checkValuesOf(keys: Record<Purpose, Uint8Array>): string {
+  return PURPOSES.map((purpose) => keyCheckValue(keys[purpose])).join("");
+}
+
+/** Lay out the key record of a device (firmware/key_record.ts): four keys, then their check values. The caller wipes it. */
+export function keyRecord(keys: Record<Purpose, Uint8Array>): Buffer {
+  const checks = Buffer.from(checkValuesOf(keys), "hex");
+  return Buffer.concat([...PURPOSES.map((purpose) => keys[purpose]), checks]);
+}
+
 // ---------------------------------------------------------------------------------------- weak masters
 
 // Keys that stand in standards, application notes and examples: known to everyone, so no keys at all.

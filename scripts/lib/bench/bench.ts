@@ -5,10 +5,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Board } from "../../../boards/board";
 import { UsageError } from "../exit";
-import { type Identity, parseIdentity } from "../keys";
+import { checkValuesOf, type Identity, parseIdentity } from "../keys";
 import { checkSerial } from "../ledger/entry";
 import { isInRange, type Range, serialsOf } from "../ledger/serials";
-import { checkValuesOf, Device, StepFailed } from "./device";
+import { Device, StepFailed } from "./device";
 import type {
   BenchApi,
   BenchCommand,

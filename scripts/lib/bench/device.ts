@@ -12,7 +12,7 @@ import { BUILDS } from "../../../hal/simulator/builds";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../challenge";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
-import { keyCheckValue, PURPOSES } from "../keys";
+import { keyRecord, PURPOSES } from "../keys";
 import { KEY_FILE } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
@@ -80,17 +80,6 @@ const TRIES = 4;
 const CHALLENGE = /boots:(\d+)\r?\nnonce:([0-9A-Z]{13})\r?\n/;
 const CODE = /(?:^|[\r\n])E(\d+)\r?\n/;
 const STATUS = /(?:^|[\r\n])(\S+) (-?\d+) ([A-Za-z0-9+/]{102}==)\r?\n/;
-
-/** The check values of four keys as the device reports them: hex, in the order of the record. */
-export function checkValuesOf(keys: DeviceKeys): string {
-  return PURPOSES.map((purpose) => keyCheckValue(keys[purpose])).join("");
-}
-
-/** The key record: four keys of 16 bytes, then their check values. */
-export function keyRecord(keys: DeviceKeys): Buffer {
-  const checks = Buffer.from(checkValuesOf(keys), "hex");
-  return Buffer.concat([...PURPOSES.map((purpose) => keys[purpose]), checks]);
-}
 
 export class Device {
   /** What it said last; `identify` asks again. */

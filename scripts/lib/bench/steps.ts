@@ -5,8 +5,8 @@
 
 import type { DeviceKeys, KeySource } from "../custody/master";
 import { UsageError } from "../exit";
-import { type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
-import { checkValuesOf, type Device, type DeviceSettings, StepFailed } from "./device";
+import { checkValuesOf, type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
+import { type Device, type DeviceSettings, StepFailed } from "./device";
 import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
 
 /** What a bench works with, the same for all its units. */

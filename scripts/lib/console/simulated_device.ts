@@ -2,12 +2,11 @@
 // masters. For tests, and for people who want to see the console before they hold a device (`npm run console -- --simulate`).
 import type { Board } from "../../../boards/board";
 import type { MachineOptions } from "../../../hal/simulator/machine";
-import { keyRecord } from "../bench/device";
 import { LINE_RATE } from "../bench/port";
 import { SimulatedBoard } from "../bench/simulated_board";
 import { buildBundle, LOADER, readBoard } from "../build";
 import type { DeviceKeys } from "../custody/master";
-import { deriveDeviceKey, PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
+import { deriveDeviceKey, keyRecord, PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
 import { storageFiles } from "../ota/layout";
 
 export type Masters = Record<Purpose, Buffer>;

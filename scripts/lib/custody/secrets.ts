@@ -74,7 +74,7 @@ export class Secrets {
   }
 
   private add(option: string, text: string, parse: (value: string) => Source): void {
-    const [, prefix, rest] = /^([a-z]+)=(.+)$/s.exec(text) ?? [];
+    const [, prefix, rest] = /^([a-z]+(?:-[a-z]+)*)=(.+)$/s.exec(text) ?? [];
     const name = prefix ?? (this.names.length === 1 ? this.names[0] : undefined);
     if (name === undefined || !this.names.includes(name)) {
       throw new UsageError(`${option} here is NAME=... with a name out of ${this.names.join(", ")}.`);

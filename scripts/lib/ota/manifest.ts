@@ -73,11 +73,11 @@ function isText(text: string, longest: number): boolean {
   return text.length <= longest && /^[ -~]+$/.test(text);
 }
 
-/** Lay out the manifest of an image without device and tag: 128 bytes. */
-export function manifestOfImage(fields: ImageFields): Buffer {
+/** Lay out the manifest of an image, to go alone or with keys, without device and tag: 128 bytes. */
+export function manifestOfImage(fields: ImageFields, type: number = layout.TYPE_IMAGE): Buffer {
   const manifest = Buffer.alloc(layout.MANIFEST_BYTES);
   manifest[layout.AT_FORMAT] = layout.FORMAT;
-  manifest[layout.AT_TYPE] = layout.TYPE_IMAGE;
+  manifest[layout.AT_TYPE] = type;
   manifest[layout.AT_ENCODING] = ENCODINGS[fields.encoding];
   manifest.writeUInt32BE(fields.hardware, layout.AT_HARDWARE);
   manifest.writeUInt32BE(fields.sequence, layout.AT_SEQUENCE);
@@ -113,15 +113,23 @@ export interface Manifest extends ImageFields {
   tag: Buffer;
 }
 
-/** Read a manifest, or give undefined where these bytes are none of this format. The tag is not verified. */
-export function parseManifest(bytes: Buffer): Manifest | undefined {
+/** Bytes of a manifest of some type with what belongs behind it. */
+export function manifestBytes(type: number): number {
+  return layout.MANIFEST_BYTES + (type === layout.TYPE_REKEY ? layout.KEYS_BYTES : 0);
+}
+
+/**
+ * Read a manifest, of TYPE_REKEY with its keys behind it, or give undefined where these bytes are none of this format and
+ * type. The tag is not verified.
+ */
+export function parseManifest(bytes: Buffer, type: number = layout.TYPE_IMAGE): Manifest | undefined {
   const encoding = (Object.keys(ENCODINGS) as Encoding[]).find(
     (name) => ENCODINGS[name] === bytes[layout.AT_ENCODING],
   );
   const known =
-    bytes.length === layout.MANIFEST_BYTES &&
+    bytes.length === manifestBytes(type) &&
     bytes[layout.AT_FORMAT] === layout.FORMAT &&
-    bytes[layout.AT_TYPE] === layout.TYPE_IMAGE;
+    bytes[layout.AT_TYPE] === type;
   if (!known || encoding === undefined) return undefined;
   const [product, serial = ""] = targetOf(bytes);
   return {
@@ -133,8 +141,13 @@ export function parseManifest(bytes: Buffer): Manifest | undefined {
     length: bytes.readUInt32BE(layout.AT_IMAGE_LENGTH),
     digest: bytes.subarray(layout.AT_DIGEST, layout.AT_TARGET),
     encoding,
-    tag: bytes.subarray(layout.AT_TAG),
+    tag: bytes.subarray(layout.AT_TAG, layout.MANIFEST_BYTES),
   };
+}
+
+/** The sequence of a manifest, whether it goes alone or with keys; undefined where it is none. */
+export function sequenceOf(bytes: Buffer): number | undefined {
+  return (parseManifest(bytes) ?? parseManifest(bytes, layout.TYPE_REKEY))?.sequence;
 }
 
 /** Read ASCII that is padded with zeros. */

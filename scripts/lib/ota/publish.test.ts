@@ -13,9 +13,9 @@ import { freePort, startPeer, WorkFolder } from "../peers/process";
 import { Broker, type BrokerOptions } from "./broker";
 import { imageDigest } from "./digest";
 import { manifestTopic, piecesPrefix } from "./manifest";
-import { clearManifests, publishManifests, publishPieces, refuseRollback } from "./publish";
+import { clearManifests, clearRekeys, publishManifests, publishPieces, refuseRollback } from "./publish";
 import type { Manifests } from "./sign";
-import { testImage, testManifests, testUpdate } from "./test_update";
+import { testImage, testManifests, testMasters, testRekeys, testUpdate } from "./test_update";
 import { imageOf } from "./update_file";
 
 const master = randomKey();
@@ -147,6 +147,65 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
       assert.deepEqual(await found(), ["meter/SN1/ota", "meter/SN2/ota", "meter/SN3/ota"]);
       await clearManifests(operator, of7, ["SN2", "SN3"]);
       assert.deepEqual(await found(), ["meter/SN1/ota", "meter/SN3/ota"]);
+    });
+
+    describe("new keys", () => {
+      const masters = testMasters();
+      const nine = testUpdate({ sequence: 9 });
+      const make = (update: typeof nine, ...serials: string[]) =>
+        testRekeys({ identities: serials.map((serial) => `v1.meter.${serial}`), masters, update });
+      const all = () => retained(operator, "meter/+/ota", "fw/#");
+
+      test("R20 a device gets its manifest and its wrapped keys; the same again writes nothing", async () => {
+        const rekeys = await make(nine, "SN1", "K2", "K3");
+        await publishPieces(operator, nine);
+        const before = await all();
+        assert.deepEqual(await publishManifests(operator, rekeys), { written: 3, found: 0 });
+        const device = await Broker.connect(place.device);
+        const found = await retained(device, "meter/SN1/ota");
+        await device.close();
+        assert.deepEqual(found.get("meter/SN1/ota"), rekeys.manifest(0));
+        for (const [row, serial] of ["SN1", "K2", "K3"].entries())
+          before.set(manifestTopic("meter", serial), rekeys.manifest(row));
+        assert.deepEqual(await all(), before, "and nothing else is another than it was");
+        assert.deepEqual(await publishManifests(operator, rekeys), { written: 0, found: 3 });
+        assert.equal(await clearRekeys(operator, rekeys, [1]), 1);
+        assert.deepEqual(await publishManifests(operator, rekeys), { written: 1, found: 2 });
+      });
+
+      test("R21 neither goes behind the other, nor other keys into their place; nothing is published", async () => {
+        const before = await all();
+        const refused = /offers sequence 9 already, and [89] is not newer/;
+        const eight = testUpdate({ sequence: 8 });
+        for (const manifests of [
+          await testRekeys({ identities: ["v1.meter.K1", "v1.meter.K2"], update: nine }), // other masters
+          await make(eight, "K2"),
+          testManifests(nine, ["K2"]),
+          testManifests(eight, ["K2"]),
+        ]) {
+          await assert.rejects(refuseRollback(operator, manifests), refused);
+          await assert.rejects(publishManifests(operator, manifests), refused);
+        }
+        await clearManifests(operator, { product: "meter", sequence: 8 }, ["K2"]);
+        assert.deepEqual(await all(), before);
+      });
+
+      test("taking them away leaves those of others, and what came after", async () => {
+        const rekeys = await make(nine, "M1", "M2", "M3");
+        await publishManifests(operator, rekeys);
+        const newer = testManifests(testUpdate({ sequence: 10 }), ["M2"]);
+        await publishManifests(operator, newer);
+        assert.equal(await clearRekeys(operator, rekeys, [0, 1]), 1);
+        const found = await all();
+        assert.equal(found.has("meter/M1/ota"), false);
+        assert.deepEqual(found.get("meter/M2/ota"), newer.manifest(0));
+        assert.deepEqual(found.get("meter/M3/ota"), rekeys.manifest(2));
+        await clearManifests(operator, { product: "meter", sequence: 9 }, ["M2", "M3"]);
+        assert.deepEqual(
+          [...(await retained(operator, "meter/+/ota")).keys()].filter((t) => /M/.test(t)),
+          ["meter/M2/ota"],
+        );
+      });
     });
 
     test("R28 manifests go out at the pace that is asked for", async () => {

@@ -1,11 +1,10 @@
-// Publishing an update: its pieces once for all devices, then each device's manifest, retained. What the broker has already
-// is found by looking first, so that the same again changes nothing and a broken run goes on; what was sent is looked at
-// again, because brokers acknowledge what their rules then throw away.
+// Publishing an update: its pieces once for all devices, then each device's manifest, with new keys behind it or without,
+// retained. What the broker has already is found by looking first, so that the same again changes nothing and a broken run
+// goes on; what was sent is looked at again, because brokers acknowledge what their rules then throw away.
 // Leaves out: who gets it when (rollout.ts).
-import { MANIFEST_BYTES } from "../../../firmware/ota/manifest";
 import { DeviceError, UsageError } from "../exit";
 import type { Broker } from "./broker";
-import { type ImageFields, manifestTopic, parseManifest, piecesPrefix } from "./manifest";
+import { type ImageFields, manifestTopic, piecesPrefix, sequenceOf } from "./manifest";
 import type { Manifests } from "./sign";
 import type { Update } from "./update_file";
 
@@ -93,18 +92,39 @@ export async function clearManifests(
   const topics = new Set(serials.map((serial) => manifestTopic(product, serial)));
   if (topics.size === 0) return;
   await broker.look(filtersOf(product, topics), QUIET_MS, (topic, payload) => {
-    const other = payload.length === MANIFEST_BYTES ? parseManifest(payload) : undefined;
-    if (other && other.sequence !== sequence) topics.delete(topic);
+    const other = sequenceOf(payload);
+    if (other !== undefined && other !== sequence) topics.delete(topic);
     return false;
   });
   const empty = Buffer.alloc(0);
   await broker.publish(Array.from(topics, (topic) => ({ topic, payload: empty })));
 }
 
+/**
+ * Take manifests with new keys away from devices, by rows of their file; what is there instead of them stays. Returns how many
+ * were there. Throws DeviceError where the broker keeps them.
+ */
+export async function clearRekeys(
+  broker: Broker,
+  rekeys: Manifests,
+  rows: readonly number[],
+): Promise<number> {
+  const { filters, messages } = wantedManifests(rekeys, rows);
+  const missing = await look(broker, { filters, messages }, QUIET_MS);
+  const there = new Map([...messages].filter(([topic]) => !missing.has(topic)));
+  const empty = Buffer.alloc(0);
+  await broker.publish(Array.from(there.keys(), (topic) => ({ topic, payload: empty })));
+  const gone = await look(broker, { filters, messages: there }, QUIET_MS);
+  const kept = [...there.keys()].find((topic) => !gone.has(topic));
+  if (kept !== undefined)
+    throw new DeviceError(`${broker.about} acknowledged that ${kept} is empty and kept what was there.`);
+  return there.size;
+}
+
 /** What to subscribe to for the manifests of some devices of a product. */
 function filtersOf(product: string, topics: Iterable<string>): string[] {
   const all = [...topics];
-  return all.length > BY_NAME ? [`${product}/+/ota`] : all;
+  return all.length > BY_NAME ? [manifestTopic(product, "+")] : all;
 }
 
 function wantedManifests(manifests: Manifests, rows?: readonly number[]): Wanted {
@@ -125,9 +145,9 @@ function refuseLater(image: ImageFields, { messages }: Wanted): Refusal {
   const later: { topic: string; sequence: number }[] = [];
   return {
     onOther(topic, payload) {
-      const other = payload.length === MANIFEST_BYTES ? parseManifest(payload) : undefined;
-      if (other && other.sequence >= image.sequence && messages.has(topic))
-        later.push({ topic, sequence: other.sequence });
+      const sequence = sequenceOf(payload);
+      if (sequence !== undefined && sequence >= image.sequence && messages.has(topic))
+        later.push({ topic, sequence });
     },
     end() {
       if (later.length === 0) return;

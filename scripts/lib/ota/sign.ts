@@ -1,10 +1,10 @@
 // Signing: a manifest for each device, its tag AES-CMAC (SP 800-38B) under that device's `ota` key, which is derived here and
 // forgotten here. Of whom a row is for and of what it says anyone may know; a key is in none.
 // A row of a file of manifests, ROW_BYTES long, one behind the other: identity (IDENTITY_MAX_LENGTH bytes of ASCII, padded
-// with zeros), manifest (MANIFEST_BYTES).
+// with zeros), manifest (MANIFEST_BYTES). A file of new keys (rekey.ts) has them behind each manifest and is read here, too.
 // Leaves out: verifying, which takes the key and is the device's business.
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { AT_TAG, MANIFEST_BYTES } from "../../../firmware/ota/manifest";
+import { AT_TAG, MANIFEST_BYTES, TYPE_IMAGE, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import type { Master } from "../custody/master";
 import { UsageError } from "../exit";
 import { aesKey, fileFault, IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys";
@@ -13,6 +13,7 @@ import {
   checkImageFields,
   type ImageFields,
   type Manifest,
+  manifestBytes,
   manifestOfImage,
   parseManifest,
   textAt,
@@ -54,28 +55,49 @@ export interface Manifests {
   /** What they say alike; `serial`, `keyVersion` and `tag` are those of the first. */
   image: Manifest;
   identity(row: number): Identity;
-  /** The 128 bytes as they are published; they share the file's memory. */
+  /** The bytes as they are published, of new keys with these behind the manifest; they share the file's memory. */
   manifest(row: number): Buffer;
 }
 
+/** The two kinds of files: manifests of an image, and the same with new keys. */
+const KINDS = {
+  manifests: {
+    type: TYPE_IMAGE,
+    name: "manifests",
+    another: "holds new keys, and --manifests takes none: give it as --rekey",
+  },
+  rekey: {
+    type: TYPE_REKEY,
+    name: "new keys",
+    another: "holds manifests without keys, and --rekey takes none: give it as --manifests",
+  },
+} as const;
+export type Kind = keyof typeof KINDS;
+
 /** Read a file of manifests. Throws UsageError where a row is not in order, or of another image than the first. */
-export function readManifests(path: string): Manifests {
-  return manifestsOf(readRows(path), path);
+export function readManifests(path: string, kind: Kind = "manifests"): Manifests {
+  return manifestsOf(readRows(path, KINDS[kind].name), path, kind);
 }
 
 /** Take the rows of a file of manifests, which was read or is to be written at `path`. */
-export function manifestsOf(bytes: Buffer, path: string): Manifests {
+export function manifestsOf(bytes: Buffer, path: string, kind: Kind = "manifests"): Manifests {
+  const { type, name, another } = KINDS[kind];
+  const first = (type: number) =>
+    bytes.subarray(IDENTITY_MAX_LENGTH, IDENTITY_MAX_LENGTH + manifestBytes(type));
+  const other = type === TYPE_IMAGE ? TYPE_REKEY : TYPE_IMAGE;
+  if (parseManifest(first(other), other)) throw new UsageError(`${path} ${another}.`);
   const damaged = (row: number, fault: string) => new UsageError(`${path}, row ${row + 1}: ${fault}.`);
-  const count = bytes.length / ROW_BYTES;
+  const rowBytes = IDENTITY_MAX_LENGTH + manifestBytes(type);
+  const count = bytes.length / rowBytes;
   if (!Number.isInteger(count) || count === 0)
-    throw new UsageError(`${path} is no file of manifests: these have rows of ${ROW_BYTES} bytes.`);
+    throw new UsageError(`${path} is no file of ${name}: these have rows of ${rowBytes} bytes.`);
   const manifest = (row: number) =>
-    bytes.subarray(row * ROW_BYTES + IDENTITY_MAX_LENGTH, (row + 1) * ROW_BYTES);
-  const identity = (row: number) => parseIdentity(textAt(bytes, row * ROW_BYTES, IDENTITY_MAX_LENGTH));
-  const image = parseManifest(manifest(0));
-  if (!image) throw new UsageError(`${path} is no file of manifests.`);
+    bytes.subarray(row * rowBytes + IDENTITY_MAX_LENGTH, (row + 1) * rowBytes);
+  const identity = (row: number) => parseIdentity(textAt(bytes, row * rowBytes, IDENTITY_MAX_LENGTH));
+  const image = parseManifest(first(type), type);
+  if (!image) throw new UsageError(`${path} is no file of ${name}.`);
   checkImageFields(image);
-  const alike = manifestOfImage(image);
+  const alike = manifestOfImage(image, type);
   const seen = new Set<string>();
   for (let row = 0; row < count; row++) {
     const device = identity(row);
@@ -88,20 +110,20 @@ export function manifestsOf(bytes: Buffer, path: string): Manifests {
   return { path, count, image, identity, manifest };
 }
 
-const FILE_LONGEST = 1 << 30; // bytes, 5.6 million rows
+const FILE_LONGEST = 1 << 30; // bytes, 5.6 million manifests
 
-function readRows(path: string): Buffer {
+function readRows(path: string, what: string): Buffer {
   try {
     const descriptor = openSync(path, "r");
     try {
       if (fstatSync(descriptor).size > FILE_LONGEST)
-        throw new UsageError(`${path} is longer than any file of manifests.`);
+        throw new UsageError(`${path} is longer than any file of ${what}.`);
       return readFileSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`cannot read the manifests ${path}: ${fileFault(error)}.`);
+    throw new UsageError(`cannot read the ${what} ${path}: ${fileFault(error)}.`);
   }
 }

@@ -1,10 +1,9 @@
 // A simulated board as it leaves the bench, with the loader, an image in slot 0 and its keys. Not started yet.
 import type { Board } from "../../../boards/board";
 import { Machine, type MachineOptions } from "../../../hal/simulator/machine";
-import { keyRecord } from "../bench/device";
 import { buildBundle, LOADER } from "../build";
 import type { DeviceKeys } from "../custody/master";
-import type { Identity } from "../keys";
+import { type Identity, keyRecord } from "../keys";
 import type { Endpoint } from "../options";
 import { storageFiles } from "./layout";
 import { imageOf, type Update } from "./update_file";

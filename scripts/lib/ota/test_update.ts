@@ -1,14 +1,15 @@
 /*
- * An update and signed manifests for tests, with masters of their own.
+ * Updates, signed manifests and new keys for tests, with masters of their own.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { masterFromBytes } from "../custody/master";
-import { parseIdentity, randomKey } from "../keys";
-import type { Encoding } from "./manifest";
+import { keySourceOfMasters, masterFromBytes } from "../custody/master";
+import { PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
+import type { Encoding, ImageFields } from "./manifest";
 import { writeNewFile } from "./new_file";
-import { type Manifests, readManifests, signRows } from "./sign";
+import { rekeyRows } from "./rekey";
+import { type Manifests, manifestsOf, readManifests, signRows } from "./sign";
 import { makeUpdate, type Update } from "./update_file";
 
 /** Something like a program: text that repeats itself, and differs with `seed`. */
@@ -48,4 +49,36 @@ export function testManifests(update: Update, serials: readonly string[], master
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+export interface RekeyForTest {
+  identities: readonly string[];
+  update?: ImageFields;
+  to?: number;
+  /** Masters of the present keys and of the new ones, 16 bytes each; the same of both unless they are given. */
+  masters?: Record<Purpose, Buffer>;
+  next?: Record<Purpose, Buffer>;
+}
+
+export function testMasters(): Record<Purpose, Buffer> {
+  return { psk: randomKey(), ota: randomKey(), console: randomKey(), rekey: randomKey() };
+}
+
+/** The rows of a file of new keys for devices, which go with an image. */
+export async function testRekeyRows(given: RekeyForTest): Promise<Buffer> {
+  const { identities, update = testUpdate(), to = 2, masters = testMasters(), next = masters } = given;
+  const master = (from: Record<Purpose, Buffer>, purpose: Purpose) =>
+    masterFromBytes(Buffer.from(from[purpose]), purpose);
+  const keys = {
+    ...{ ota: master(masters, "ota"), rekey: master(masters, "rekey") },
+    next: keySourceOfMasters(PURPOSES.map((purpose) => master(next, purpose))),
+  };
+  const rows: Buffer[] = [];
+  for await (const some of rekeyRows(update, to, identities.map(parseIdentity), keys, 2))
+    rows.push(Buffer.from(some));
+  return Buffer.concat(rows);
+}
+
+export async function testRekeys(given: RekeyForTest): Promise<Manifests> {
+  return manifestsOf(await testRekeyRows(given), "a test's keys", "rekey");
 }

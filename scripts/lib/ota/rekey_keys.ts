@@ -1,0 +1,91 @@
+// Where the keys of a re-key come from. Those that the devices have: the `ota` and the `rekey` master, which the release
+// station has anyway. The new ones: four masters, each an option of its own; or, where `psk` and `console` are in other
+// hands, a batch to which each holder makes his part, as for a factory's bench (custody/batch.ts).
+import { openBatch } from "../custody/batch";
+import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
+import { openFactoryKey, readSealed } from "../custody/sealed_file";
+import { SECRET_OPTIONS, Secrets } from "../custody/secrets";
+import { UsageError } from "../exit";
+import { PURPOSES, type Purpose, SCHEME_NAMES } from "../keys";
+import { oneOf, option, options, type Parsed } from "../options";
+import { needed } from "../subcommands";
+import type { RekeyKeys } from "./rekey";
+
+const PLACE = "FILE|pkcs11:...";
+const newMaster = (purpose: Purpose, otherwise = "") =>
+  option(PLACE, `the ${purpose} master of the new keys${otherwise}`);
+
+/** The rows of a command's table. A passphrase goes by the name of its option. */
+export const REKEY_KEYS_OPTIONS = {
+  ota: option(PLACE, "the ota master of the keys that the devices have"),
+  rekey: option(PLACE, "their rekey master"),
+  "new-psk": newMaster("psk"),
+  "new-ota": newMaster("ota", "; default that of --ota"),
+  "new-console": newMaster("console"),
+  "new-rekey": newMaster("rekey", "; default that of --rekey"),
+  batch: options(
+    "FILE",
+    "the new keys from a batch (npm run keys -- batch) instead of masters; repeat it for its parts",
+  ),
+  "factory-key": option("FILE", "with --batch: the private key that it is sealed for"),
+  scheme: option(
+    "NAME",
+    `how the keys that the devices have are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
+    oneOf(SCHEME_NAMES),
+  ),
+  "new-scheme": option("NAME", "and the new ones; default the same", oneOf(SCHEME_NAMES)),
+  ...SECRET_OPTIONS,
+};
+
+type Given = Parsed<typeof REKEY_KEYS_OPTIONS>;
+
+/** Open all that a re-key takes; the caller closes it. Throws UsageError, with nothing left open. */
+export async function openRekeyKeys(given: Given): Promise<RekeyKeys & { close(): Promise<void> }> {
+  refuseMissing(given);
+  const names = ["ota", "rekey", ...PURPOSES.map((purpose) => `new-${purpose}`), "factory-key"];
+  const secrets = new Secrets(given, names);
+  const opened: { close(): void | Promise<void> }[] = [];
+  const kept = <Kind extends { close(): void | Promise<void> }>(each: Kind): Kind => {
+    opened.push(each);
+    return each;
+  };
+  const close = async () => {
+    for (const each of opened) await each.close();
+  };
+  const { scheme, "new-scheme": newScheme = scheme } = given;
+  try {
+    const present = async (purpose: "ota" | "rekey"): Promise<Master> =>
+      kept(await openMaster(given[purpose] as string, { purpose, scheme, secrets, name: purpose }));
+    const ota = await present("ota");
+    const rekey = await present("rekey");
+    if (given.batch) return { ota, rekey, next: kept(await batchOf(given, secrets)), close };
+    const masters: Master[] = [];
+    for (const purpose of PURPOSES) {
+      const name = `new-${purpose}` as const;
+      const place = given[name];
+      if (place === undefined) masters.push(purpose === "ota" ? ota : rekey);
+      else masters.push(kept(await openMaster(place, { purpose, scheme: newScheme, secrets, name })));
+    }
+    return { ota, rekey, next: keySourceOfMasters(masters), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Refuse a command line that does not say where all keys come from, before any passphrase is asked for. */
+function refuseMissing(given: Given): void {
+  const named = PURPOSES.find((purpose) => given[`new-${purpose}`] !== undefined);
+  if (given.batch && named) throw new UsageError(`--batch and --new-${named} exclude each other.`);
+  const next = given.batch ? (["factory-key"] as const) : (["new-psk", "new-console"] as const);
+  for (const name of ["ota", "rekey", ...next] as const)
+    needed(given[name], `--${name} ${REKEY_KEYS_OPTIONS[name].value}`);
+}
+
+async function batchOf(
+  { batch = [], "factory-key": path = "" }: Given,
+  secrets: Secrets,
+): Promise<KeySource> {
+  const file = readSealed(path, "factory");
+  return openBatch(batch, await openFactoryKey(file, await secrets.existing("factory-key", path)));
+}
