@@ -22,6 +22,7 @@ import {
   settled,
   unlock,
 } from "../../scripts/lib/test_factory";
+import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
 import { ANSWER_WRONG, LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Longest line, bytes. */
@@ -224,6 +225,13 @@ test("R18 a prefix, an extension or a mutation of a request is answered shortly,
   assert.match(await ask(device, "prove"), proofLine(keys, Buffer.alloc(0)));
 });
 
+/** What a file holds but for the keys of slots, where it is that of the slots. */
+function withoutKeys(data = ""): string {
+  if (data.length !== 2 * SLOT_BYTES) return data;
+  const cut = (slot: string) => slot.slice(0, AT_KEYS) + slot.slice(AT_KEYS + KEYS_BYTES);
+  return cut(data.slice(0, SLOT_BYTES)) + cut(data.slice(SLOT_BYTES));
+}
+
 for (const board of SIMULATED_BOARDS)
   test(`R30 the factory reset leaves no key and no password readable in flash, on ${board}`, async () => {
     const keys = newKeys();
@@ -237,12 +245,13 @@ for (const board of SIMULATED_BOARDS)
       readableIn(machine, older.all) && readableIn(machine, keys.all),
       "the test sees what is in flash",
     );
-    const code = [".bootrst", ".fill", ".slots"].map((name) => machine.read(name));
+    // all stays but the places of keys
+    const code = [".bootrst", ".fill", ".slots"].map((name) => [name, withoutKeys(machine.read(name))]);
     await eraseAuthorised(device, keys.console);
     assert.equal(readableIn(machine, [...keys.all, ...older.all, Buffer.from(PASSPHRASE)]), undefined);
     assert.deepEqual(
-      Object.entries(machine.files),
-      [".bootrst", ".fill", ".slots"].map((name, i) => [name, code[i]]),
+      Object.entries(machine.files).map(([name, data]) => [name, withoutKeys(data)]),
+      code,
     );
     assert.equal(isPromptOpen(device), true);
     assert.equal(machine.flash.refusedBits, 0);
