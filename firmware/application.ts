@@ -68,6 +68,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
         section(import("./telemetry"))(lastError);
       }
     }
+    if (UPDATES && awaited === "") section(import("./ota/updater")).ask();
   } else if (typeof event === "number") {
     // the connection is over, or could not be had
     if (event) {

@@ -54,7 +54,10 @@ import {
   TYPE_IMAGE,
 } from "./manifest";
 
-/** Topic of the piece that is waited for; undefined: no update is under way; null: one is held back (held.ts). */
+/**
+ * Topic of the piece that is waited for; undefined: no update is under way; null: one is held back (held.ts); "": the next
+ * piece is to be asked for, as soon as the message that was taken is off the heap.
+ */
 export let awaited: Bytes | undefined | null;
 /** The number of that piece, of the last one after an update. */
 export let piece: number;
@@ -107,7 +110,7 @@ export function onManifest(): number {
     if (code) section(import("./updater")).setState(slot, 0, 0);
     require("Flash").write(keys + manifest, board.slotsStart + AT_KEYS + other);
   }
-  section(import("./updater")).ask();
+  awaited = "";
   return 0;
 }
 
@@ -184,14 +187,14 @@ export function onPiece(): number {
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
   const bytes =
     board.heatshrink && manifest.charCodeAt(AT_ENCODING)
-      ? E.toUint8Array(require("heatshrink").decompress(payload))
+      ? E.toString(require("heatshrink").decompress(payload))
       : payload;
   awaited = undefined;
   if (bytes.length !== (left < PIECE_BYTES ? left : PIECE_BYTES)) return PIECE_LENGTH;
   require("Flash").write(bytes, board.slotsStart + other + piece * PIECE_BYTES);
   if (left > PIECE_BYTES) {
     piece++;
-    section(import("./updater")).ask();
+    awaited = "";
   } else {
     if (!section(import("./slots")).image(other)) {
       // without its manifest the slot is erased before the next try
