@@ -334,3 +334,9 @@ test("a board without its network up has no sockets", () => {
     );
   }
 });
+
+test("code that does not end is broken off, and the board goes on", () => {
+  const { machine } = boot("0");
+  assert.throws(() => machine.run("for (;;);", 50), /timed out/);
+  assert.equal(machine.run("1 + 1", 50), 2);
+});

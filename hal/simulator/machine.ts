@@ -121,9 +121,9 @@ export class Machine {
     this.flash.cut(cut, () => this.powerOff());
   }
 
-  /** Evaluate code in the board's global scope. */
-  run(code: string): unknown {
-    return vm.runInContext(code, this.context, { filename: "run" });
+  /** Evaluate code in the board's global scope; what takes longer than `timeout`, milliseconds, is broken off with an Error. */
+  run(code: string, timeout?: number): unknown {
+    return vm.runInContext(code, this.context, { filename: "run", timeout });
   }
 
   /** Type on a serial port, the console's where none is named. */

@@ -37,6 +37,8 @@ export interface SimulatedBoardOptions {
 const TICK_MS = 4;
 /** Bytes that the line holds before the sender is held back. */
 const LINE_BUFFER = 2048;
+/** A line that noise has made endless is broken off after so many milliseconds, as a person does with Ctrl-C. */
+const ENDLESS_MS = 5000;
 
 /** One direction of the line: bytes come out at the line's rate. */
 class Wire {
@@ -184,7 +186,7 @@ export class SimulatedBoard {
   private evaluate(code: string): string | undefined {
     this.evaluating = true;
     try {
-      const value = this.machine.run(code);
+      const value = this.machine.run(code, ENDLESS_MS);
       return value === undefined ? "undefined" : JSON.stringify(value);
     } catch (error) {
       const { name, message } = error as Error;
