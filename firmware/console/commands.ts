@@ -41,7 +41,7 @@ export function command(words: Bytes[]): Action {
   if ((row >= SERVICE || words[1] === "set") && getTime() > until) throw LOCKED;
   if (row < TOLD) return section(import("./tell"));
   return [
-    ...(UPDATES ? [section(import("../ota/updater")).update] : []),
+    ...(UPDATES ? [section(import("./update"))] : []),
     section(import("./history")),
     section(import("./history")),
     section(import("./conf")),

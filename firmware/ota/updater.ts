@@ -6,7 +6,6 @@
 // version a manifest names, for another one's tag is wrong.
 import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
-import type { Answer } from "../console/console";
 import { STATE } from "../journal";
 import { key } from "../key";
 import { OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../key_record";
@@ -14,7 +13,6 @@ import { bundle } from "../load_section";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
-import { STEP_UP } from "../steps";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
@@ -75,14 +73,14 @@ export function onMessage(topic: Bytes): number {
 /** Take a manifest: begin the update that it tells of, or go on with it. */
 export function onManifest(): number {
   const other = SLOT_BYTES ^ slot;
-  const manifest = payload.substr(0, MANIFEST_BYTES);
   // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
-  if (!manifest || manifest === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
+  if (!payload || payload.substr(0, MANIFEST_BYTES) === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
   const state = section(import("../journal")).newest(STATE);
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
   piece = 0;
   if (code) return code;
   code = uint16(state, 4);
+  const manifest = payload.substr(0, MANIFEST_BYTES);
   if (manifest === section(import("./updater")).offered()) {
     // what came back once is not tried again
     if (code) return code;
@@ -118,15 +116,6 @@ export function onManifest(): number {
 export function askAnew(): void {
   const topic = section(import("../mqtt/client")).topic("/ota");
   section(import("../mqtt/packets")).putPacket(SUBSCRIBE, "\0\x01" + topic, "\x01");
-}
-
-/** `update`: how far one is, pieces, and whether it is held back; the broker is asked for it anew. */
-export function update(): Answer {
-  if (section(import("../application")).step() === STEP_UP) {
-    section(import("./updater")).askAnew();
-    section(import("../tls/session")).flush();
-  }
-  return { got: piece | 0, hold: awaited === null ? 1 : 0, seq: section(import("./running")).sequence() };
 }
 
 /** Read the manifest in the slot that does not run. */

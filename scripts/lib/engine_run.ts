@@ -121,17 +121,22 @@ export interface Run {
   up: number;
 }
 
-/** Boot `bundle` beside `ballast` variables and let it make the whole run with `broker`. */
-export async function run(bundle: string, suite: Suite, broker: Broker, ballast = 0): Promise<Run> {
+/** The boot file that takes `variables` before the bundle starts; none for fewer than it has itself. */
+export function ballast(variables: number): Record<string, string> {
+  const count = variables - BALLAST_OWN;
+  return count > 0 ? { ".boot0": `var ball={};for(var nth=0;nth<${count};nth++)ball[nth]=1;` } : {};
+}
+
+/** Boot `bundle` beside `taken` variables of ballast and let it make the whole run with `broker`. */
+export async function run(bundle: string, suite: Suite, broker: Broker, taken = 0): Promise<Run> {
   const count = recordCounter(recordLength(suite));
   const relay = await startRelay(broker.port, (direction, bytes) => count.take(direction, bytes));
   const files: Record<string, string> = {
     ...loneBundle(bundle),
     key: KEY.toString("latin1"),
     conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: relay.port }),
+    ...ballast(taken),
   };
-  if (ballast > BALLAST_OWN)
-    files[".boot0"] = `var ball={};for(var nth=0;nth<${ballast - BALLAST_OWN};nth++)ball[nth]=1;`;
   const before = broker.published().length;
   const engine = new Engine(files);
   let ended = "";

@@ -11,14 +11,14 @@ const LAYERS: readonly { name: string; files: RegExp }[] = [
   {
     name: "main",
     files:
-      /^firmware\/(?!(application|reconnect_delay|self_test|telemetry|event_log|journal|key_record|load_section|port|settings)$)[^/]+$/,
+      /^firmware\/(?!(application|reconnect_delay|self_test|telemetry|event_log|journal|key|key_record|load_section|port|settings)$)[^/]+$/,
   },
   { name: "console", files: /^firmware\/console\// },
   { name: "application", files: /^firmware\/(application|reconnect_delay|self_test|telemetry)$/ },
   { name: "ota", files: /^firmware\/ota\// },
   { name: "mqtt", files: /^firmware\/mqtt\// },
   { name: "tls", files: /^firmware\/tls\// },
-  { name: "keys", files: /^firmware\/(event_log|journal|key_record|load_section|port|settings)$/ },
+  { name: "keys", files: /^firmware\/(event_log|journal|key|key_record|load_section|port|settings)$/ },
   { name: "crypto", files: /^firmware\/crypto\// },
 ];
 const VOCABULARY = "vocabulary";

@@ -34,5 +34,5 @@ function onEvent(event: Event): void {
   /** Half a keep-alive passes. */
   tick: () => onEvent(undefined),
   /** The console's answer. */
-  update: () => section(import("../../../firmware/ota/updater")).update(),
+  update: () => section(import("../../../firmware/console/update"))(),
 };
