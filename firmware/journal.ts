@@ -41,6 +41,8 @@ export let place: number;
 export function newest(kind: number): Bytes {
   let best = "";
   place = -PLACE;
+  // the native SHA-256 wants its result in one run of free variables, and where there is none the error's own text is the end
+  E.defrag();
   // from behind: the first valid one of a half is its newest, and the seals of the others are not looked at
   for (let at = board.journalStart + 2 * board.journalLength; (at -= PLACE) >= board.journalStart; ) {
     const record = E.toString(require("Flash").read(PLACE, at));

@@ -23,14 +23,16 @@ export function hmacKey(length: number, key: Bytes): Bytes {
 /** Compute an HMAC, `length` bytes, 20 or 32; `pads` is what `hmacKey` gave for the same length. */
 export function hmac(length: number, pads: Bytes, message: Joinable): Bytes {
   const half = pads.length >> 1;
-  const inner = pads.substr(0, half);
-  const outer = pads.substr(half);
   return E.toString(
     RUNNING
       ? finish(
           length,
-          update(length, outer, E.toString(finish(length, update(length, inner, E.toString(message))))),
+          update(
+            length,
+            pads.substr(half),
+            E.toString(finish(length, update(length, pads.substr(0, half), E.toString(message)))),
+          ),
         )
-      : finish(length, [outer, finish(length, [inner, message])]),
+      : finish(length, [pads.substr(half), finish(length, [pads.substr(0, half), message])]),
   );
 }

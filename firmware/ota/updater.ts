@@ -174,13 +174,14 @@ export function onPiece(): number {
   const other = SLOT_BYTES ^ slot;
   const manifest = section(import("./updater")).offered();
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
-  const bytes =
+  let bytes =
     board.heatshrink && manifest.charCodeAt(AT_ENCODING)
       ? E.toString(require("heatshrink").decompress(payload))
       : payload;
   awaited = undefined;
   if (bytes.length !== (left < PIECE_BYTES ? left : PIECE_BYTES)) return PIECE_LENGTH;
   require("Flash").write(bytes, board.slotsStart + other + piece * PIECE_BYTES);
+  bytes = ""; // off the heap before the image is looked at
   if (left > PIECE_BYTES) {
     piece++;
     awaited = "";
