@@ -80,6 +80,7 @@ export function onManifest(): number {
   piece = 0;
   if (code) return code;
   code = uint16(state, 4);
+  // cut out here and not above: what `fault` needs is the most that the heap has to give
   const manifest = payload.substr(0, MANIFEST_BYTES);
   if (manifest === section(import("./updater")).offered()) {
     // what came back once is not tried again
