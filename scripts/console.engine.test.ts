@@ -6,15 +6,16 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { loneBundle } from "../hal/simulator/lone_bundle";
+import { board } from "../boards/linux";
 import { Pty } from "./lib/bench/pty";
-import { BUNDLE_FILE, buildBundle } from "./lib/build";
+import { BUNDLE_FILE, buildBundle, LOADER } from "./lib/build";
 import { deviceKeys, newMasters } from "./lib/console/simulated_device";
 import { ID } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
 import { ENGINE, Engine, storageImage } from "./lib/engine";
 import { startGateway } from "./lib/gateway";
 import { keyRecord, writeSecret } from "./lib/keys";
+import { storageFiles } from "./lib/ota/layout";
 import { skipWithout } from "./lib/peers/install";
 import { PASSPHRASE } from "./lib/test_factory";
 
@@ -37,9 +38,12 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   writeSecret(join(folder, "console"), masters.console);
   const gateway = await startGateway({ master: masterFromBytes(Buffer.from(masters.psk)) });
   context.after(() => gateway.close());
+  const [bundle, loader] = await Promise.all(
+    [undefined, LOADER].map(async (entry) => (await buildBundle({ board: "linux", entry })).code),
+  );
   const files = {
+    ...storageFiles(board, bundle, loader),
     key: keyRecord(deviceKeys(masters, ID)).toString("latin1"),
-    ...loneBundle((await buildBundle({ board: "linux" })).code),
     conf: JSON.stringify({
       id: ID,
       host: "127.0.0.1",
