@@ -3,6 +3,7 @@
 import { flash } from "hal:flash";
 import type { Bytes } from "./bytes";
 import { SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
+import { SECTION_LIMIT } from "./profile";
 
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
@@ -11,9 +12,10 @@ const construct = Function;
 export const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
 
 /**
- * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. What is taken is all the rest,
- * as it stays in flash; a zero byte ends the body.
+ * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. A zero byte ends the
+ * body. What is taken is as much as a section can be, and stays in flash: when a native fails the interpreter makes a text of it,
+ * for want of a name, to print where that was, and all the rest of the bundle would take the heap.
  */
 export function loadSection(offset: number): unknown {
-  return construct("$", "Y", "Z", bundle.substr(offset));
+  return construct("$", "Y", "Z", bundle.substr(offset, SECTION_LIMIT));
 }

@@ -47,3 +47,5 @@ export const PACKET_LIMIT = 640;
 
 /** The file in Storage under which the bundle lies: started at power-on, and a button held then does not skip it. */
 export const BUNDLE_FILE = ".bootrst";
+/** Longest section of a bundle in tokens, bytes (load_section.ts); the build refuses a longer one. */
+export const SECTION_LIMIT = 720;

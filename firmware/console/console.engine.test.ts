@@ -9,10 +9,11 @@ import { board } from "../../boards/linux";
 import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/build";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/challenge";
 import { ENGINE, Engine } from "../../scripts/lib/engine";
+import { ballast } from "../../scripts/lib/engine_run";
 import { storageFiles } from "../../scripts/lib/ota/layout";
 import { IDENTITY } from "../../scripts/lib/test_device";
 import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../../scripts/lib/test_factory";
-import { KEY_REFUSED, REQUEST_UNKNOWN } from "../tls/alert";
+import { KEY_REFUSED, NAME_UNKNOWN, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Most variables that the lock may hold while it waits. */
 const MOST = 40;
@@ -160,6 +161,23 @@ test("R27 the interpreter: a flood while the loader is slow leaves the prompt sh
     engine.ended.then(() => (ended = true));
     await delay(10);
     assert.equal(ended, false);
+  } finally {
+    await engine.stop();
+  }
+});
+
+test("R26 the interpreter: a name that DNS does not know is told by `status`, with 500 variables too", {
+  skip,
+}, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
+  // net.connect throws within two sections: the interpreter's own text of where that was must leave room
+  const conf = JSON.stringify({ ...JSON.parse(CONF), host: "nowhere.invalid" });
+  const key = newKeys().record.toString("latin1");
+  const engine = new Engine({ ...image(key), conf, ...ballast(variables - FIRMWARE_MOST) });
+  try {
+    await delay(4000);
+    await ask(engine, "status", new RegExp(`^err:${NAME_UNKNOWN}$`));
+    assert.ok(!engine.lines.some((line) => /MEMORY|Uncaught|ERROR/.test(line)), engine.lines.join("\n"));
   } finally {
     await engine.stop();
   }

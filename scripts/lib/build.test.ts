@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type OutputOptions, rollup } from "rollup";
+import { SECTION_LIMIT } from "../../firmware/profile";
 import { detokenise } from "../../hal/simulator/tokens";
 import {
   type BuildOptions,
@@ -55,6 +56,18 @@ test("a board without a true source of noise does not build (R13)", async () => 
     build(reading, { board: { ...BOARD, randomSource: "hw_rand" } }),
     /no driver .*hw_rand/,
   );
+});
+
+test("a section that is longer than the interpreter may print is refused, a readable one is not", async () => {
+  const files = (lines: number) => ({
+    "main.ts": `declare function section<T>(module: Promise<{ default: T }>): T;
+      print(section(import("./long"))(1));`,
+    "long.ts": `export default function long(x: number): number {
+      ${'print("some", x);'.repeat(lines)} return x; }`,
+  });
+  assert.ok((await build(files(40), { board: "linux" })).sections[0].length <= SECTION_LIMIT);
+  await assert.rejects(build(files(70), { board: "linux" }), /section long has \d+ bytes, 720 are allowed/);
+  assert.match((await build(files(70), { board: "linux", debug: true })).code, /\.substr\(offset\)/);
 });
 
 test("a driver is the file that the board names", async () => {

@@ -8,7 +8,7 @@ import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import MagicString from "magic-string";
 import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
-import { BUNDLE_FILE } from "../../firmware/profile";
+import { BUNDLE_FILE, SECTION_LIMIT } from "../../firmware/profile";
 import { type BoardData, boardModules } from "./bundle/board_modules";
 import { inlineConstants } from "./bundle/constants";
 import { shortenDeclarations } from "./bundle/declarations";
@@ -142,6 +142,13 @@ async function inputOptions(
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
+      {
+        name: "readable-sections", // are as long as they are
+        transform: (code, id) =>
+          debug && id === LOAD_SECTION
+            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")"))
+            : null,
+      },
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
       { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
@@ -180,6 +187,9 @@ async function inputOptions(
         renderChunk(code) {
           if (debug || !placed) return null;
           tokenised = tokeniseBundle(code, placed.sections, placed.calls);
+          for (const { name, length } of tokenised.sections)
+            if (length > SECTION_LIMIT)
+              throw new Error(`section ${name} has ${length} bytes, ${SECTION_LIMIT} are allowed: split it`);
           return tokenised;
         },
       },
