@@ -166,7 +166,7 @@ test("R27 the interpreter: a flood while the loader is slow leaves the prompt sh
   }
 });
 
-test("R26 the interpreter: a name that DNS does not know is told by `status`, with 500 variables too", {
+test("the interpreter: a name that DNS does not know is told by `status`, with 500 variables too", {
   skip,
 }, async (t) => {
   if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
