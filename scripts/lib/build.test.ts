@@ -175,8 +175,8 @@ test("every byte is in the size table, and too many fail", async () => {
   assert.ok(row && row.total > 20 && row.total < code.length, JSON.stringify(sizes));
   assert.match(sizeTable(sizes), new RegExp(`${code.length} of 16384 bytes`));
   await assert.rejects(build({ "main.ts": `print("${"x".repeat(SIZE_LIMIT)}");` }), /over the 16384 allowed/);
-  assert.throws(() => holdToBudget({ ...sizes, total: SIZE_LIMIT + 1, left: -1 }), /1 over/);
-  holdToBudget({ ...sizes, total: SIZE_LIMIT, left: 0 });
+  assert.throws(() => holdToBudget({ ...sizes, total: SIZE_LIMIT + 1, left: -1 }, []), /1 over/);
+  holdToBudget({ ...sizes, total: SIZE_LIMIT, left: 0 }, []);
 });
 
 test("a board that is not there is refused with the list of those that are", async () => {

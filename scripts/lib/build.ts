@@ -8,7 +8,7 @@ import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import MagicString from "magic-string";
 import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
-import { BUNDLE_FILE, SECTION_LIMIT } from "../../firmware/profile";
+import { BUNDLE_FILE } from "../../firmware/profile";
 import { type BoardData, boardModules } from "./bundle/board_modules";
 import { inlineConstants } from "./bundle/constants";
 import { shortenDeclarations } from "./bundle/declarations";
@@ -187,9 +187,6 @@ async function inputOptions(
         renderChunk(code) {
           if (debug || !placed) return null;
           tokenised = tokeniseBundle(code, placed.sections, placed.calls);
-          for (const { name, length } of tokenised.sections)
-            if (length > SECTION_LIMIT)
-              throw new Error(`section ${name} has ${length} bytes, ${SECTION_LIMIT} are allowed: split it`);
           return tokenised;
         },
       },
@@ -207,7 +204,7 @@ async function inputOptions(
           refuse(findings, placed.code, code, map.toString(), tokenised?.byteAt);
           const limit = options.entry === LOADER ? loaderLimit(board) : SIZE_LIMIT;
           const sizes = measure(String(board.name), code, map.toString(), sections, limit);
-          if (!debug) holdToBudget(sizes);
+          if (!debug) holdToBudget(sizes, sections);
           onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
           // rollup would write the bytes as UTF-8
           delete files[fileName];

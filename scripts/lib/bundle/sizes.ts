@@ -1,6 +1,7 @@
 // The size budget: where every byte of a bundle comes from, by its source map, and whether the whole is within the
-// 16,384 bytes that a device has for it.
+// 16,384 bytes that a device has for it, and each section within its own.
 import { decodedMappings, TraceMap } from "@jridgewell/trace-mapping";
+import { SECTION_LIMIT } from "../../../firmware/profile";
 import type { Section } from "./sections";
 
 /** Most bytes of a bundle. */
@@ -99,8 +100,11 @@ export function sizeTable(sizes: Sizes): string {
   ].join("\n");
 }
 
-/** Throw when a bundle is over the limit. */
-export function holdToBudget(sizes: Sizes): void {
+/** Throw when a bundle is over the limit, or one of its sections over its own. */
+export function holdToBudget(sizes: Sizes, sections: readonly Section[]): void {
+  for (const { name, length } of sections)
+    if (length > SECTION_LIMIT)
+      throw new Error(`section ${name} has ${length} bytes, ${SECTION_LIMIT} are allowed: split it`);
   if (sizes.left < 0)
     throw new Error(
       `${sizes.board}: ${sizes.total} bytes, ${-sizes.left} over the ${sizes.total + sizes.left} allowed`,
