@@ -17,35 +17,41 @@ import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "./tls/alert";
 /** Starts that an image has to be confirmed in. */
 const STARTS = 3;
 
-let code: Bytes | undefined;
+const start = {
+  /**
+   * The image that runs. A getter, because the interpreter begins those with no interrupt pending: a Ctrl-C that came before
+   * the port was taken would stop all this half a tick later, and nothing would start it again.
+   */
+  get code(): Bytes | undefined {
+    if (isBlank) return undefined;
+    const state = E.toUint8Array(newest(STATE));
+    const hasPlace = place % board.journalLength;
+    // without a state slot 0 is active and confirmed
+    slot = state[1] ? SLOT_BYTES : 0;
+    let reason = 0;
+    // a start that cannot be counted is none that may be made
+    if (state[2] > (hasPlace ? STARTS : 0)) {
+      reason = NOT_CONFIRMED;
+      slot ^= SLOT_BYTES;
+    }
+    let code = image(slot);
+    if (!code) {
+      reason = IMAGE_DIGEST;
+      code = image((slot ^= SLOT_BYTES));
+    }
+    if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
+    else if (hasPlace && (reason || state[2])) {
+      state[1] = slot && 1;
+      state[2] = reason ? 0 : state[2] + 1;
+      state[5] = reason;
+      let i = 16;
+      while (!(++state[--i] & 255));
+      require("Flash").write(seal(E.toString(state)), place);
+      // whatever the image does or does not do, this start ends
+      if (!reason) global.trial = setTimeout(restart, TRIAL_MS);
+    }
+    return code;
+  },
+};
 
-if (!isBlank) {
-  const state = E.toUint8Array(newest(STATE));
-  const hasPlace = place % board.journalLength;
-  // without a state slot 0 is active and confirmed
-  slot = state[1] ? SLOT_BYTES : 0;
-  let reason = 0;
-  // a start that cannot be counted is none that may be made
-  if (state[2] > (hasPlace ? STARTS : 0)) {
-    reason = NOT_CONFIRMED;
-    slot ^= SLOT_BYTES;
-  }
-  code = image(slot);
-  if (!code) {
-    reason = IMAGE_DIGEST;
-    code = image((slot ^= SLOT_BYTES));
-  }
-  if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
-  else if (hasPlace && (reason || state[2])) {
-    state[1] = slot && 1;
-    state[2] = reason ? 0 : state[2] + 1;
-    state[5] = reason;
-    let i = 16;
-    while (!(++state[--i] & 255));
-    require("Flash").write(seal(E.toString(state)), place);
-    // whatever the image does or does not do, this start ends
-    if (!reason) global.trial = setTimeout(restart, TRIAL_MS);
-  }
-}
-
-(global as any).__start__(code);
+(global as any).__start__(start.code);
