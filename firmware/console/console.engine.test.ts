@@ -22,6 +22,9 @@ const PROGRAM_MOST = 900;
 /** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
 const FIRMWARE_MOST = 500;
 
+/** Time for 20,000 bytes: the Linux build opens its file of flash anew for every 16 bytes of program that it reads. */
+const FLOOD_MS = 120_000;
+
 const skip = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 let bundle = "";
 let loader = "";
@@ -47,10 +50,15 @@ const image = (key: string, from = loader) => ({
 });
 
 /** Send something and wait for the line that answers it. */
-async function ask(engine: Engine, request: string, pattern: RegExp): Promise<RegExpMatchArray> {
+async function ask(
+  engine: Engine,
+  request: string,
+  pattern: RegExp,
+  timeoutMs = 10000,
+): Promise<RegExpMatchArray> {
   engine.lines.length = 0;
   engine.type(request);
-  return engine.line(pattern, 10000);
+  return engine.line(pattern, timeoutMs);
 }
 
 /** Ask for a proof and check it. */
@@ -123,14 +131,12 @@ test("R27 the interpreter: floods of Ctrl-C from power-on, and every byte", { sk
       await delay(5);
     }
     send(Buffer.from("\n"));
-    await delay(500);
+    await ask(engine, "id", /^id:/, FLOOD_MS);
     await prove(engine, keys);
     // 4 ends the Linux build itself, whatever has its console
     for (let byte = 0; byte < 256; byte++) if (byte !== 4) send(Buffer.alloc(65, byte));
     send(Buffer.from("\nprint('open')\n"));
-    await delay(1000);
-    engine.type("");
-    await delay(200);
+    await ask(engine, "id", /^id:/, FLOOD_MS);
     await prove(engine, keys);
     assert.ok(
       !engine.lines.some((line) => /^open$|^=|Uncaught|MEMORY|ERROR/.test(line)),
@@ -141,13 +147,15 @@ test("R27 the interpreter: floods of Ctrl-C from power-on, and every byte", { sk
   }
 });
 
-test("R27 the interpreter: a flood while the loader is slow leaves the prompt shut", {
+test("R27 the interpreter: a flood while the loader is slow leaves the prompt shut, and the device runs", {
   skip,
-}, async () => {
+}, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
   const keys = newKeys();
   // a slow chip: a second goes by between the loader's taking of the port and the rest of it
-  const at = loader.indexOf(")", loader.indexOf("E.setConsole(")) + 1;
-  const slow = `${loader.slice(0, at)},(until=>{while(getTime()<until);})(getTime()+1)${loader.slice(at)}`;
+  const head = "get code(){";
+  assert.ok(loader.includes(head));
+  const slow = loader.replace(head, `${head}(until=>{while(getTime()<until);})(getTime()+1);`);
   const engine = new Engine(image(keys.record.toString("latin1"), slow));
   try {
     for (let i = 0; i < 100; i++) {
@@ -155,12 +163,8 @@ test("R27 the interpreter: a flood while the loader is slow leaves the prompt sh
       await delay(10);
     }
     engine.send(Buffer.from("\nprint('open')\nquit()\n"));
-    await delay(1500);
+    await ask(engine, "id", /^id:/, FLOOD_MS);
     assert.ok(!engine.lines.some((line) => /^open$|^=|debug/.test(line)), engine.lines.join("\n"));
-    let ended = false;
-    engine.ended.then(() => (ended = true));
-    await delay(10);
-    assert.equal(ended, false);
   } finally {
     await engine.stop();
   }

@@ -17,25 +17,23 @@ export default function edit(bytes: Bytes): Bytes | undefined {
   let whole: Bytes | undefined;
   let echo = "";
   let at = 0;
-  input += bytes;
-  while (!whole && at < input.length) {
-    const character = input[at];
-    const byte = input.charCodeAt(at++);
+  let byte: number;
+  // one name of the root less to look up for each byte of a flood
+  const text = input + bytes;
+  while (!whole && (byte = text.charCodeAt(at++)) >= 0)
     if (byte === 10 || byte === 13) {
       if (line) echo += "\r\n";
       whole = line;
       line = "";
-    } else if (line.length <= LINE_LIMIT) {
-      if (byte > 31 && byte !== 127) {
-        line += character;
-        echo += character;
-      } else if (line && (byte === 8 || byte === 127)) {
+    } else if ((byte > 31 || byte === 8) && line.length <= LINE_LIMIT)
+      if (byte !== 8 && byte !== 127) {
+        line += text[at - 1];
+        echo += text[at - 1];
+      } else if (line) {
         line = line.slice(0, -1);
         echo += "\b \b";
       }
-    }
-  }
-  input = input.substr(at);
+  input = text.substr(at);
   if (!isJson && echo) section(import("hal:serial")).serialWrite(echo);
   return whole;
 }
