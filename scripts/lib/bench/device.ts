@@ -322,8 +322,9 @@ export class Device {
 
   /** Have the device prove all four keys on a fresh nonce. Throws StepFailed. */
   async prove(keys: DeviceKeys): Promise<void> {
+    // of one nonce the answer to an earlier try proves as much, should it come late
+    const nonce = randomBytes(NONCE_LENGTH);
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      const nonce = randomBytes(NONCE_LENGTH);
       const found = await exchange(this.port, `prove ${nonce.toString("base64")}\n`, STATUS, PROVE_MS);
       const proof = Buffer.from(found?.[3] ?? "", "base64").subarray(CHECKS_LENGTH);
       const message = Buffer.concat([Buffer.from("prove"), nonce]);

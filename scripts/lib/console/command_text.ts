@@ -73,6 +73,8 @@ export const COMMAND_TEXT: Readonly<Record<string, CommandText>> = {
     takes: "[ROLE MINUTES ANSWER]",
     about: "Show the challenge; with role s (service) or r (reset), minutes and the answer: unlock.",
     ends: "one",
+    // a try is counted in flash before it is judged
+    patienceMs: 15_000,
   },
   lock: { about: "Lock it again before the minutes are over.", ends: "one", repeatable: true },
   reboot: { about: "Restart the device.", service: true, ends: "one", restartsWith: 1, patienceMs: 500 },

@@ -20,6 +20,8 @@ export const LINE_LIMIT = 64;
 const ANSWER_LIMIT = 2048;
 
 const PATIENCE_MS = 2000;
+/** The same once an answer was missed: a board that has its ciphers in the interpreter is busy for seconds with a handshake. */
+const SLOW_MS = 10_000;
 /** An answer of several objects is over when nothing has come for this long: 17 bytes of the line would take 1.5 ms. */
 const QUIET_MS = 250;
 /** How often, and for how long each time, JSON mode is asked for: together longer than a restart. */
@@ -68,7 +70,8 @@ export class ConsoleSession {
     return this.inTurn(async () => {
       const row = commandOf(line)?.row ?? DEFAULT;
       if (!this.isOpen) await this.switchOn();
-      const answers = await this.exchange(line, row, onAnswer);
+      const patienceMs = row.patienceMs ?? PATIENCE_MS;
+      const answers = await this.exchange(line, row, patienceMs, onAnswer);
       if (answers.length) return answers;
       if (row.restartsWith !== undefined && line.split(" ").length >= row.restartsWith) {
         this.isOpen = false;
@@ -76,7 +79,9 @@ export class ConsoleSession {
         return [DONE];
       }
       await this.switchOn();
-      const again = row.repeatable ? await this.exchange(line, row, onAnswer) : [];
+      const again = row.repeatable
+        ? await this.exchange(line, row, Math.max(patienceMs, SLOW_MS), onAnswer)
+        : [];
       if (again.length) return again;
       throw new NoAnswer(`the device gave no answer to "${line.split(" ")[0]}"; it may have restarted.`);
     });
@@ -97,6 +102,7 @@ export class ConsoleSession {
   private async exchange(
     line: string,
     row: CommandText,
+    patienceMs: number,
     onAnswer: (answer: Answer) => void,
   ): Promise<Answer[]> {
     const answers: Answer[] = [];
@@ -104,7 +110,7 @@ export class ConsoleSession {
     await this.send(`${toLatin1(line)}\n`);
     for (;;) {
       const isMore = answers.length > 0 && row.ends === "quiet";
-      const said = await this.nextLine(isMore ? QUIET_MS : (row.patienceMs ?? PATIENCE_MS));
+      const said = await this.nextLine(isMore ? QUIET_MS : patienceMs);
       if (said === undefined) return answers;
       // what is not in the table may answer anything: `prove`, the bench's, a line of its own
       const isOther = row === DEFAULT && said !== line;
@@ -133,13 +139,27 @@ export class ConsoleSession {
         (said = await this.nextLine(deadline - Date.now())) !== undefined;
       ) {
         if (parseAnswer(said)?.err === 0) {
-          this.isOpen = true;
-          return;
+          if ((this.isOpen = await this.isInStep())) return;
+          break;
         }
         others.push(said);
       }
     }
     throw new NoAnswer(whoAnswers(others));
+  }
+
+  /**
+   * Ask once, and pass over all that comes before the answer: what a slow device owed to earlier lines. False: no answer came,
+   * or noise hit it.
+   */
+  private async isInStep(): Promise<boolean> {
+    await this.send("id\n");
+    for (let said: string | undefined; (said = await this.nextLine(SLOW_MS)) !== undefined; ) {
+      const answer = parseAnswer(said);
+      if (answer?.id !== undefined) return true;
+      if (!answer && said.startsWith("{")) return false;
+    }
+    return false;
   }
 
   /** The next line; undefined after `timeoutMs` without one. */
