@@ -49,6 +49,8 @@ export class NorFlash {
   /** Whether it has power. */
   isOn = true;
   private planned: Cut | undefined;
+  /** What the power was cut in, with what would have lain there after it. */
+  interrupted: FlashOperation | undefined;
 
   constructor(
     readonly length: number,
@@ -63,6 +65,7 @@ export class NorFlash {
     this.planned = cut;
     this.onCut = onCut;
     this.operations = [];
+    this.interrupted = undefined;
   }
 
   /** Lay down bytes as if they had been there all the time; no operation. */
@@ -109,28 +112,31 @@ export class NorFlash {
     kind: FlashOperation["kind"],
     offset: number,
     length: number,
-    result: (i: number) => number,
+    resultAt: (i: number) => number,
   ): void {
     if (!this.isOn) throw new PowerCut();
     if (offset < 0 || offset + length > this.length)
       throw new Error(`simulator: ${kind} of ${length} bytes at ${offset} is outside the area`);
+    const result = Buffer.alloc(length);
+    for (let i = 0; i < length; i++) result[i] = resultAt(i);
+    const operation = { kind, offset, length, result };
     const { planned } = this;
-    const isLast = planned?.operation === this.operations.length;
-    const count = isLast ? Math.min(planned.byte, length) : length;
-    for (let i = 0; i < count; i++) this.bytes[offset + i] = result(i);
-    if (isLast) {
-      const torn = planned.torn ?? 0;
-      if (count < length) {
-        const before = this.bytes[offset + count];
-        this.bytes[offset + count] = (before & ~torn) | (result(count) & torn);
-      }
-      this.isOn = false;
-      this.planned = undefined;
-      this.onCut();
-      throw new PowerCut();
+    if (planned?.operation !== this.operations.length) {
+      result.copy(this.bytes, offset);
+      this.operations.push(operation);
+      return;
     }
-    const after = Buffer.from(this.bytes.subarray(offset, offset + length));
-    this.operations.push({ kind, offset, length, result: after });
+    const { byte, torn = 0 } = planned;
+    result.copy(this.bytes, offset, 0, byte);
+    if (byte < length) {
+      const before = this.bytes[offset + byte];
+      this.bytes[offset + byte] = (before & ~torn) | (result[byte] & torn);
+    }
+    this.isOn = false;
+    this.planned = undefined;
+    this.interrupted = operation;
+    this.onCut();
+    throw new PowerCut();
   }
 }
 

@@ -166,8 +166,9 @@ class PowerCuts {
           await this.judge(Buffer.from(cutState), cutKey, place, places, cutsLeft, async (cut) => {
             await reach(cut);
             // a device may note something earlier or later than the last time, a lost server for example
-            const { operations: done, isOn } = this.course.machine.flash;
-            return !isOn && done.every((each, i) => isSame(each, operations[i]));
+            const { operations: done, interrupted } = this.course.machine.flash;
+            if (!interrupted) return false;
+            return [...done, interrupted].every((each, i) => isSame(each, operations[i]));
           });
         }
         this.walked.set(walk, { cuts, cutsLeft });
