@@ -101,7 +101,8 @@ export class Device {
       // ends whatever noise may have left in the firmware's line
       await exchange(this.port, "\n", /\n/, 100);
       const either = new RegExp(`${STATUS.source}|${PROMPT.source}`);
-      const found = await exchange(this.port, "prove\n", either, PROVE_MS / 4);
+      // a slow device's answer to an earlier try is as good
+      const found = await exchange(this.port, "prove\n", either, ((attempt + 1) * PROVE_MS) / 4);
       if (found?.[3] !== undefined) {
         // twice the same: what noise has hit is not
         const said = `${found[1]} ${found[3]}`;

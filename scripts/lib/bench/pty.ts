@@ -11,7 +11,9 @@ export class Pty {
 
   /** Make `path` a pseudo-terminal whose other end is `to`, an address of socat's; `cwd` for a program. */
   static async open(path: string, to: string, cwd?: string): Promise<Pty> {
-    const child = spawn("socat", [`pty,link=${path},raw,echo=0`, to], { stdio: "ignore", cwd });
+    // a process group of its own, so that a program ends with it
+    const args = [`pty,link=${path},raw,echo=0`, to];
+    const child = spawn("socat", args, { stdio: "ignore", cwd, detached: true });
     const deadline = Date.now() + WAIT_MS;
     while (!existsSync(path)) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error(`socat made no ${path}`);
@@ -20,11 +22,17 @@ export class Pty {
     return new Pty(child);
   }
 
-  /** Unplug it. */
+  /** Unplug it: its name goes, and so does its program, which nothing less than SIGKILL ends where it is Espruino. */
   async close(): Promise<void> {
     const ended = new Promise((resolve) => this.child.once("exit", resolve));
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.child.kill();
-    await ended;
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      this.child.kill();
+      await ended;
+    }
+    try {
+      process.kill(-(this.child.pid as number), "SIGKILL");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
   }
 }
