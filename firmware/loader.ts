@@ -1,10 +1,10 @@
 // The loader, a program of its own in `.bootrst`: takes the port, chooses a slot, holds its image to its digest, counts
 // the start of one that is not confirmed yet, and starts it. ota/README.md has the table of states. What it makes is gone when
 // the image begins, but the global `slot`, where the slot that runs begins in the file, and, of an image that is not confirmed,
-// `trial`, the timer that ends its start, which holds the loader's scope: 46 variables. On a blank device it does nothing and
-// the prompt is open; with a key alone, for tests, there is no journal, and slot 0 runs.
+// `trial`, the timer that ends its start. On a blank device it does nothing and the prompt is open; with a key alone, for
+// tests, there is no journal, and slot 0 runs.
 import { serialOpen, serialWrite } from "hal:serial";
-import { restart } from "hal:system";
+import { RESTART } from "hal:system";
 import { board } from "board";
 import type { Bytes } from "./bytes";
 import { newest, place, STATE, seal } from "./journal";
@@ -48,7 +48,7 @@ const start = {
       while (!(++state[--i] & 255));
       require("Flash").write(seal(E.toString(state)), place);
       // whatever the image does or does not do, this start ends
-      if (!reason) global.trial = setTimeout(restart, TRIAL_MS);
+      if (!reason) global.trial = setTimeout(RESTART, TRIAL_MS);
     }
     return code;
   },

@@ -8,6 +8,7 @@ import { createCipheriv, createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket as NodeSocket, type Server } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Board } from "../boards/board";
 import { board as esp32 } from "../boards/esp32";
 import { board as esp32Idf4 } from "../boards/esp32-idf4";
@@ -790,7 +791,7 @@ for (const board of BOARDS) {
     assert.ok(elapsed > 15 && elapsed < 2000, `${elapsed} ms`);
   });
 
-  test(`System: ${board.system} on ${board.name} tells the reset cause, sets the watchdog, restarts`, () => {
+  test(`System: ${board.system} on ${board.name} tells the reset cause, sets the watchdog, restarts`, async () => {
     const system = SYSTEM[board.system];
     let restarts = 0;
     const cause = board.system === "nrf_system" ? 2 : 7;
@@ -802,6 +803,9 @@ for (const board of BOARDS) {
     assert.equal(runtime.watchdogSeconds, board === linux ? 0 : 30);
     system.restart();
     assert.equal(restarts, 1);
+    (runtime.globals.setTimeout as typeof setTimeout)(system.RESTART as any, 1);
+    await sleep(20);
+    assert.equal(restarts, 2);
   });
 }
 

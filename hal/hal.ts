@@ -118,6 +118,8 @@ export interface System {
   watchdog(seconds: number): void;
   /** Start the chip anew. Does not return on a chip. */
   restart(): void;
+  /** Source that does the same: a timer that has a text for its callback holds no scope. */
+  RESTART: string;
   /** Whether it can measure what it runs from. */
   HAS_BATTERY: boolean;
   /** Measure it: millivolts, 0 where it cannot. */

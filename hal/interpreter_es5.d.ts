@@ -12,9 +12,9 @@ declare function require(name: "Flash"): any;
 declare function require(name: "heatshrink"): { decompress(data: Joinable): ArrayBuffer };
 declare function require(name: "TelnetServer"): { setOptions(options: { mode: "on" | "off" }): void };
 
-/** What is given beyond the time is passed to the callback. */
+/** What is given beyond the time is passed to the callback; a text is evaluated. */
 declare function setTimeout(
-  callback: (...values: any[]) => void,
+  callback: ((...values: any[]) => void) | string,
   milliseconds: number,
   ...values: unknown[]
 ): number;

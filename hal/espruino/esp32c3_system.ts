@@ -17,6 +17,9 @@ export function restart(): void {
   E.reboot();
 }
 
+/** The same for a timer (System in hal.ts). */
+export const RESTART = "E.reboot()";
+
 export const HAS_BATTERY = false;
 
 /** Tell nothing of a battery (System in hal.ts). */

@@ -15,6 +15,9 @@ export function restart(): void {
   load();
 }
 
+/** The same for a timer (System in hal.ts). */
+export const RESTART = 'E.setConsole("USB");load()';
+
 export const HAS_BATTERY = false;
 
 /** Tell nothing of a battery (System in hal.ts). */

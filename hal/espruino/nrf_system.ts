@@ -19,6 +19,9 @@ export function restart(): void {
   E.reboot();
 }
 
+/** The same for a timer (System in hal.ts). */
+export const RESTART = "E.reboot()";
+
 export const HAS_BATTERY = true;
 
 /** Measure what the chip runs from (System in hal.ts), by its converter against its own reference. */

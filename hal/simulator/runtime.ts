@@ -180,11 +180,15 @@ export class Runtime {
 
   private timers(): Record<string, unknown> {
     const { loop } = this;
+    const { realm } = this.options;
+    // a text is evaluated
+    const task = (callback: unknown) =>
+      typeof callback === "string" ? () => realm.evaluateModule(callback) : callback;
     return {
       setTimeout: (callback: unknown, milliseconds?: unknown, ...args: unknown[]) =>
-        loop.setTimer(callback, milliseconds, false, args),
+        loop.setTimer(task(callback), milliseconds, false, args),
       setInterval: (callback: unknown, milliseconds?: unknown, ...args: unknown[]) =>
-        loop.setTimer(callback, milliseconds, true, args),
+        loop.setTimer(task(callback), milliseconds, true, args),
       clearTimeout: (id?: unknown) => loop.clearTimer(id),
       clearInterval: (id?: unknown) => loop.clearTimer(id),
     };
