@@ -45,6 +45,11 @@ export const TELEMETRY_EVERY = 1;
 /** Longest MQTT packet that is taken, bytes: a longer one is acknowledged and passed over as it comes. */
 export const PACKET_LIMIT = 640;
 
+/** Of the file `conf` (settings.ts), bytes: its length, that of a place in it, and the longest that settings may be. */
+export const SETTINGS_BYTES = 3840;
+export const SETTINGS_PLACE = 320;
+export const SETTINGS_LIMIT = 312;
+
 /** The file in Storage under which the bundle lies: started at power-on, and a button held then does not skip it. */
 export const BUNDLE_FILE = ".bootrst";
 /** Longest section of a bundle in tokens, bytes (load_section.ts); the build refuses a longer one. */

@@ -1,8 +1,8 @@
-// What the bench runs on a blank device, a program of its own beside the firmware: no byte of it stays in the bundle. It is
-// put into Storage under the name `provision` and started at the interpreter's prompt, which is open there:
+// What the bench runs on a blank device, a program of its own beside the firmware: no byte of it stays in the bundle. It lies
+// in slot 1, until the first update, and is started at the interpreter's prompt, which is open there:
 //
-//   eval(require("Storage").read("provision"))
-//   provision("test")            self_test.ts, then the radio by the settings in `conf`, then the noise
+//   eval(require("Storage").read(".slots", 16384, <its length>))
+//   provision("test")            self_test.ts, then the radio by the bench's settings in `conf`, then the noise
 //   provision("key <record>")    writes the key record (key_record.ts), 76 bytes in base64
 //
 // Each prints one line when it is done: E and the code of what failed, E0 for nothing. Write-once: a whole record is never
@@ -12,6 +12,7 @@ import { flash } from "hal:flash";
 import { networkUp } from "hal:network";
 import { seed } from "./crypto/ctr_drbg";
 import { isWhole, RECORD_LENGTH } from "./key_record";
+import { SETTINGS_LIMIT } from "./profile";
 import { testCrypto, testStorage } from "./self_test";
 import { FLASH_FAILED, INTERNAL_ERROR, KEY_REFUSED, REQUEST_UNKNOWN, SENT } from "./tls/alert";
 
@@ -36,8 +37,12 @@ function isRecord(file: string | undefined): boolean {
 global.provision = (request: string): void => {
   if (request === "test") {
     // noise comes last: on some chips it is true only while the radio is on
-    if (report(testCrypto, true) && report(testStorage, true))
-      networkUp(flash.readJSON("conf", true) || {}, (event) =>
+    let settings = {};
+    const readSettings = () => {
+      settings = JSON.parse(flash.read("conf", 0, SETTINGS_LIMIT) || "{}");
+    };
+    if (report(testCrypto, true) && report(testStorage, true) && report(readSettings, true))
+      networkUp(settings, (event) =>
         report(() => {
           if (typeof event === "number") throw event;
           seed();

@@ -1,12 +1,11 @@
-// The settings of the device, JSON in the file `conf` or `conf2`, as sections. A new version is written under the name that
-// has no whole one, then the old one is erased: a power cut leaves the old or the new settings, whole. Each change takes
-// Storage away for good, for Storage is never compacted in the field, where a cut would lose more than settings.
+// The settings of the device as sections: JSON, padded with spaces, in places of the file `conf`, one behind the other. The
+// bench lays the file out, with its own settings in the first place; each change takes the next one, whose mark is written
+// last: a power cut leaves the old or the new settings, whole. Nothing in Storage is created, erased or moved in the field.
 import { flash } from "hal:flash";
-import { board } from "board";
 import type { NetworkSettings } from "../hal/hal";
 import type { Bytes } from "./bytes";
 import { slotKeys } from "./key";
-import { UPDATES } from "./profile";
+import { SETTINGS_BYTES, SETTINGS_LIMIT, SETTINGS_PLACE, UPDATES } from "./profile";
 import { FLASH_FAILED, FLASH_FULL, VALUE_REFUSED } from "./tls/alert";
 
 /** What `conf` holds; each may be missing on a device that is not provisioned. */
@@ -20,25 +19,28 @@ export interface Settings extends NetworkSettings {
 }
 
 /**
- * Least length of the file, bytes: between it and twice as many every length has a bit in common, and so a header that is
- * written over what a cut has left of one is a header again.
+ * Read the settings, the identity with the version of the keys that count, or, for what is written again, as it lies there; {}
+ * where there are none that are whole.
  */
-const LEAST = 128;
-
-/** Read the settings, the identity with the version of the keys that count; {} where there are none that are whole. */
-export function readSettings(): Settings {
-  const settings = flash.readJSON("conf", true) || flash.readJSON("conf2", true) || {};
-  if (UPDATES && slotKeys > 1 && settings.id)
+export function readSettings(isRaw?: boolean): Settings {
+  let at = SETTINGS_BYTES;
+  // the first place, the bench's, needs no mark
+  while ((at -= SETTINGS_PLACE) && flash.read("conf", at + SETTINGS_LIMIT, 1) !== "\n");
+  let settings: Settings = {};
+  try {
+    settings = JSON.parse(flash.read("conf", at, SETTINGS_LIMIT) as Bytes);
+  } catch (_error) {}
+  if (UPDATES && !isRaw && slotKeys > 1 && settings.id)
     settings.id = "v" + (slotKeys - 1) + settings.id.substr(settings.id.indexOf("."));
   return settings;
 }
 
 /**
- * Change the setting `name`, one that there is. Throws VALUE_REFUSED; FLASH_FULL before anything is written; FLASH_FAILED where flash does not
- * hold what was written, and then the old settings stay.
+ * Change the setting `name`, one that there is. Throws VALUE_REFUSED, also where all of them together are too long; FLASH_FULL before anything is
+ * written; FLASH_FAILED where flash does not hold what was written, and then the old settings stay.
  */
 export function changeSetting(name: Bytes, value: Bytes): void {
-  const changed = section(import("./settings")).readSettings() as any;
+  const changed = section(import("./settings")).readSettings(true) as any;
   const old = changed[name];
   const number = (value as any) | 0;
   // of texts and numbers each stays itself when it is made its own kind
@@ -50,15 +52,13 @@ export function changeSetting(name: Bytes, value: Bytes): void {
   )
     throw VALUE_REFUSED;
   changed[name] = isNumber ? number : value;
-  const text = JSON.stringify(changed).padEnd(LEAST);
-  // 32 bytes of header, 3 to fill a word; a header that is torn in Storage's last page would be its end
-  if (flash.getFree() < text.length + 35 + board.pageLength) throw FLASH_FULL;
-  const isFirst = flash.readJSON("conf", true);
-  const next = isFirst ? "conf2" : "conf";
-  flash.write(next, text);
-  if (flash.read(next) !== text) {
-    flash.erase(next);
-    throw FLASH_FAILED;
-  }
-  flash.erase(isFirst ? "conf" : "conf2");
+  const text = JSON.stringify(changed).padEnd(SETTINGS_LIMIT);
+  if (text[SETTINGS_LIMIT]) throw VALUE_REFUSED;
+  let at = 0;
+  // all of the first write unit: a cut may have left only a later byte of it changed
+  while (flash.read("conf", (at += SETTINGS_PLACE), 4) !== "\xff\xff\xff\xff")
+    if (at > SETTINGS_BYTES) throw FLASH_FULL;
+  flash.write("conf", text, at);
+  if (flash.read("conf", at, SETTINGS_LIMIT) !== text) throw FLASH_FAILED;
+  flash.write("conf", "\n", at + SETTINGS_LIMIT);
 }

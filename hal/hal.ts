@@ -97,11 +97,7 @@ export interface Flash {
    * where bytes are written already, where it would be empty.
    */
   write(name: string, data: Bytes | ArrayBuffer | Uint8Array, offset?: number, size?: number): boolean;
-  /** Read a file that is JSON; undefined where there is none, and, with `noExceptions`, where it is no JSON. */
-  readJSON(name: string, noExceptions?: boolean): any;
   erase(name: string): void;
-  /** Bytes that are free behind the last file, with the header of the next. */
-  getFree(): number;
 }
 
 /** `hal:clock`: setTimeout and clearTimeout are the runtime's own. */

@@ -17,6 +17,7 @@ import { PROJECT, readBoard } from "./lib/build";
 import { UsageError } from "./lib/exit";
 import { PURPOSES, randomKey, writeSecret } from "./lib/keys";
 import { openLedger } from "./lib/ledger";
+import { benchSettings } from "./lib/settings_file";
 
 interface Run {
   code: number | null;
@@ -161,7 +162,7 @@ describe("a simulated board", () => {
         .map((line) => JSON.parse(line));
       assert.equal(events[0].kind, "bench");
       assert.equal(events.find(({ kind }) => kind === "result").result, "pass");
-      assert.equal(JSON.parse(board.machine.files.conf).port, 8883);
+      assert.equal(benchSettings(board.machine.files.conf).port, 8883);
       const ledger = openLedger(join(folder, "ledger.sqlite"), "read");
       assert.equal(ledger.unit("meter", "SN0000001")?.state, "passed");
       ledger.close();

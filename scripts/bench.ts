@@ -17,7 +17,7 @@ import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } fr
 import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { DeviceError, runCommand, UsageError } from "./lib/exit";
-import { PURPOSES, parseIdentity, readPrivateFile } from "./lib/keys";
+import { IDENTITY_MAX_LENGTH, PURPOSES, parseIdentity, readPrivateFile } from "./lib/keys";
 import { writeLabel } from "./lib/label";
 import { openLedger } from "./lib/ledger";
 import { parseRange } from "./lib/ledger/serials";
@@ -32,6 +32,7 @@ import {
   parseCommand,
   port,
 } from "./lib/options";
+import { settingsPlace } from "./lib/settings_file";
 
 const COMMAND = {
   usage: "npm run bench --",
@@ -102,6 +103,8 @@ await runCommand("bench", async (argv) => {
     window: 24,
     ...(board.system === "nrf_system" ? { battery: 0 } : {}),
   };
+  // with the longest identity
+  settingsPlace({ id: "x".repeat(IDENTITY_MAX_LENGTH), ...settings });
   const keys = await openKeys(options);
   const ledger = openLedger(ledgerFile);
   const labels = options.labels ?? join(dirname(ledgerFile), "labels");

@@ -17,6 +17,7 @@ import { startGateway } from "./lib/gateway";
 import { keyRecord, writeSecret } from "./lib/keys";
 import { storageFiles } from "./lib/ota/layout";
 import { skipWithout } from "./lib/peers/install";
+import { settingsFile } from "./lib/settings_file";
 import { PASSPHRASE } from "./lib/test_factory";
 
 /** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
@@ -44,7 +45,7 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   const files = {
     ...storageFiles(board, bundle, loader),
     key: keyRecord(deviceKeys(masters, ID)).toString("latin1"),
-    conf: JSON.stringify({
+    conf: settingsFile({
       id: ID,
       host: "127.0.0.1",
       port: gateway.port,

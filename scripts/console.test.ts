@@ -12,7 +12,14 @@ import { challengeAnswer, decodeBase32 } from "./lib/challenge";
 import { parseChallenge } from "./lib/console/challenge_text";
 import { COMMAND_TEXT } from "./lib/console/command_text";
 import { newMasters } from "./lib/console/simulated_device";
-import { BOARD, FAILURES, fillStorage, ID, startConsole, type TestConsole } from "./lib/console/test_console";
+import {
+  BOARD,
+  FAILURES,
+  fillSettings,
+  ID,
+  startConsole,
+  type TestConsole,
+} from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
 import { startGateway } from "./lib/gateway";
 import { writeSecret } from "./lib/keys";
@@ -114,7 +121,7 @@ describe("each failure in words", { timeout: 240_000 }, () => {
   test("R29 full flash: E31, said at once, and in the status from then on", async (context) => {
     const device = await startConsole({ masters });
     context.after(device.stop);
-    fillStorage(device);
+    fillSettings(device);
     const argv = ["--port", device.port, "--master", masterFile];
     const { code, stdout, stderr } = await pipe(
       context,

@@ -66,7 +66,7 @@ async function flash(device: Device, { bytes: image }: Image, isQuiet = false): 
   };
   try {
     let pages: number[] | undefined;
-    let settings = "";
+    let settings: Buffer = Buffer.alloc(0);
     if (await device.isLaidOut(image)) {
       pages = await device.wrongPages(image, () => {}, device.slotPages(image));
       if (pages.length) await device.erasePages(pages);
@@ -77,7 +77,7 @@ async function flash(device: Device, { bytes: image }: Image, isQuiet = false): 
     await device.writePages(image, show("write", 0), pages);
     if ((await device.wrongPages(image, show("verify", 0.5), pages)).length)
       throw new DeviceError("what was read back is not the firmware.");
-    if (settings) await device.writeSettings(settings);
+    if (settings.length) await device.writeSettings(settings);
   } finally {
     if (isShown) bar.stop();
   }

@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { cutStates } from "../../hal/simulator/nor_flash";
 import { challengeAnswer, decodeBase32, ROLES } from "../../scripts/lib/challenge";
 import { startPlainServer, startScriptedServer } from "../../scripts/lib/scripted_server";
+import { settingsFile } from "../../scripts/lib/settings_file";
 import type { TestDevice } from "../../scripts/lib/test_device";
 import {
   ask,
@@ -20,6 +21,8 @@ import {
   startWith,
   unlock,
 } from "../../scripts/lib/test_factory";
+import { AT_KEYS, SLOTS_FILE } from "../ota/manifest";
+import { SETTINGS_BYTES, SETTINGS_LIMIT, SETTINGS_PLACE } from "../profile";
 import {
   ANSWER_WRONG,
   FLASH_FAILED,
@@ -62,10 +65,7 @@ test("help is the table; every unique prefix is its word, every other is refused
   const device = await locked(newKeys());
   assert.deepEqual(await askObject(device, "help"), { help: WORDS.join(" ") });
   const answerOf = async (word: string) =>
-    (await ask(device, `${word} x`)).replace(
-      /"(mem|up|free|wait|nonce|n|boots|fail|err|at|step)":[^,}]*/g,
-      "",
-    );
+    (await ask(device, `${word} x`)).replace(/"(mem|up|wait|nonce|n|boots|fail|err|at|step)":[^,}]*/g, "");
   for (const word of WORDS) {
     if (/^(log|hs|ping|unlock|json|reboot|factory|status|err|selftest)$/.test(word)) continue;
     const whole = await answerOf(word);
@@ -239,62 +239,117 @@ test("conf set: names and values; id is refused", async () => {
   assert.deepEqual({ host, ssid, pass }, { host: "broker.example", ssid: 'a "b", c', pass: 1 });
 });
 
-test("R23 power fails anywhere while a setting is changed: the old or the new ones, whole, and the next change works", async () => {
+test("conf set on a device that tries other keys leaves the bench's key version, for the old keys may come back", async () => {
   const keys = newKeys();
-  const device = await locked(keys);
-  const { machine } = device;
-  for (let turn = 0; turn < 2; turn++) {
-    await unlock(device, keys.console);
-    const before = Buffer.from(machine.flash.bytes);
-    machine.cutPower(undefined);
-    assert.deepEqual(await askObject(device, `conf set port ${2000 + turn}`), refusal(0));
-    const operations = [...machine.flash.operations];
-    const old = turn ? 2000 : 1;
-    const seen = new Set<unknown>();
-    let nth = 0;
-    for (const { state, cut } of cutStates(before, operations)) {
-      if (nth++ % 3) continue;
-      await startWith(machine, state);
-      assert.ok(machine.runtime.storage.isValid, JSON.stringify(cut));
-      const conf = await askObject(device, "conf");
-      seen.add(conf.port);
-      assert.deepEqual({ ...JSON.parse(CONF), pass: 1, port: conf.port }, conf, JSON.stringify(cut));
-      if (nth % 8) continue;
-      await unlock(device, keys.console);
-      let code = (await askObject(device, "conf set port 3000")).err;
-      // over what the cut has left of a header another may not fit at once
-      if (code === FLASH_FAILED) code = (await askObject(device, "conf set port 3000")).err;
-      assert.equal(code, 0, JSON.stringify(cut));
-      assert.equal((await askObject(device, "conf")).port, 3000);
-    }
-    assert.deepEqual([...seen].sort(), [old, 2000 + turn].sort());
-    machine.powerOff();
-    machine.flash.load(before);
-    machine.boot();
-    await unlock(device, keys.console);
-    await ask(device, `conf set port ${2000 + turn}`);
-  }
+  const slots = String((await locked(keys)).machine.read(SLOTS_FILE));
+  const other = newKeys();
+  const tried = `${other.record.toString("latin1")}\x02\0\0\0`;
+  const device = await locked(keys, {
+    [SLOTS_FILE]: slots.slice(0, AT_KEYS) + tried + slots.slice(AT_KEYS + tried.length),
+  });
+  const { id } = JSON.parse(CONF);
+  assert.equal((await askObject(device, "conf")).id, id.replace("v1", "v2"));
+  await unlock(device, other.console);
+  assert.deepEqual(await askObject(device, "conf set port 99"), refusal(0));
+  assert.equal((await askObject(device, "conf")).id, id.replace("v1", "v2"));
+  const place = String(device.machine.read("conf")).slice(SETTINGS_PLACE, SETTINGS_PLACE + SETTINGS_LIMIT);
+  assert.deepEqual(JSON.parse(place), { ...JSON.parse(CONF), port: 99 });
 });
 
-test("R29 Storage that is full refuses a setting before anything is written, and status names it", async (t) => {
+test("conf set: all settings together fill a place, and no byte more is taken", async () => {
+  const keys = newKeys();
+  const settings = { ...JSON.parse(CONF), ssid: "plant" };
+  settings.pass += "x".repeat(SETTINGS_LIMIT - JSON.stringify(settings).length);
+  const device = await locked(keys, { conf: settingsFile(settings) });
+  await unlock(device, keys.console);
+  device.machine.cutPower(undefined);
+  assert.deepEqual(await askObject(device, "conf set ssid plant7"), refusal(VALUE_REFUSED));
+  assert.deepEqual(device.machine.flash.operations, []);
+  assert.deepEqual(await askObject(device, "conf set ssid fleet"), refusal(0));
+  assert.deepEqual(await askObject(device, "conf"), { ...settings, ssid: "fleet", pass: 1 });
+});
+
+for (const board of [BOARD, "mdbt42q-w5500-sim"] as const)
+  test(`R23 power fails anywhere while a setting is changed: the old or the new ones, whole, and the next change works, on ${board}`, async () => {
+    const keys = newKeys();
+    const device = kept(await bootLocked(board, keys));
+    const { machine } = device;
+    const places = SETTINGS_BYTES / SETTINGS_PLACE;
+    for (let turn = 0; turn < 3; turn++) {
+      await unlock(device, keys.console);
+      // at last the file's end is near
+      for (let n = 3; turn === 2 && n < places - 1; n++)
+        assert.deepEqual(await askObject(device, `conf set port ${1000 + n}`), refusal(0));
+      const old = Number((await askObject(device, "conf")).port);
+      const before = Buffer.from(machine.flash.bytes);
+      machine.cutPower(undefined);
+      assert.deepEqual(await askObject(device, `conf set port ${2000 + turn}`), refusal(0));
+      const operations = [...machine.flash.operations];
+      assert.ok(
+        operations.every(({ kind }) => kind === "write"),
+        "nothing is erased",
+      );
+      const seen = new Set<unknown>();
+      let nth = 0;
+      for (const { state, cut } of cutStates(before, operations)) {
+        // the mark is the last operation
+        if (nth++ % 5 && cut.operation === 0) continue;
+        await startWith(machine, state);
+        assert.ok(machine.runtime.storage.isValid, JSON.stringify(cut));
+        const conf = await askObject(device, "conf");
+        seen.add(conf.port);
+        assert.deepEqual({ ...JSON.parse(CONF), pass: 1, port: conf.port }, conf, JSON.stringify(cut));
+        if (nth % 7) continue;
+        await unlock(device, keys.console);
+        const isUsed = !state.equals(before);
+        const wanted = turn === 2 && isUsed ? FLASH_FULL : 0;
+        assert.deepEqual(await askObject(device, "conf set port 3000"), refusal(wanted), JSON.stringify(cut));
+        assert.equal((await askObject(device, "conf")).port, wanted ? conf.port : 3000);
+      }
+      assert.deepEqual([...seen], [old, 2000 + turn]);
+      machine.powerOff();
+      machine.flash.load(before);
+      machine.boot();
+      await unlock(device, keys.console);
+      await ask(device, `conf set port ${2000 + turn}`);
+    }
+  });
+
+test("R29 a setting that flash has no room for, or does not hold, is refused, the old ones stay, and status names it", async (t) => {
   const keys = newKeys();
   // a server that takes the connection and says nothing: no later failure takes the place of this one
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
   const { port } = server.address() as AddressInfo;
-  const device = await locked(keys, { conf: JSON.stringify({ ...JSON.parse(CONF), port }) });
+  const device = await locked(keys, { conf: settingsFile({ ...JSON.parse(CONF), port }) });
   t.after(() => device.powerOff());
   const { machine } = device;
-  const { free } = await askObject(device, "status");
-  machine.write({ big: "x".repeat(Number(free) - 4200) });
   await unlock(device, keys.console);
-  machine.cutPower(undefined);
-  const erases = machine.flash.erases;
-  assert.deepEqual(await askObject(device, "conf set port 99"), refusal(FLASH_FULL));
-  assert.equal(machine.flash.erases, erases);
-  const { err, at } = await askObject(device, "status");
-  assert.deepEqual({ err, at }, { err: FLASH_FULL, at: 10 });
+  const fails = async (code: number) => {
+    const { operations, erases } = machine.flash;
+    const writes = operations.length;
+    assert.deepEqual(await askObject(device, "conf set port 99"), refusal(code));
+    const { err, at } = await askObject(device, "status");
+    assert.deepEqual({ err, at }, { err: code, at: 10 });
+    assert.equal((await askObject(device, "conf")).port, port);
+    assert.equal(machine.flash.erases, erases);
+    return operations.length - writes;
+  };
+  // a cell of the place, behind its first unit, that is worn out
+  const bytes = machine.flash.bytes;
+  const second = bytes.indexOf(settingsFile({ ...JSON.parse(CONF), port }), 0, "latin1") + SETTINGS_PLACE;
+  const write = machine.flash.write.bind(machine.flash);
+  machine.flash.write = (offset, data) => {
+    write(offset, data);
+    bytes[second + 20] &= ~1;
+  };
+  await fails(FLASH_FAILED);
+  machine.flash.write = write;
+  for (let at = 2 * SETTINGS_PLACE; at < SETTINGS_BYTES; at += SETTINGS_PLACE)
+    machine.run(`require("Storage").write("conf","used",${at})`);
+  // the journal's record of the error
+  assert.equal(await fails(FLASH_FULL), 1);
 });
 
 /** Boot a device, wait until it has failed, and give what status says. */

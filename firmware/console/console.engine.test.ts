@@ -10,7 +10,8 @@ import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/build";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/challenge";
 import { ENGINE, Engine } from "../../scripts/lib/engine";
 import { ballast } from "../../scripts/lib/engine_run";
-import { storageFiles } from "../../scripts/lib/ota/layout";
+import { programIn, storageFiles } from "../../scripts/lib/ota/layout";
+import { settingsFile } from "../../scripts/lib/settings_file";
 import { IDENTITY } from "../../scripts/lib/test_device";
 import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../../scripts/lib/test_factory";
 import { KEY_REFUSED, NAME_UNKNOWN, REQUEST_UNKNOWN } from "../tls/alert";
@@ -43,10 +44,9 @@ before(async () => {
 
 /** What the bench has written, with this in the key's place. */
 const image = (key: string, from = loader) => ({
-  ...storageFiles(board, bundle, from),
+  ...storageFiles(board, bundle, from, { program }),
   key,
-  conf: CONF,
-  provision: program,
+  conf: settingsFile(JSON.parse(CONF)),
 });
 
 /** Send something and wait for the line that answers it. */
@@ -89,7 +89,7 @@ test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", 
   const engine = new Engine(image(PLACE));
   try {
     await ask(engine, "print('open')", /^open$/);
-    engine.type('eval(require("Storage").read("provision"))');
+    engine.type(`eval(${programIn(program.length)})`);
     await ask(engine, 'provision("test")', /^E0$/);
     const request = `provision("key ${keys.record.toString("base64")}")`;
     await ask(engine, request, /^E0$/);

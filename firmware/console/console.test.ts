@@ -261,8 +261,7 @@ for (const board of SIMULATED_BOARDS)
     assert.equal(machine.flash.refusedBits, 0);
     assert.ok(machine.runtime.storage.isValid);
     // blank means blank: it takes keys again
-    const { files } = kept(await bootFactory(board)).machine;
-    machine.write({ conf: CONF, provision: files.provision });
+    machine.write({ conf: CONF });
     assert.equal(await provision(device, `key ${older.record.toString("base64")}`), "E0");
     machine.boot();
     assert.match(await ask(device, "prove"), proofLine(older, Buffer.alloc(0)));

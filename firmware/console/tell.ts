@@ -1,5 +1,4 @@
 // What the device tells of itself, a section. Its rows are those of commands.ts.
-import { flash } from "hal:flash";
 import { networkAddress } from "hal:network";
 import { board } from "board";
 import { failures, retry, retryAt } from "../application";
@@ -22,7 +21,7 @@ export default function tell(row: number): Record<string, unknown> {
   // what takes much of the heap comes first, and only a number of it stays
   const used = process.memory().usage;
   const revert = row === STATUS && uint16(section(import("../journal")).newest(STATE), 4);
-  const log = row === CNT || row === ID ? section(import("../journal")).newest(LOG) : "";
+  const log = row > NET ? section(import("../journal")).newest(LOG) : "";
   const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
   const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
@@ -34,12 +33,11 @@ export default function tell(row: number): Record<string, unknown> {
       at: lastStep,
       up: (now - startedAt) | 0,
       mem: used,
-      free: flash.getFree(),
       fail: failures,
       wait: retry ? (retryAt - now + 1) | 0 : 0,
       slot: slot && 1,
       seq: sequence,
-      lock: now < until ? 0 : 1,
+      lock: +(now >= until),
       rev: revert,
     };
   if (row === CNT)

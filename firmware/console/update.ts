@@ -11,7 +11,7 @@ export default function update(): Answer {
   }
   return {
     got: piece | 0,
-    hold: awaited === null ? 1 : 0,
+    hold: +(awaited === null),
     seq: section(import("../ota/running")).sequence(),
   };
 }

@@ -6,8 +6,9 @@ import { battery, HAS_BATTERY } from "hal:system";
 export default function held(): boolean {
   // `window`: hours from and to, 2204 is from 22 to 4, 24 always; `battery`: millivolts. What is missing holds nothing back
   const settings = section(import("../settings")).readSettings();
-  const from = ((settings.window as number) / 100) | 0;
-  const hours = (((settings.window as number) % 100) - from + 23) % 24;
+  const window = settings.window as number;
+  const from = (window / 100) | 0;
+  const hours = ((window % 100) - from + 23) % 24;
   if (HAS_BATTERY && battery() < (settings.battery as number)) return true;
   return (getTime() / 3600 - from + 24) % 24 > hours + 1;
 }

@@ -8,7 +8,8 @@ import type { Machine, MachineOptions } from "../../hal/simulator/machine";
 import type { Cut, FlashOperation } from "../../hal/simulator/nor_flash";
 import { LOADER, readBoard } from "./build";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
-import { storageFiles } from "./ota/layout";
+import { programIn, storageFiles } from "./ota/layout";
+import { settingsFile } from "./settings_file";
 import { bundleOf, type DeviceOptions, IDENTITY, type SimulatedBoard, TestDevice } from "./test_device";
 
 export const PASSPHRASE = "s3cret-w1fi-passphrase";
@@ -60,13 +61,15 @@ export async function bootFactory(
     bundleOf(board, LOADER, {}, options.board),
     bundleOf(board, "firmware/provision.ts"),
   ]);
-  const image = storageFiles((await readBoard(board)) as unknown as Board, bundle.code, loader.code);
+  const image = storageFiles((await readBoard(board)) as unknown as Board, bundle.code, loader.code, {
+    program: program.code,
+  });
   return TestDevice.boot(board, {
     entry,
     ...options,
     machine: {
       bundle: undefined,
-      files: { ...image, conf: CONF, provision: program.code, ...files },
+      files: { ...image, conf: settingsFile(JSON.parse(CONF)), ...files },
       ...machine,
     },
   });
@@ -84,7 +87,8 @@ export function bootLocked(
 /** Call `provision(request)` at the prompt and give the line that it prints. */
 export async function provision(device: TestDevice, request: string): Promise<string> {
   device.lines = [];
-  device.machine.run('eval(require("Storage").read("provision"))');
+  const { code } = await bundleOf(device.machine.board.name as SimulatedBoard, "firmware/provision.ts");
+  device.machine.run(`eval(${programIn(code.length)})`);
   device.machine.run(`provision(${JSON.stringify(request)})`);
   await device.until(() => device.lines.some((line) => /^E\d+$/.test(line)));
   return device.lines.find((line) => /^E\d+$/.test(line)) ?? "no answer";

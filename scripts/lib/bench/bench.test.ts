@@ -10,6 +10,7 @@ import { SLOTS_FILE } from "../../../firmware/ota/manifest";
 import type { DeviceKeys, KeySource } from "../custody/master";
 import { UsageError } from "../exit";
 import { checkValuesOf, keyCheckValue, keyRecord, PURPOSES, parseIdentity, randomKey } from "../keys";
+import { benchSettings } from "../settings_file";
 import { STEPS, type StepName } from "./interfaces";
 import type { SimulatedBoard } from "./simulated_board";
 import { imageOf, masters, PRODUCT, TestBench } from "./test_bench";
@@ -36,7 +37,7 @@ describe("a unit", () => {
       const wanted = await keys.deviceKeys(identity("SN0000001"));
       const { key, conf, ...files } = board.machine.files;
       assert.equal(Buffer.from(key, "latin1").compare(keyRecord(wanted)), 0, "the record of this identity");
-      assert.deepEqual(JSON.parse(conf), {
+      assert.deepEqual(benchSettings(conf), {
         id: "v1.meter.SN0000001",
         host: "127.0.0.1",
         port: 1,
@@ -213,7 +214,7 @@ describe("unplugged", () => {
       for (const [i, board] of bench.boards.entries()) {
         const mine = bench.results.filter(({ fixture }) => fixture === i + 1);
         assert.equal(new Set(mine.map(({ serial }) => serial)).size, 1, "it kept its serial");
-        assert.equal(JSON.parse(board.machine.files.conf).id, `v1.meter.${mine[0].serial}`);
+        assert.equal(benchSettings(board.machine.files.conf).id, `v1.meter.${mine[0].serial}`);
         assert.equal(bench.ledger.unit(PRODUCT, mine[0].serial)?.state, "passed");
       }
       const records = new Set(bench.boards.map(({ machine }) => machine.files.key));

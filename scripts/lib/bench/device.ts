@@ -8,12 +8,13 @@ import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
 import { RECORD_LENGTH } from "../../../firmware/key_record";
 import { SLOT_BYTES } from "../../../firmware/ota/manifest";
+import { SETTINGS_BYTES, SETTINGS_LIMIT, SETTINGS_PLACE } from "../../../firmware/profile";
 import { BUILDS } from "../../../hal/simulator/builds";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../challenge";
 import type { DeviceKeys } from "../custody/master";
 import { errorText } from "../error_text";
 import { keyRecord, PURPOSES } from "../keys";
-import { KEY_FILE } from "../ota/layout";
+import { AT_PROGRAM, KEY_FILE, programIn } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
 import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFlash, tell, writeFlash } from "./prompt";
@@ -44,20 +45,7 @@ export interface DeviceState {
   checkValues?: string;
 }
 
-/** Settings of one device, as the file `conf` holds them. */
-export interface DeviceSettings {
-  id: string;
-  host: string;
-  port: number;
-  ssid: string;
-  pass: string;
-  /** When an update may begin, and the least battery for it, millivolts (firmware/ota/held.ts). */
-  window?: number;
-  battery?: number;
-}
-
 const HEADER_LENGTH = 32; // bytes, of a file of Storage
-export const PROVISION_FILE = "provision";
 const CHECKS_LENGTH = 12; // bytes
 const PROOF_LENGTH = 64; // bytes: a CMAC under each key
 const NONCE_LENGTH = 11; // bytes
@@ -101,8 +89,7 @@ export class Device {
       // ends whatever noise may have left in the firmware's line
       await exchange(this.port, "\n", /\n/, 100);
       const either = new RegExp(`${STATUS.source}|${PROMPT.source}`);
-      // a slow device's answer to an earlier try is as good
-      const found = await exchange(this.port, "prove\n", either, ((attempt + 1) * PROVE_MS) / 4);
+      const found = await exchange(this.port, "prove\n", either, PROVE_MS / 4);
       if (found?.[3] !== undefined) {
         // twice the same: what noise has hit is not
         const said = `${found[1]} ${found[3]}`;
@@ -123,7 +110,8 @@ export class Device {
     const keyFile =
       `(function(f){if(!f)return "none";for(var i=0;i<f.length;i++)if(f.charCodeAt(i)!=255)return "some";` +
       `return "erased"})(require("Storage").read("${KEY_FILE}"))`;
-    const identity = `(require("Storage").readJSON("conf",1)||{}).id`;
+    // the same in all places
+    const identity = `(function(s){try{return JSON.parse(s).id}catch(e){}})(require("Storage").read("conf",0,${SETTINGS_LIMIT}))`;
     const answer = await ask(
       this.port,
       `[process.env.BOARD,process.env.SERIAL,${keyFile},${identity}].join(" ")`,
@@ -255,17 +243,24 @@ export class Device {
 
   // ------------------------------------------------------------------------------- the bench's own program
 
-  /** Tell whether the program is there. */
-  async hasProgram(): Promise<boolean> {
-    return (await ask(this.port, `(require("Storage").read("${PROVISION_FILE}")||"").length`)) !== "0";
+  /** Tell whether the image's program is there: an update may have gone over it. */
+  async hasProgram(image: Buffer): Promise<boolean> {
+    const sum = this.programOf(image).reduce((total, byte) => total + byte, 0);
+    return (await ask(this.port, `E.sum(${programIn(this.programOf(image).length)}||"")`)) === `${sum}`;
   }
 
   /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
-  async startProgram(): Promise<void> {
+  async startProgram(image: Buffer): Promise<void> {
     const keep = 'global.bench="",global.print=function(s){global.bench+=s}';
-    const start = `eval(require("Storage").read("${PROVISION_FILE}"))`;
+    const start = `eval(${programIn(this.programOf(image).length)})`;
     if ((await ask(this.port, `[${keep},${start},typeof provision].pop()`)) !== "function")
       throw new StepFailed("self-test-failed", "the bench's program does not start on the device.");
+  }
+
+  /** The program is what the image ends with. */
+  private programOf(image: Buffer): Buffer {
+    const { slotsStart, storageStart } = this.board;
+    return image.subarray(slotsStart - storageStart + AT_PROGRAM);
   }
 
   /** The device's own test. Throws StepFailed with what its code means. */
@@ -285,16 +280,22 @@ export class Device {
     if (answer !== "E0") throw new StepFailed("self-test-failed", codeText(answer));
   }
 
-  /** Read the file `conf`, in base64; "" where there is none. */
-  readSettings(): Promise<string> {
-    return ask(this.port, `btoa(require("Storage").read("conf")||"")`);
+  /** Read the settings that count as they lie in their place of `conf` (firmware/settings.ts); empty where there are none. */
+  async readSettings(): Promise<Buffer> {
+    const newest =
+      `(function(s,a){while((a-=${SETTINGS_PLACE})&&s.read("conf",a+${SETTINGS_LIMIT},1)!="\\n");` +
+      `return s.read("conf",a,${SETTINGS_LIMIT})||""})`;
+    const found = await ask(this.port, `btoa(${newest}(require("Storage"),${SETTINGS_BYTES}))`);
+    return Buffer.from(found, "base64");
   }
 
-  /** Write the file `conf`, given in base64, since a password may hold anything, unless it is there already. */
-  async writeSettings(wanted: string): Promise<void> {
+  /** Write the file `conf` with a place of settings (scripts/lib/settings_file.ts), unless they count already. */
+  async writeSettings(place: Buffer): Promise<void> {
+    // a password may hold anything
+    const wanted = `atob("${place.toString("base64")}")`;
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      if ((await this.readSettings()) === wanted) return;
-      await askOnce(this.port, `require("Storage").write("conf",atob("${wanted}"))`);
+      if ((await this.readSettings()).equals(place)) return;
+      await askOnce(this.port, `require("Storage").write("conf",${wanted},0,${SETTINGS_BYTES})`);
     }
     throw new StepFailed("flash-failed", "the settings did not reach the flash.");
   }

@@ -1,11 +1,11 @@
 // What the bench writes into a board's Storage, settings and keys aside: the place for the key record, the loader, the
-// firmware in slot 0 (ota/layout.ts), and the program that the bench works with. Laid out by the espruino CLI's --ohex, as
+// firmware in slot 0, and the program that the bench works with in slot 1 (ota/layout.ts). Laid out by the espruino CLI's --ohex, as
 // bytes for the bench and as Intel hex for a programmer. Leaves out how it gets onto a board (device.ts).
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
-import { AT_MANIFEST } from "../../../firmware/ota/manifest";
+import { AT_MANIFEST, SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { detokenise } from "../../../hal/simulator/tokens";
 import { buildBundle, LOADER } from "../build";
 import { parse } from "../bundle/syntax";
@@ -15,7 +15,6 @@ import { imageDigest } from "../ota/digest";
 import { storageFiles } from "../ota/layout";
 import { SEQUENCE_GREATEST } from "../ota/manifest";
 import { runCli } from "./cli";
-import { PROVISION_FILE } from "./device";
 
 const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
 
@@ -37,7 +36,7 @@ export interface Image {
   digest: string;
   length: number;
   hex: string;
-  /** Storage from its first byte to the end of the last file; what follows is erased. */
+  /** Storage from its first byte to the end of the bench's program; what follows is erased. */
   bytes: Buffer;
   /** Where all of it belongs in the chip's flash, and its length with what is erased. */
   address: number;
@@ -58,13 +57,12 @@ export async function makeImage(board: Board, options: ImageOptions = {}): Promi
   const bundle = path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path);
   const loader = await buildBundle({ board: board.name, entry: LOADER });
   const program = await buildBundle({ board: board.name, entry: "firmware/provision.ts" });
-  const files = {
-    ...storageFiles(board, bundle, loader.code, { version, sequence }),
-    [PROVISION_FILE]: program.code,
-  };
+  const files = storageFiles(board, bundle, loader.code, { version, sequence, program: program.code });
   const hex = await hexOf(board, files);
   const { bytes, address } = bytesOfHex(hex);
-  const end = bytes.findLastIndex((byte) => byte !== 0xff) + 1;
+  // behind the slots the CLI lays a file of its own
+  const slotsEnd = board.slotsStart - board.storageStart + 2 * SLOT_BYTES;
+  const end = bytes.subarray(0, slotsEnd).findLastIndex((byte) => byte !== 0xff) + 1;
   return {
     ...{ files, hex, address, bytes: bytes.subarray(0, end), total: bytes.length },
     ...{ digest: imageDigest(Buffer.from(bundle, "latin1")).toString("hex"), length: bundle.length },

@@ -6,7 +6,8 @@
 import type { DeviceKeys, KeySource } from "../custody/master";
 import { UsageError } from "../exit";
 import { checkValuesOf, type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
-import { type Device, type DeviceSettings, StepFailed } from "./device";
+import { type DeviceSettings, settingsPlace } from "../settings_file";
+import { type Device, StepFailed } from "./device";
 import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
 
 /** What a bench works with, the same for all its units. */
@@ -194,15 +195,15 @@ async function selfTest(unit: Unit): Promise<StepName | undefined> {
   // what was just written starts now; a record that is there already shows what it is: torn, it is wiped
   await device.restart();
   if (device.state.mode === "locked") return undefined;
-  if (!(await device.hasProgram())) {
+  if (!(await device.hasProgram(job.image))) {
     unit.wrongPages = undefined;
     return "flash";
   }
   // the radio is tested with the settings
   const settings: DeviceSettings = { id: identity.text, ...job.settings };
-  await device.writeSettings(Buffer.from(JSON.stringify(settings), "utf8").toString("base64"));
+  await device.writeSettings(settingsPlace(settings));
   device.state.identity = identity.text;
-  await device.startProgram();
+  await device.startProgram(job.image);
   await device.selfTest();
   return undefined;
 }

@@ -38,7 +38,6 @@ const WORDS: Readonly<Record<string, Words>> = {
   up: duration,
   wait: duration,
   mem: unit("variables in use"),
-  free: unit("bytes of flash"),
   fail: unit("failed attempts since the broker last accepted it"),
   lock: flag("locked", "unlocked"),
   pass: flag("there is one", "there is none"),

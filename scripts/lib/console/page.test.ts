@@ -21,7 +21,7 @@ import { newMasters } from "./simulated_device";
 import {
   type ConsoleOptions,
   FAILURES,
-  fillStorage,
+  fillSettings,
   ID,
   startConsole,
   type TestConsole,
@@ -145,7 +145,7 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
 
   test("R29 full flash, in the answer and in the status", async (context) => {
     const device = await plugIn(context);
-    fillStorage(device);
+    fillSettings(device);
     await press("c");
     await unlock(device);
     await press("/");

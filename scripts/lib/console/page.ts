@@ -218,7 +218,6 @@ const GLANCE: readonly [name: string, label: string][] = [
   ["ssid", "Access point"],
   ["ip", "Own address"],
   ["mem", "Memory"],
-  ["free", "Flash free"],
   ["seq", "Image"],
   ["slot", "Slot"],
   ["boots", "Starts"],
@@ -241,7 +240,6 @@ function glanceText(name: string, value: string | number): string {
   if (name === "up") return durationText(Number(value));
   if (name === "lock") return Number(value) ? "locked" : "unlocked";
   if (name === "mem") return `${value} variables`;
-  if (name === "free") return `${value} bytes`;
   if (name === "seq") return `sequence ${value}`;
   if (name === "rev") return `E${value}: ${codeText(Number(value))}`;
   return String(value);

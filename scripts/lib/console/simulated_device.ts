@@ -8,6 +8,7 @@ import { buildBundle, LOADER, readBoard } from "../build";
 import type { DeviceKeys } from "../custody/master";
 import { deriveDeviceKey, keyRecord, PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys";
 import { storageFiles } from "../ota/layout";
+import { settingsFile } from "../settings_file";
 
 export type Masters = Record<Purpose, Buffer>;
 
@@ -52,7 +53,7 @@ export async function simulatedDevice(options: SimulatedDeviceOptions): Promise<
     files: {
       ...storageFiles(board, code.firmware, code.loader, { version: "0.1.0" }),
       key: keyRecord(deviceKeys(masters, settings.id)).toString("latin1"),
-      conf: JSON.stringify(settings),
+      conf: settingsFile(settings),
       ...files,
     },
     machine,

@@ -2,6 +2,7 @@
 // throwaway masters, and the seven ways in which a device comes to no session, each with the sentence that must be said.
 import { randomBytes } from "node:crypto";
 import { createServer as createTlsServer } from "node:tls";
+import { SETTINGS_BYTES, SETTINGS_PLACE } from "../../../firmware/profile";
 import type { MachineOptions } from "../../../hal/simulator/machine";
 import { LINE_RATE } from "../bench/port";
 import type { SimulatedBoard } from "../bench/simulated_board";
@@ -143,11 +144,8 @@ export const FAILURES: readonly Failure[] = [
   },
 ];
 
-/** Fill Storage until it has no room for settings: a page and some hundred bytes are left, which they need free. */
-export function fillStorage(device: TestConsole): void {
-  device.board.machine.run(
-    `(function (s) {
-      for (var n; (n = s.getFree()) > 4200; ) s.write("fill" + n, "x".repeat(Math.min(4000, n - 4100)));
-    })(require("Storage"))`,
-  );
+/** Use up the places for settings. */
+export function fillSettings({ board: { machine } }: TestConsole): void {
+  for (let at = SETTINGS_PLACE; at < SETTINGS_BYTES; at += SETTINGS_PLACE)
+    machine.run(`require("Storage").write("conf","used",${at})`);
 }

@@ -6,9 +6,10 @@
 //   .bootrst   32 + loader          firmware/loader.ts
 //   .fill      32 + what is left    erased: the next header ends where a page ends
 //   .slots     32 + 2 x 16,384      slot 0 holds the image and its manifest, whose tag is zero: nobody signs for a device
-//                                   that has no keys yet; slot 1 is erased
+//                                   that has no keys yet; slot 1 the bench's program (firmware/provision.ts), where the
+//                                   first update goes over it, and is erased behind that
 //
-// Leaves out what comes behind them: `conf`, the bench's program.
+// Leaves out what comes behind them: `conf`.
 import type { Board } from "../../../boards/board";
 import { RECORD_LENGTH } from "../../../firmware/key_record";
 import { AT_MANIFEST, SLOT_BYTES, SLOTS_FILE } from "../../../firmware/ota/manifest";
@@ -26,6 +27,16 @@ export interface BenchImage {
   version?: string;
   /** The floor of the updates to come: at or below it nothing is taken. */
   sequence?: number;
+  /** The bench's program, bytes. */
+  program?: string;
+}
+
+/** Where the bench's program lies in `.slots`. */
+export const AT_PROGRAM = SLOT_BYTES;
+
+/** The program on the device, of so many bytes: source for its prompt. */
+export function programIn(length: number): string {
+  return `require("Storage").read("${SLOTS_FILE}",${AT_PROGRAM},${length})`;
 }
 
 /** Lay out Storage of a board. Strings are bytes. Throws where loader or image are too long. */
@@ -47,7 +58,8 @@ export function storageFiles(
   return {
     ...before,
     [FILL_FILE]: erased(fill),
-    [SLOTS_FILE]: slotOf(bundle, benchManifest(board, bundle, image)) + erased(SLOT_BYTES),
+    [SLOTS_FILE]:
+      slotOf(bundle, benchManifest(board, bundle, image)) + (image.program ?? "").padEnd(SLOT_BYTES, "\xff"),
   };
 }
 

@@ -5,6 +5,7 @@ import { buildBundle, LOADER } from "../build";
 import type { DeviceKeys } from "../custody/master";
 import { type Identity, keyRecord } from "../keys";
 import type { Endpoint } from "../options";
+import { settingsFile } from "../settings_file";
 import { storageFiles } from "./layout";
 import { imageOf, type Update } from "./update_file";
 
@@ -30,7 +31,7 @@ export async function deviceFromBench(
   const files = {
     ...storageFiles(board, code, await loaderOf(board.name), { product, version, sequence }),
     key: keyRecord(keys).toString("latin1"),
-    conf: JSON.stringify(conf),
+    conf: settingsFile(conf),
   };
   return new Machine({ board, files, ...options });
 }
