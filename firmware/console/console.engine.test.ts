@@ -8,8 +8,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { board } from "../../boards/linux";
 import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/build";
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/challenge";
+import { deviceKeys, newMasters } from "../../scripts/lib/console/simulated_device";
+import { masterFromBytes } from "../../scripts/lib/custody/master";
 import { ENGINE, Engine } from "../../scripts/lib/engine";
 import { ballast } from "../../scripts/lib/engine_run";
+import { startGateway } from "../../scripts/lib/gateway";
+import { keyRecord } from "../../scripts/lib/keys";
 import { programIn, storageFiles } from "../../scripts/lib/ota/layout";
 import { settingsFile } from "../../scripts/lib/settings_file";
 import { IDENTITY } from "../../scripts/lib/test_device";
@@ -186,6 +190,35 @@ test("the interpreter: a name that DNS does not know is told by `status`, with 5
   } finally {
     clearInterval(asking);
     await engine.stop();
+  }
+});
+
+test("R25 R29 the interpreter: requests in the midst of handshakes take neither the console nor the session", {
+  skip,
+}, async (t) => {
+  if (variables < FIRMWARE_MOST) return t.skip(`${variables} variables`);
+  const masters = newMasters();
+  const gateway = await startGateway({ master: masterFromBytes(Buffer.from(masters.psk)) });
+  const { id } = JSON.parse(CONF);
+  const engine = new Engine({
+    ...image(keyRecord(deviceKeys(masters, id)).toString("latin1")),
+    conf: settingsFile({ ...JSON.parse(CONF), port: gateway.port }),
+  });
+  try {
+    await ask(engine, "hs", /^step:8$/, 30000);
+    const requests = ["status", "unlock", "log", "selftest", "conf", "prove AAAA", "cnt", "update", "hs"];
+    for (let turn = 0; turn < 10; turn++)
+      for (const request of requests) {
+        engine.type(request);
+        await delay((turn * 37 + request.length * 53) % 200);
+      }
+    // what was asked for before is answered in its time
+    await ask(engine, "nothing", new RegExp(`^E${REQUEST_UNKNOWN}$`), FLOOD_MS);
+    await ask(engine, "hs", /^step:8$/, 30000);
+    await ask(engine, "ping", /^ms:\d+$/);
+  } finally {
+    await engine.stop();
+    await gateway.close();
   }
 });
 
