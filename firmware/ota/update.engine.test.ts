@@ -13,17 +13,20 @@ import { Broker } from "../../scripts/lib/ota/broker";
 import { imageDigest } from "../../scripts/lib/ota/digest";
 import { storageFiles } from "../../scripts/lib/ota/layout";
 import { type Encoding, manifestTopic, parseManifest, piecesPrefix } from "../../scripts/lib/ota/manifest";
-import { signedManifest } from "../../scripts/lib/ota/test_slots";
+import { rekeyed, signedManifest } from "../../scripts/lib/ota/test_slots";
 import { makeUpdate, type Update } from "../../scripts/lib/ota/update_file";
 import { skipWithout } from "../../scripts/lib/peers/install";
 import * as mosquitto from "../../scripts/lib/peers/mosquitto";
 import { IDENTITY } from "../../scripts/lib/test_device";
 import { newKeys } from "../../scripts/lib/test_factory";
+import { AT_KEYS } from "./manifest";
 
 const KILLS = Number(process.env.ENGINE_KILLS ?? 10);
 const skip = ENGINE ? skipWithout("mosquitto") : "ESPRUINO_BIN names no interpreter";
 const TLS_PSK_WITH_AES_128_CCM_8 = 0xc0a8;
 const BASE = "sensor/0001";
+const NEXT_VERSION = 2;
+const NEXT_IDENTITY = `v${NEXT_VERSION}.sensor.0001`;
 /** Address of the first byte of the flash's file, and what lies in it. */
 const SLOTS = 4096;
 const SLOT = 16384;
@@ -44,11 +47,12 @@ class Station {
     private readonly peer: Awaited<ReturnType<typeof mosquitto.start>>,
   ) {}
 
-  static async start(key: Buffer): Promise<Station> {
+  /** A broker that knows the device's key, and those of the version after it. */
+  static async start(key: Buffer, next: Buffer): Promise<Station> {
     const operator = { identity: "operator", key: Buffer.from("00112233445566778899aabbccddeefe", "hex") };
     const peer = await mosquitto.start({
       suite: TLS_PSK_WITH_AES_128_CCM_8,
-      ...{ identity: IDENTITY, key, clients: [operator] },
+      ...{ identity: IDENTITY, key, clients: [operator, { identity: NEXT_IDENTITY, key: next }] },
     });
     const broker = await Broker.connect({ host: "127.0.0.1", port: peer.port, psk: operator });
     const station = new Station(broker, peer.port, peer);
@@ -90,8 +94,8 @@ class Station {
 /** A fresh device's flash, and an update for it. */
 async function fixture(t: TestContext, encoding: Encoding) {
   const { total, variableBytes } = await interpreter();
-  const keys = newKeys();
-  const station = await Station.start(keys.psk);
+  const [keys, next] = [newKeys(), newKeys()];
+  const station = await Station.start(keys.psk, next.psk);
   t.after(() => station.stop());
   const board = (await readBoard("linux")) as unknown as Parameters<typeof storageFiles>[0];
   const bundle = (await buildBundle({ board: "linux" })).code;
@@ -113,7 +117,7 @@ async function fixture(t: TestContext, encoding: Encoding) {
       encoding,
     },
   });
-  return { station, flash, update, manifest: signedManifest(keys, update), bundle };
+  return { station, flash, update, manifest: signedManifest(keys, update), keys, next };
 }
 
 /** Which slots hold a whole image. */
@@ -144,6 +148,26 @@ for (const encoding of ["none", "heatshrink"] as const)
     }
     assert.deepEqual(wholeSlots(engine.flash), [true, true]);
   });
+
+test("R20 other keys through Mosquitto on the interpreter: the session that confirms them is under them", {
+  skip,
+}, async (t) => {
+  const { station, flash, update, manifest, keys, next } = await fixture(t, "heatshrink");
+  const engine = new Engine(flash);
+  try {
+    await station.sequence(5, engine);
+    await station.offer(update, rekeyed(keys, manifest, next, NEXT_VERSION));
+    await station.sequence(6, engine);
+    engine.type("id");
+    await engine.line(new RegExp(`^id:${NEXT_IDENTITY.replaceAll(".", "\\.")}$`), 10_000);
+    assert.ok(!station.told.some(({ text }) => /"err":[1-9]/.test(text)), JSON.stringify(station.told));
+  } finally {
+    await engine.stop();
+  }
+  const slot = engine.flash.subarray(SLOTS + SLOT);
+  assert.deepEqual(slot.subarray(AT_KEYS, AT_KEYS + next.record.length), next.record);
+  assert.ok(!slot.subarray(0, SLOT).includes(keys.psk));
+});
 
 test(`R23 an update killed ${KILLS} times at random moments ends on the new image`, { skip }, async (t) => {
   const { station, flash, update, manifest } = await fixture(t, "none");
