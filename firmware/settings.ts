@@ -45,20 +45,21 @@ export function changeSetting(name: Bytes, value: Bytes): void {
   const number = (value as any) | 0;
   // of texts and numbers each stays itself when it is made its own kind
   const isNumber = old === 0 + old;
+  changed[name] = isNumber ? number : value;
+  const text = JSON.stringify(changed).padEnd(SETTINGS_LIMIT);
   if (
     name === "id" ||
     // a port: 1 to 65535, in no other way of writing
-    (isNumber ? "" + number !== value || !number || number >> 16 : old !== "" + old)
+    (isNumber ? "" + number !== value || !number || number >> 16 : old !== "" + old) ||
+    text[SETTINGS_LIMIT]
   )
     throw VALUE_REFUSED;
-  changed[name] = isNumber ? number : value;
-  const text = JSON.stringify(changed).padEnd(SETTINGS_LIMIT);
-  if (text[SETTINGS_LIMIT]) throw VALUE_REFUSED;
+  const file = "conf";
   let at = 0;
   // all of the first write unit: a cut may have left only a later byte of it changed
-  while (flash.read("conf", (at += SETTINGS_PLACE), 4) !== "\xff\xff\xff\xff")
+  while (flash.read(file, (at += SETTINGS_PLACE), 4) !== "\xff\xff\xff\xff")
     if (at > SETTINGS_BYTES) throw FLASH_FULL;
-  flash.write("conf", text, at);
-  if (flash.read("conf", at, SETTINGS_LIMIT) !== text) throw FLASH_FAILED;
-  flash.write("conf", "\n", at + SETTINGS_LIMIT);
+  flash.write(file, text, at);
+  if (flash.read(file, at, SETTINGS_LIMIT) !== text) throw FLASH_FAILED;
+  flash.write(file, "\n", at + SETTINGS_LIMIT);
 }

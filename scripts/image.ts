@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../boards/board";
-import { IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
+import { bytesOfHex, IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
 import { boardNames, PROJECT, readBoard } from "./lib/build";
 import { runCommand, UsageError } from "./lib/exit";
 import { flag, oneOf, option, parseCommand } from "./lib/options";
@@ -28,12 +28,12 @@ await runCommand("image", async (argv) => {
   if (!given) throw new UsageError("--board is missing. See --help.");
   const name = oneOf(boardNames())(given);
   const board = (await readBoard(name)) as unknown as Board;
-  const { hex, bytes, address, total, digest } = await makeImage(board, options);
+  const { hex, address, total, digest } = await makeImage(board, options);
   const folder = options.out ?? join(PROJECT, "dist", name);
   mkdirSync(folder, { recursive: true });
   const [hexFile, binFile] = ["storage.hex", "storage.bin"].map((file) => join(folder, file));
   writeFileSync(hexFile, hex);
-  writeFileSync(binFile, Buffer.concat([bytes, Buffer.alloc(total - bytes.length, 0xff)]));
+  writeFileSync(binFile, bytesOfHex(hex).bytes);
   const place = `0x${address.toString(16)}`;
   if (options.json) console.log(JSON.stringify({ board: name, hex: hexFile, bin: binFile, address, digest }));
   else console.log(`${hexFile}\n${binFile}: ${total} bytes for ${place}; firmware's digest ${digest}`);

@@ -41,7 +41,7 @@ export function open(onConsole: (bytes?: Bytes) => void): boolean {
 export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
   let answer: Answer;
   try {
-    if (line.length > LINE_LIMIT) throw REQUEST_UNKNOWN;
+    if (line[LINE_LIMIT]) throw REQUEST_UNKNOWN;
     const words = line.split(" ");
     answer = section(import("./commands")).command(words)(row, words, onConsole);
   } catch (error) {

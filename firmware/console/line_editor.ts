@@ -25,7 +25,7 @@ export default function edit(bytes: Bytes): Bytes | undefined {
       if (line) echo += "\r\n";
       whole = line;
       line = "";
-    } else if ((byte > 31 || byte === 8) && line.length <= LINE_LIMIT)
+    } else if ((byte > 31 || byte === 8) && !line[LINE_LIMIT])
       if (byte !== 8 && byte !== 127) {
         line += text[at - 1];
         echo += text[at - 1];
