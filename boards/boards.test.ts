@@ -4,12 +4,14 @@ import "../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
+import { RECORD_LENGTH } from "../firmware/key_record";
+import { SLOT_BYTES } from "../firmware/ota/manifest";
+import { SETTINGS_PLACE } from "../firmware/profile";
 import { BUILDS } from "../hal/simulator/builds";
 import type { Board } from "./board";
 
 const FOLDER = new URL(".", import.meta.url);
-/** The largest bundle, bytes, and the header that Storage puts before a file. */
-const BUNDLE_LIMIT = 16384;
+/** What Storage puts before a file, bytes. */
 const HEADER = 32;
 const INTERFACES = [
   "aes128",
@@ -59,10 +61,14 @@ for (const [name, board] of boards) {
       assert.equal(new Set(board.flashMap.map((area) => area.name)).size, board.flashMap.length);
     });
 
-    test("Storage holds two bundles of the largest size and settings", () => {
+    test("Storage holds two slots, settings, and what the bench tests it with", () => {
       const storage = board.flashMap.filter((area) => area.name === "storage");
       assert.equal(storage.length, 1);
-      assert.ok(storage[0].length >= 2 * (BUNDLE_LIMIT + HEADER) + 4096);
+      const { slotsStart, settingsLength, storageStart } = board;
+      const behindSlots = storageStart + storage[0].length - slotsStart - 2 * SLOT_BYTES;
+      // and the bench's scratch file, before it is told to take keys
+      assert.ok(behindSlots >= HEADER + settingsLength + 2 * (HEADER + RECORD_LENGTH));
+      assert.equal(settingsLength % SETTINGS_PLACE, 0);
       // the Linux build counts the addresses of its flash from 0x10000000
       const first = board.espruino === "LINUX" ? 0x10000000 : 0;
       assert.equal(board.storageStart, first + storage[0].start);

@@ -35,6 +35,7 @@ export const board: Board = {
   storageStart: 0x320000,
   storageLength: 0xe0000,
   slotsStart: 0x321000,
+  settingsLength: 16000,
   journalStart: 0x310000,
   journalLength: 4096,
   flashMap: [

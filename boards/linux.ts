@@ -35,6 +35,7 @@ export const board: Board = {
   storageStart: 0x10000000,
   storageLength: 0x3e000,
   slotsStart: 0x10001000,
+  settingsLength: 3840,
   // behind Storage in its own flash: the last 8 KB, which Storage would reach last
   journalStart: 0x1003e000,
   journalLength: 4096,

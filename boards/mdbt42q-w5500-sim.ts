@@ -35,6 +35,7 @@ export const board: Board = {
   storageStart: 0x6c000,
   storageLength: 0xa000,
   slotsStart: 0x6d000,
+  settingsLength: 3840,
   journalStart: 0x76000,
   journalLength: 4096,
   flashMap: [

@@ -45,8 +45,7 @@ export const TELEMETRY_EVERY = 1;
 /** Longest MQTT packet that is taken, bytes: a longer one is acknowledged and passed over as it comes. */
 export const PACKET_LIMIT = 640;
 
-/** Of the file `conf` (settings.ts), bytes: its length, that of a place in it, and the longest that settings may be. */
-export const SETTINGS_BYTES = 3840;
+/** A place in the file `conf` (settings.ts), and the longest that settings may be in it, bytes. */
 export const SETTINGS_PLACE = 320;
 export const SETTINGS_LIMIT = 312;
 

@@ -2,10 +2,11 @@
 // bench lays the file out, with its own settings in the first place; each change takes the next one, whose mark is written
 // last: a power cut leaves the old or the new settings, whole. Nothing in Storage is created, erased or moved in the field.
 import { flash } from "hal:flash";
+import { board } from "board";
 import type { NetworkSettings } from "../hal/hal";
 import type { Bytes } from "./bytes";
 import { slotKeys } from "./key";
-import { SETTINGS_BYTES, SETTINGS_LIMIT, SETTINGS_PLACE, UPDATES } from "./profile";
+import { SETTINGS_LIMIT, SETTINGS_PLACE, UPDATES } from "./profile";
 import { FLASH_FAILED, FLASH_FULL, VALUE_REFUSED } from "./tls/alert";
 
 /** What `conf` holds; each may be missing on a device that is not provisioned. */
@@ -23,7 +24,7 @@ export interface Settings extends NetworkSettings {
  * where there are none that are whole.
  */
 export function readSettings(isRaw?: boolean): Settings {
-  let at = SETTINGS_BYTES;
+  let at = board.settingsLength;
   // the first place, the bench's, needs no mark
   while ((at -= SETTINGS_PLACE) && flash.read("conf", at + SETTINGS_LIMIT, 1) !== "\n");
   let settings: Settings = {};
@@ -58,7 +59,7 @@ export function changeSetting(name: Bytes, value: Bytes): void {
   let at = 0;
   // all of the first write unit: a cut may have left only a later byte of it changed
   while (flash.read(file, (at += SETTINGS_PLACE), 4) !== "\xff\xff\xff\xff")
-    if (at > SETTINGS_BYTES) throw FLASH_FULL;
+    if (at > board.settingsLength) throw FLASH_FULL;
   flash.write(file, text, at);
   if (flash.read(file, at, SETTINGS_LIMIT) !== text) throw FLASH_FAILED;
   flash.write(file, "\n", at + SETTINGS_LIMIT);

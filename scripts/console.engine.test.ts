@@ -45,7 +45,7 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   const files = {
     ...storageFiles(board, bundle, loader),
     key: keyRecord(deviceKeys(masters, ID)).toString("latin1"),
-    conf: settingsFile({
+    conf: settingsFile(board, {
       id: ID,
       host: "127.0.0.1",
       port: gateway.port,

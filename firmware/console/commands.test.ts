@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer } from "node:net";
 import { after, test } from "node:test";
+import { board } from "../../boards/esp32-sim";
 import { cutStates } from "../../hal/simulator/nor_flash";
 import { challengeAnswer, decodeBase32, ROLES } from "../../scripts/lib/challenge";
 import { startPlainServer, startScriptedServer } from "../../scripts/lib/scripted_server";
-import { settingsFile } from "../../scripts/lib/settings_file";
+import { settingsFile, settingsPlace } from "../../scripts/lib/settings_file";
 import type { TestDevice } from "../../scripts/lib/test_device";
 import {
   ask,
@@ -22,7 +23,7 @@ import {
   unlock,
 } from "../../scripts/lib/test_factory";
 import { AT_KEYS, SLOTS_FILE } from "../ota/manifest";
-import { SETTINGS_BYTES, SETTINGS_LIMIT, SETTINGS_PLACE } from "../profile";
+import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../profile";
 import {
   ANSWER_WRONG,
   FLASH_FAILED,
@@ -260,7 +261,7 @@ test("conf set: all settings together fill a place, and no byte more is taken", 
   const keys = newKeys();
   const settings = { ...JSON.parse(CONF), ssid: "plant" };
   settings.pass += "x".repeat(SETTINGS_LIMIT - JSON.stringify(settings).length);
-  const device = await locked(keys, { conf: settingsFile(settings) });
+  const device = await locked(keys, { conf: settingsFile(board, settings) });
   await unlock(device, keys.console);
   device.machine.cutPower(undefined);
   assert.deepEqual(await askObject(device, "conf set ssid plant7"), refusal(VALUE_REFUSED));
@@ -274,7 +275,7 @@ for (const board of [BOARD, "mdbt42q-w5500-sim"] as const)
     const keys = newKeys();
     const device = kept(await bootLocked(board, keys));
     const { machine } = device;
-    const places = SETTINGS_BYTES / SETTINGS_PLACE;
+    const places = machine.board.settingsLength / SETTINGS_PLACE;
     for (let turn = 0; turn < 3; turn++) {
       await unlock(device, keys.console);
       // at last the file's end is near
@@ -322,7 +323,7 @@ test("R29 a setting that flash has no room for, or does not hold, is refused, th
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
   const { port } = server.address() as AddressInfo;
-  const device = await locked(keys, { conf: settingsFile({ ...JSON.parse(CONF), port }) });
+  const device = await locked(keys, { conf: settingsFile(board, { ...JSON.parse(CONF), port }) });
   t.after(() => device.powerOff());
   const { machine } = device;
   await unlock(device, keys.console);
@@ -338,7 +339,7 @@ test("R29 a setting that flash has no room for, or does not hold, is refused, th
   };
   // a cell of the place, behind its first unit, that is worn out
   const bytes = machine.flash.bytes;
-  const second = bytes.indexOf(settingsFile({ ...JSON.parse(CONF), port }), 0, "latin1") + SETTINGS_PLACE;
+  const second = bytes.indexOf(settingsPlace({ ...JSON.parse(CONF), port })) + SETTINGS_PLACE;
   const write = machine.flash.write.bind(machine.flash);
   machine.flash.write = (offset, data) => {
     write(offset, data);
@@ -346,7 +347,7 @@ test("R29 a setting that flash has no room for, or does not hold, is refused, th
   };
   await fails(FLASH_FAILED);
   machine.flash.write = write;
-  for (let at = 2 * SETTINGS_PLACE; at < SETTINGS_BYTES; at += SETTINGS_PLACE)
+  for (let at = 2 * SETTINGS_PLACE; at < machine.board.settingsLength; at += SETTINGS_PLACE)
     machine.run(`require("Storage").write("conf","used",${at})`);
   // the journal's record of the error
   assert.equal(await fails(FLASH_FULL), 1);

@@ -50,7 +50,7 @@ before(async () => {
 const image = (key: string, from = loader) => ({
   ...storageFiles(board, bundle, from, { program }),
   key,
-  conf: settingsFile(JSON.parse(CONF)),
+  conf: settingsFile(board, JSON.parse(CONF)),
 });
 
 /** Send something and wait for the line that answers it. */
@@ -202,7 +202,7 @@ test("R25 R29 the interpreter: requests in the midst of handshakes take neither 
   const { id } = JSON.parse(CONF);
   const engine = new Engine({
     ...image(keyRecord(deviceKeys(masters, id)).toString("latin1")),
-    conf: settingsFile({ ...JSON.parse(CONF), port: gateway.port }),
+    conf: settingsFile(board, { ...JSON.parse(CONF), port: gateway.port }),
   });
   try {
     await ask(engine, "hs", /^step:8$/, 30000);

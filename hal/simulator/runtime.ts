@@ -247,10 +247,11 @@ export class Runtime {
       toUint8Array,
       getAddressOf: (variable: unknown, flat: boolean) => this.addressOf(variable, flat),
       mapInPlace,
+      // the bytes of a text are signed
       sum: (values: ArrayLike<number> | string) => {
         let sum = 0;
         for (let i = 0; i < values.length; i++)
-          sum += typeof values === "string" ? values.charCodeAt(i) : values[i];
+          sum += typeof values === "string" ? (values.charCodeAt(i) << 24) >> 24 : values[i];
         return sum;
       },
       hwRand: () => (hwRand.word() ?? 0) | 0,

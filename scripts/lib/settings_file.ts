@@ -1,5 +1,6 @@
 // The file `conf` of a device (firmware/settings.ts) as the bench lays it out: its settings in the first place, the others erased.
-import { SETTINGS_BYTES, SETTINGS_LIMIT } from "../../firmware/profile";
+import type { Board } from "../../boards/board";
+import { SETTINGS_LIMIT } from "../../firmware/profile";
 import { UsageError } from "./exit";
 
 /** Settings of one device, as the file `conf` holds them. */
@@ -29,7 +30,7 @@ export function benchSettings(file: string): DeviceSettings {
   return JSON.parse(Buffer.from(file.slice(0, SETTINGS_LIMIT), "latin1").toString("utf8"));
 }
 
-/** Lay out the whole file; one byte a character. */
-export function settingsFile(settings: object): string {
-  return settingsPlace(settings).toString("latin1").padEnd(SETTINGS_BYTES, "\xff");
+/** Lay out the whole file of a board; one byte a character. */
+export function settingsFile(board: Pick<Board, "settingsLength">, settings: object): string {
+  return settingsPlace(settings).toString("latin1").padEnd(board.settingsLength, "\xff");
 }

@@ -61,7 +61,8 @@ export async function bootFactory(
     bundleOf(board, LOADER, {}, options.board),
     bundleOf(board, "firmware/provision.ts"),
   ]);
-  const image = storageFiles((await readBoard(board)) as unknown as Board, bundle.code, loader.code, {
+  const data = (await readBoard(board)) as unknown as Board;
+  const image = storageFiles(data, bundle.code, loader.code, {
     program: program.code,
   });
   return TestDevice.boot(board, {
@@ -69,7 +70,7 @@ export async function bootFactory(
     ...options,
     machine: {
       bundle: undefined,
-      files: { ...image, conf: settingsFile(JSON.parse(CONF)), ...files },
+      files: { ...image, conf: settingsFile(data, JSON.parse(CONF)), ...files },
       ...machine,
     },
   });

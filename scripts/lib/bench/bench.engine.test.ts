@@ -133,6 +133,7 @@ async function session(port: Port): Promise<string[]> {
     "1+1\n",
     "\x101+1\n",
     '\x10print("a","b")\n',
+    '\x10print(E.sum("a\\xff"),E.sum(E.toUint8Array("a\\xff")))\n',
     "{\n",
     "\x03",
     "\n",

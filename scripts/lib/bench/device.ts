@@ -8,7 +8,7 @@ import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
 import { RECORD_LENGTH } from "../../../firmware/key_record";
 import { SLOT_BYTES } from "../../../firmware/ota/manifest";
-import { SETTINGS_BYTES, SETTINGS_LIMIT, SETTINGS_PLACE } from "../../../firmware/profile";
+import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../../../firmware/profile";
 import { BUILDS } from "../../../hal/simulator/builds";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../challenge";
 import type { DeviceKeys } from "../custody/master";
@@ -245,8 +245,10 @@ export class Device {
 
   /** Tell whether the image's program is there: an update may have gone over it. */
   async hasProgram(image: Buffer): Promise<boolean> {
-    const sum = this.programOf(image).reduce((total, byte) => total + byte, 0);
-    return (await ask(this.port, `E.sum(${programIn(this.programOf(image).length)}||"")`)) === `${sum}`;
+    const program = this.programOf(image);
+    const sum = program.reduce((total, byte) => total + byte, 0);
+    const address = this.board.slotsStart + AT_PROGRAM;
+    return (await ask(this.port, `E.sum(require("Flash").read(${program.length},${address}))`)) === `${sum}`;
   }
 
   /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
@@ -285,8 +287,11 @@ export class Device {
     const newest =
       `(function(s,a){while((a-=${SETTINGS_PLACE})&&s.read("conf",a+${SETTINGS_LIMIT},1)!="\\n");` +
       `return s.read("conf",a,${SETTINGS_LIMIT})||""})`;
-    const found = await ask(this.port, `btoa(${newest}(require("Storage"),${SETTINGS_BYTES}))`);
-    return Buffer.from(found, "base64");
+    const found = await ask(this.port, `btoa(${newest}(require("Storage"),${this.board.settingsLength}))`);
+    const place = Buffer.from(found, "base64");
+    // a file made by hand has no places
+    const rest = place.length ? SETTINGS_LIMIT - place.length : 0;
+    return Buffer.concat([place, Buffer.alloc(rest, " ")]);
   }
 
   /** Write the file `conf` with a place of settings (scripts/lib/settings_file.ts), unless they count already. */
@@ -295,7 +300,7 @@ export class Device {
     const wanted = `atob("${place.toString("base64")}")`;
     for (let attempt = 0; attempt < TRIES; attempt++) {
       if ((await this.readSettings()).equals(place)) return;
-      await askOnce(this.port, `require("Storage").write("conf",${wanted},0,${SETTINGS_BYTES})`);
+      await askOnce(this.port, `require("Storage").write("conf",${wanted},0,${this.board.settingsLength})`);
     }
     throw new StepFailed("flash-failed", "the settings did not reach the flash.");
   }

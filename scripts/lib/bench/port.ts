@@ -94,7 +94,7 @@ export class Port {
           serial.write(bytes, undefined, (error) => (error ? done(error) : serial.drain(done))),
         destroy() {
           if (serial.isOpen) serial.close(() => opened.ended());
-          else opened.ended();
+          else if (!serial.closing) opened.ended();
         },
       });
       serial.on("data", (bytes: Buffer) => opened.take(bytes));

@@ -53,7 +53,7 @@ export async function simulatedDevice(options: SimulatedDeviceOptions): Promise<
     files: {
       ...storageFiles(board, code.firmware, code.loader, { version: "0.1.0" }),
       key: keyRecord(deviceKeys(masters, settings.id)).toString("latin1"),
-      conf: settingsFile(settings),
+      conf: settingsFile(board, settings),
       ...files,
     },
     machine,

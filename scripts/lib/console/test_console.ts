@@ -2,7 +2,7 @@
 // throwaway masters, and the seven ways in which a device comes to no session, each with the sentence that must be said.
 import { randomBytes } from "node:crypto";
 import { createServer as createTlsServer } from "node:tls";
-import { SETTINGS_BYTES, SETTINGS_PLACE } from "../../../firmware/profile";
+import { SETTINGS_PLACE } from "../../../firmware/profile";
 import type { MachineOptions } from "../../../hal/simulator/machine";
 import { LINE_RATE } from "../bench/port";
 import type { SimulatedBoard } from "../bench/simulated_board";
@@ -146,6 +146,6 @@ export const FAILURES: readonly Failure[] = [
 
 /** Use up the places for settings. */
 export function fillSettings({ board: { machine } }: TestConsole): void {
-  for (let at = SETTINGS_PLACE; at < SETTINGS_BYTES; at += SETTINGS_PLACE)
+  for (let at = SETTINGS_PLACE; at < machine.board.settingsLength; at += SETTINGS_PLACE)
     machine.run(`require("Storage").write("conf","used",${at})`);
 }

@@ -31,7 +31,7 @@ export async function deviceFromBench(
   const files = {
     ...storageFiles(board, code, await loaderOf(board.name), { product, version, sequence }),
     key: keyRecord(keys).toString("latin1"),
-    conf: settingsFile(conf),
+    conf: settingsFile(board, conf),
   };
   return new Machine({ board, files, ...options });
 }
