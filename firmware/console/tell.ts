@@ -49,7 +49,6 @@ export default function tell(row: number): Record<string, unknown> {
   return {
     id: settings.id || "",
     board: board.name,
-    slot: slot && 1,
     ver: version,
     seq: sequence,
     boots: boots,

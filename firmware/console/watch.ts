@@ -33,7 +33,7 @@ export function begin(row: number, _words: Bytes[], onConsole: (bytes?: Bytes) =
     section(import("../mqtt/client")).ping();
     section(import("../tls/session")).flush();
   }
-  told = isPing ? -1 : 0;
+  told = -isPing;
   began = getTime();
   timer = timer || setInterval(onConsole, EVERY_MS);
 }
