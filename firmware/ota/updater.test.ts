@@ -423,7 +423,7 @@ test("R29 flash that does not take what is written: named, and the old image sta
   const stuck = slotStart(machine, 1) + 1000;
   machine.flash.write = (offset, data) => {
     write(offset, data);
-    if (stuck >= offset && stuck < offset + data.length) machine.flash.bytes[stuck] = 0;
+    if (stuck >= offset && stuck < offset + data.length) machine.flash.bytes[stuck] ^= 1;
   };
   broker.connect();
   await broker.serve();
