@@ -78,7 +78,7 @@ export interface Board {
    * their own, which are erased without Storage, while the file's header, at the end of the page before, stays for ever.
    */
   slotsStart: number;
-  /** Bytes of the file `conf`: a place of SETTINGS_PLACE (firmware/settings.ts) for the bench and for each change in the field. */
+  /** Bytes of the file `conf`: a place of SETTINGS_PLACE (firmware/profile.ts) for the bench and for each change in the field. */
   settingsLength: number;
   /** Address of the first of the two halves of the journal (firmware/journal.ts), as `storageStart`; whole pages. */
   journalStart: number;

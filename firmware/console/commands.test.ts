@@ -270,10 +270,10 @@ test("conf set: all settings together fill a place, and no byte more is taken", 
   assert.deepEqual(await askObject(device, "conf"), { ...settings, ssid: "fleet", pass: 1 });
 });
 
-for (const board of [BOARD, "mdbt42q-w5500-sim"] as const)
-  test(`R23 power fails anywhere while a setting is changed: the old or the new ones, whole, and the next change works, on ${board}`, async () => {
+for (const name of [BOARD, "mdbt42q-w5500-sim"] as const)
+  test(`R23 power fails anywhere while a setting is changed: the old or the new ones, whole, and the next change works, on ${name}`, async () => {
     const keys = newKeys();
-    const device = kept(await bootLocked(board, keys));
+    const device = kept(await bootLocked(name, keys));
     const { machine } = device;
     const places = machine.board.settingsLength / SETTINGS_PLACE;
     for (let turn = 0; turn < 3; turn++) {
