@@ -814,12 +814,14 @@ test("R27 Serial: console_port takes the port from the prompt, Ctrl-C and all, a
   useBoard(linux, { onPrint: (line) => lines.push(line) });
   let got = "";
   SERIAL.serialTake();
+  assert.ok(!SERIAL.serialIsOpen());
   SERIAL.serialOpen((data) => {
     got += data;
   });
   runtime.receive("USB", "\x03a\0\xff");
   await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(got, "\x03a\0\xff");
+  assert.ok(SERIAL.serialIsOpen());
   print("to the prompt, which nobody sees");
   SERIAL.serialWrite("hello\r\n");
   assert.deepEqual(lines, ["hello"]);

@@ -128,5 +128,7 @@ export interface Serial {
   serialTake(): void;
   /** Listen to a port that is taken: every byte received comes to `onData`. */
   serialOpen(onData: (bytes: Bytes) => void): void;
+  /** Tell whether somebody listens; the interpreter removes a listener that ran out of memory. What comes then waits. */
+  serialIsOpen(): boolean;
   serialWrite(text: string): void;
 }

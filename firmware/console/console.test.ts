@@ -193,6 +193,20 @@ test("R27 the lock is taken at the next start already, and at each", async () =>
   }
 });
 
+test("a listener that the interpreter removed, out of memory, is there again from the next event on, once", async () => {
+  const device = await locked(newKeys());
+  const port = device.machine.board.consolePort;
+  assert.equal(await ask(device, "x"), UNKNOWN);
+  device.machine.run(`${port}.removeAllListeners("data")`);
+  // an attempt fails every second or so
+  const listens = () => device.machine.run(`!!${port}["#ondata"]`) === true;
+  for (let i = 0; i < 400 && !listens(); i++) await delay(50);
+  assert.ok(listens());
+  assert.equal(await ask(device, "x"), UNKNOWN);
+  await settled();
+  assert.deepEqual(device.lines, [UNKNOWN]);
+});
+
 test("a request comes in pieces of any size", async () => {
   const keys = newKeys();
   const device = await locked(keys);

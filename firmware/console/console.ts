@@ -5,7 +5,6 @@
 //
 // Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
 // prompt opens the wipe is done again, whole, from the beginning.
-import { serialOpen } from "hal:serial";
 import { resetCause } from "hal:system";
 import type { Bytes } from "../bytes";
 import { BOOTS } from "../event_log";
@@ -26,24 +25,22 @@ export let isJson: boolean;
 export let startedAt: number;
 
 /** Begin, on a device with a key record: returns whether it is whole; else the device is wiped and starts anew. */
-export function open(onConsole: (bytes?: Bytes) => void): boolean {
-  serialOpen(onConsole);
+export function open(): true | undefined {
   startedAt = getTime();
-  if (PROVISIONING && !section(import("../key_record")).isWhole(key)) {
-    section(import("./factory")).wipe();
-    return false;
+  if (!PROVISIONING || section(import("../key_record")).isWhole(key)) {
+    section(import("../event_log")).note(STEP_IDLE, resetCause(), BOOTS);
+    return true;
   }
-  section(import("../event_log")).note(STEP_IDLE, resetCause(), BOOTS);
-  return true;
+  section(import("./factory")).wipe();
 }
 
-/** Carry out one line; `onConsole`, called without bytes, looks after what watch.ts began. */
-export function execute(line: Bytes, onConsole: (bytes?: Bytes) => void): void {
+/** Carry out one line. */
+export function execute(line: Bytes): void {
   let answer: Answer;
   try {
     if (line[LINE_LIMIT]) throw REQUEST_UNKNOWN;
     const words = line.split(" ");
-    answer = section(import("./commands")).command(words)(row, words, onConsole);
+    answer = section(import("./commands")).command(words)(row, words);
   } catch (error) {
     answer = (error as number) | 0 || SENT + INTERNAL_ERROR;
     if (answer === FLASH_FULL || answer === FLASH_FAILED)

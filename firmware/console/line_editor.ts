@@ -12,7 +12,7 @@ let line: Bytes = "";
 /** Bytes that came behind its end. */
 let input: Bytes = "";
 
-/** Take bytes; returns a line that is whole, not empty. Call again, with none, until there is no other. */
+/** Take bytes; returns a line that is whole, not empty. Call again, with none, until there is no other: undefined or "". */
 export default function edit(bytes: Bytes): Bytes | undefined {
   let whole: Bytes | undefined;
   let echo = "";

@@ -1,9 +1,8 @@
 // `hs` and `ping`, as sections: they begin something and answer as it goes on. A timer looks after what has come of it and is
 // there no longer than that.
-import type { Event } from "../application";
 import { retry } from "../application";
-import type { Bytes } from "../bytes";
 import { lastError, lastStep } from "../event_log";
+import { onConsole, onEvent } from "../events";
 import { pinged } from "../mqtt/client";
 import { STEP_NET, STEP_UP } from "../steps";
 import { NO_SERVER, TIMEOUT } from "../tls/alert";
@@ -22,10 +21,10 @@ let began: number;
 let told: number;
 
 /**
- * Ask the broker for a sign of life, or end the session to watch a new one; `onConsole` is called now and then, for tick.
+ * Ask the broker for a sign of life, or end the session to watch a new one; tick tells it.
  * Throws NO_SERVER where there is no broker.
  */
-export function begin(row: number, _words: Bytes[], onConsole: (bytes?: Bytes) => void): undefined {
+export function begin(row: number): undefined {
   const isPing = row === ROW_PING;
   if (!isPing) section(import("../tls/session")).shutdown(0);
   else {
@@ -39,7 +38,7 @@ export function begin(row: number, _words: Bytes[], onConsole: (bytes?: Bytes) =
 }
 
 /** Tell what has come about since the last time. */
-export function tick(onEvent: (event: Event) => void): void {
+export function tick(): void {
   const ms = ((getTime() - began) * 1000) | 0;
   const say = section(import("./console")).say;
   let step = section(import("../application")).step();

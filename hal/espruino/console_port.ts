@@ -14,6 +14,11 @@ export function serialOpen(onData: (bytes: Bytes) => void): void {
   (board.consolePort === "USB" ? USB : Serial1).on("data", onData);
 }
 
+/** Tell whether somebody listens (Serial in hal.ts), by Espruino's own name for the listeners. */
+export function serialIsOpen(): boolean {
+  return (board.consolePort === "USB" ? USB : (Serial1 as any))["#ondata"];
+}
+
 /** Write to the port (Serial in hal.ts). */
 export function serialWrite(text: string): void {
   (board.consolePort === "USB" ? USB : Serial1).write(text);

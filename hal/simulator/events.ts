@@ -74,9 +74,11 @@ export class EventLoop {
   }
 }
 
-/** The listeners of any object, kept aside so that the object shows none of them. */
+/** Where an object keeps the listeners of an event, as Espruino does (JS_EVENT_PREFIX): who assigns it, replaces them. */
+const EVENT_PREFIX = "#on";
+
+/** The listeners of any object; loops over its members show none of them. */
 export class Emitters {
-  private listeners = new WeakMap<object, Map<string, Listener[]>>();
   /** Called when a listener comes. */
   onListener: (target: object, event: string) => void = () => {};
 
@@ -85,39 +87,42 @@ export class Emitters {
   on(target: object, event: unknown, listener: unknown): void {
     if (typeof event !== "string") throw new TypeError("First argument must be String");
     if (typeof listener !== "function") throw new TypeError("Second argument must be a function or a String");
-    let events = this.listeners.get(target);
-    if (!events) this.listeners.set(target, (events = new Map()));
     // a new list, so that a listener added while the event runs is not called by it
-    events.set(event, [...(events.get(event) ?? []), listener as Listener]);
+    this.keep(target, event, [...this.of(target, event), listener as Listener]);
     this.onListener(target, event);
   }
 
   has(target: object, event: string): boolean {
-    return !!this.listeners.get(target)?.get(event)?.length;
+    return this.of(target, event).length > 0;
   }
 
   /** Queue a call of the listeners that the event has now. */
   emit(target: object, event: unknown, ...args: unknown[]): void {
     if (typeof event !== "string") throw new TypeError("First argument must be String");
-    const listeners = this.listeners.get(target)?.get(event);
-    if (listeners) this.loop.queue(() => this.call(target, listeners, args));
+    const listeners = this.of(target, event);
+    if (listeners.length) this.loop.queue(() => this.call(target, listeners, args));
   }
 
   /** Call the listeners at once, as the interpreter does with `data`. */
   emitNow(target: object, event: string, ...args: unknown[]): void {
-    const listeners = this.listeners.get(target)?.get(event);
-    if (listeners) this.loop.run(() => this.call(target, listeners, args));
+    const listeners = this.of(target, event);
+    if (listeners.length) this.loop.run(() => this.call(target, listeners, args));
   }
 
   removeListener(target: object, event: string, listener: unknown): void {
-    const events = this.listeners.get(target);
-    const kept = events?.get(event)?.filter((each) => each !== listener);
-    if (events && kept) events.set(event, kept);
+    const listeners = this.of(target, event);
+    if (listeners.includes(listener as Listener))
+      this.keep(
+        target,
+        event,
+        listeners.filter((each) => each !== listener),
+      );
   }
 
   removeAllListeners(target: object, event?: string): void {
-    if (event === undefined) this.listeners.delete(target);
-    else this.listeners.get(target)?.delete(event);
+    for (const name of Object.getOwnPropertyNames(target))
+      if (event === undefined ? name.startsWith(EVENT_PREFIX) : name === EVENT_PREFIX + event)
+        Reflect.deleteProperty(target, name);
   }
 
   /** The methods that every object of Espruino's has. */
@@ -140,6 +145,19 @@ export class Emitters {
         emitters.removeAllListeners(this, event);
       },
     };
+  }
+
+  private of(target: object, event: string): Listener[] {
+    return Object.getOwnPropertyDescriptor(target, EVENT_PREFIX + event)?.value ?? [];
+  }
+
+  private keep(target: object, event: string, listeners: Listener[]): void {
+    Object.defineProperty(target, EVENT_PREFIX + event, {
+      value: listeners,
+      writable: true,
+      configurable: true,
+      enumerable: false,
+    });
   }
 
   private call(target: object, listeners: Listener[], args: unknown[]): void {

@@ -11,9 +11,9 @@ const LAYERS: readonly { name: string; files: RegExp }[] = [
   {
     name: "main",
     files:
-      /^firmware\/(?!(application|reconnect_delay|self_test|telemetry|event_log|journal|key|key_record|load_section|port|settings)$)[^/]+$/,
+      /^firmware\/(?!(application|events|reconnect_delay|self_test|telemetry|event_log|journal|key|key_record|load_section|port|settings)$)[^/]+$/,
   },
-  { name: "console", files: /^firmware\/console\// },
+  { name: "console", files: /^firmware\/(console\/|events$)/ },
   { name: "application", files: /^firmware\/(application|reconnect_delay|self_test|telemetry)$/ },
   { name: "ota", files: /^firmware\/ota\// },
   { name: "mqtt", files: /^firmware\/mqtt\// },

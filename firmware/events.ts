@@ -1,0 +1,28 @@
+// The two functions that stay: what lets events into the application and its answers out over the session, and what takes the
+// console's input. What they do not need between two events is a section.
+import { serialIsOpen, serialOpen } from "hal:serial";
+import type { Event } from "./application";
+import type { Bytes } from "./bytes";
+import { CONSOLE } from "./profile";
+
+/**
+ * The application is evaluated from flash for each event and gone again before its answer is protected and sent. The console's
+ * port is opened first where nobody listens: at the start, and where the interpreter removed a listener that ran out of memory.
+ */
+export function onEvent(event: Event): void {
+  if (CONSOLE && !serialIsOpen()) serialOpen(onConsole);
+  try {
+    section(import("./application")).application(event, onEvent);
+    section(import("./tls/session")).flush();
+  } catch (error) {
+    section(import("./tls/session")).shutdown(error);
+  }
+}
+
+/** Take what the console's port brings; without bytes: see what has come of `hs` or `ping`. */
+export function onConsole(bytes?: Bytes): void {
+  if (!bytes) section(import("./console/watch")).tick();
+  else
+    for (let line: Bytes | undefined; (line = section(import("./console/line_editor"))(bytes)); bytes = "")
+      section(import("./console/console")).execute(line);
+}
