@@ -3,6 +3,7 @@
 import { serialIsOpen, serialOpen } from "hal:serial";
 import type { Event } from "./application";
 import type { Bytes } from "./bytes";
+import { startedAt } from "./console/console";
 import { CONSOLE } from "./profile";
 
 /**
@@ -10,7 +11,7 @@ import { CONSOLE } from "./profile";
  * port is opened first where nobody listens: at the start, and where the interpreter removed a listener that ran out of memory.
  */
 export function onEvent(event: Event): void {
-  if (CONSOLE && !serialIsOpen()) serialOpen(onConsole);
+  if (CONSOLE && startedAt && !serialIsOpen()) serialOpen(onConsole);
   try {
     section(import("./application")).application(event, onEvent);
     section(import("./tls/session")).flush();
