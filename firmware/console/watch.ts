@@ -9,7 +9,7 @@ import { NO_SERVER, TIMEOUT } from "../tls/alert";
 
 /** The row of `ping` (commands.ts); the other one is `hs`. */
 const ROW_PING = 11;
-const EVERY_MS = 10;
+const EVERY_MS = 8;
 /** Longest time to a PINGRESP, milliseconds. */
 const PING_MS = 10000;
 
@@ -42,7 +42,7 @@ export function tick(): void {
   const ms = ((getTime() - began) * 1000) | 0;
   const say = section(import("./console")).say;
   let step = section(import("../application")).step();
-  let code = 0;
+  let code: number | undefined;
   if (told < 0) {
     if (step < STEP_UP) code = NO_SERVER;
     else if (!pinged) say({ ms: ms });
