@@ -10,4 +10,4 @@ import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setInterval(onEvent, KEEP_ALIVE_S * 500);
-if (!CONSOLE || key.length < RECORD_LENGTH || section(import("./console/console")).open()) onEvent(true);
+if (!CONSOLE || !key[RECORD_LENGTH - 1] || section(import("./console/console")).open()) onEvent(true);
