@@ -70,7 +70,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     }
     if (UPDATES && awaited === "") section(import("./ota/updater")).ask();
   } else if (typeof event === "number") {
-    // a number: the connection is over, or could not be had
+    // the connection is over, or could not be had
     if (event) {
       print("E" + event);
       section(import("./event_log")).note(

@@ -74,7 +74,7 @@ export class EventLoop {
   }
 }
 
-/** Where an object keeps the listeners of an event, as Espruino does (JS_EVENT_PREFIX): who assigns it, replaces them. */
+/** Where an object keeps the listeners of an event, as Espruino does (JS_EVENT_PREFIX). */
 const EVENT_PREFIX = "#on";
 
 /** The listeners of any object; loops over its members show none of them. */
@@ -152,12 +152,7 @@ export class Emitters {
   }
 
   private keep(target: object, event: string, listeners: Listener[]): void {
-    Object.defineProperty(target, EVENT_PREFIX + event, {
-      value: listeners,
-      writable: true,
-      configurable: true,
-      enumerable: false,
-    });
+    Object.defineProperty(target, EVENT_PREFIX + event, { value: listeners, configurable: true });
   }
 
   private call(target: object, listeners: Listener[], args: unknown[]): void {
