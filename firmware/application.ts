@@ -3,13 +3,13 @@
 // its own payload. What it has to say is put to the session's data.
 import { networkUp } from "hal:network";
 import type { Bytes } from "./bytes";
-import { FAILURES, lastError, SESSIONS } from "./event_log";
+import { FAILURES, SESSIONS } from "./event_log";
 import { payload } from "./mqtt/client";
 import { awaited } from "./ota/updater";
 import { TELEMETRY_EVERY, UPDATES } from "./profile";
 import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
 import { NO_NETWORK, TIMEOUT } from "./tls/alert";
-import { failedAt, type Server, type SessionEvent } from "./tls/session";
+import { failedAt, type Server, type SessionEvent, stands } from "./tls/session";
 
 /** Attempts since the broker last accepted us. */
 export let failures = 0;
@@ -35,7 +35,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
   if (event === undefined) {
     // half a keep-alive has passed: telemetry and a sign of life
     if (ticks >= 0) {
-      if (TELEMETRY_EVERY === 1 || !(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))(lastError);
+      if (TELEMETRY_EVERY === 1 || !(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))();
       if (UPDATES && awaited === null) section(import("./ota/updater")).askAnew();
       section(import("./mqtt/client")).ping();
     } else if (ticks < -1) ticks++;
@@ -65,7 +65,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
           section(import("./ota/updater")).askAnew();
         }
         section(import("./event_log")).note(STEP_UP, 0, SESSIONS);
-        section(import("./telemetry"))(lastError);
+        section(import("./telemetry"))();
       }
     }
     if (UPDATES && awaited === "") section(import("./ota/updater")).ask();
@@ -84,8 +84,11 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     retry = setTimeout(onEvent, retryAt, true);
     retryAt = getTime() + retryAt / 1000;
   } else if ((event as Bytes).length) {
-    // in a turn of its own, when the record that brought them is off the heap
-    section(import("./mqtt/client")).keep(event as Bytes);
-    setTimeout(onEvent, 0, false);
+    // in a turn of its own, when the record that brought them is off the heap; of a session that has ended since, nothing: its
+    // CONNACK would count for the next one
+    if (stands) {
+      section(import("./mqtt/client")).keep(event as Bytes);
+      setTimeout(onEvent, 0, false);
+    }
   } else section(import("./tls/session")).connect(event as Server, onEvent);
 }

@@ -1,5 +1,6 @@
 // Telemetry, a section: one line of JSON on `up/status`.
 
+import { lastError } from "./event_log";
 import { QOS_1 } from "./mqtt/packets";
 import { revertReason } from "./ota/updater";
 import { UPDATES } from "./profile";
@@ -8,7 +9,7 @@ import { UPDATES } from "./profile";
  * Publish seconds since boot, variables in use and the last error (tls/alert.ts), and, where there are updates, the image's
  * sequence and the reason of the last revert; not while one waits for its PUBACK.
  */
-export default function telemetry(lastError: number): void {
+export default function telemetry(): void {
   let text = `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}`;
   if (UPDATES) text += ',"seq":' + section(import("./ota/running")).sequence() + ',"rev":' + revertReason;
   section(import("./mqtt/client")).publish("status", text + "}", QOS_1);

@@ -447,3 +447,23 @@ test("hs tells each step of a new session, and why none came; ping the time to t
   assert.deepEqual(JSON.parse(device.lines.at(-1) ?? ""), refusal(NO_SERVER));
   assert.equal(device.lines.length, 4, "three steps, then why there are no more");
 });
+
+test("hs in the midst of the broker's answer: that of the session which it ends does not count for the next one", async () => {
+  const keys = newKeys();
+  const server = await broker(keys, 0);
+  const conf = settingsFile(board, { ...JSON.parse(CONF), port: server.port });
+  const device = await locked(keys, { conf });
+  try {
+    // Finished, then CONNACK: it is decrypted, and waits for a turn of its own
+    while (device.machine.value("readSequence") !== 2) await new Promise(setImmediate);
+    device.machine.type("hs\n");
+    let stood: unknown;
+    await device.until(() => {
+      if (device.lines.includes("step:8")) stood ??= device.machine.value("stands");
+      return stood !== undefined;
+    });
+    assert.equal(stood, true, device.lines.join(" "));
+  } finally {
+    await server.stop();
+  }
+});

@@ -55,7 +55,7 @@ let queued: boolean;
 /** Whether records are the handshake's. */
 let shaking: boolean;
 /** Whether the application may write. */
-let stands: boolean;
+export let stands: boolean;
 /** The step at which the last session ended (steps.ts). */
 export let failedAt: number;
 
