@@ -27,7 +27,10 @@ export type Event = SessionEvent | Server | boolean | undefined;
 
 /** Tell the step where things stand (steps.ts). */
 export function step(): number {
-  return ticks < 0 ? section(import("./tls/session")).progress() || (retry ? STEP_IDLE : STEP_NET) : STEP_UP;
+  return ticks < 0
+    ? section(import("./tls/session")).progress() || (retry ? STEP_IDLE : STEP_NET)
+    : // a session that has ended, of which no event has told yet: STEP_IDLE
+      STEP_UP * (stands as unknown as number);
 }
 
 /** Handle one event; `onEvent` takes those to come. Throws the code that ends the session. */

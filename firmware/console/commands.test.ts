@@ -430,6 +430,9 @@ test("hs tells each step of a new session, and why none came; ping the time to t
   assert.equal((await askObject(device, "status")).step, 8);
   const { ms } = await askObject(device, "ping");
   assert.ok(Number(ms) >= 0 && Number(ms) < 1000, `${ms} ms`);
+  // the session that hs has ended is over at once
+  assert.equal((await askObject(device, "hs\nstatus")).step, 0);
+  await device.until(() => device.lines.some((line) => /"step":8,"ms"/.test(line)));
   device.lines = [];
   device.machine.type("hs\n");
   await device.until(() => device.lines.some((line) => /"step":8/.test(line)));
