@@ -9,6 +9,19 @@ import { join, resolve } from "node:path";
 /** Path of the interpreter's binary; undefined where none is named. */
 export const ENGINE = process.env.ESPRUINO_BIN ? resolve(process.env.ESPRUINO_BIN) : undefined;
 
+/**
+ * What goes before its command, to run it on one processor alone. Its second thread puts what is typed into a ring made for
+ * interrupts, beside which nothing runs: on two processors the ring breaks now and then, and old input comes again and
+ * again (Espruino, src/jsdevices.c, jshPushIOCharEvents and jshPopIOEvent).
+ */
+export const ON_ONE_PROCESSOR = ENGINE ? ["taskset", "--cpu-list", processor()] : [];
+
+/** Number of the last processor that we may use (proc(5)). */
+function processor(): string {
+  const status = readFileSync("/proc/self/status", "latin1");
+  return (/^Cpus_allowed_list:.*?(\d+)$/m.exec(status) as RegExpExecArray)[1];
+}
+
 /** Length of the flash that the Linux build keeps in its file, bytes. */
 const FLASH_LENGTH = 0x40000;
 
@@ -41,12 +54,12 @@ export class Engine {
   private readonly folder: string;
   private waiting: (() => void)[] = [];
 
-  /** Start `binary` with `files` in its Storage, or with all of a flash; `wrapper` goes before it (valgrind). */
-  constructor(files: Record<string, string> | Buffer, wrapper: string[] = [], binary = ENGINE as string) {
+  /** Start it with `files` in its Storage, or with all of a flash; `wrapper` goes before it (valgrind). */
+  constructor(files: Record<string, string> | Buffer, wrapper: string[] = []) {
     this.folder = mkdtempSync(join(tmpdir(), "engine-"));
     const flashFile = join(this.folder, "espruino.flash");
     writeFileSync(flashFile, Buffer.isBuffer(files) ? files : storageImage(files));
-    const [command, ...rest] = [...wrapper, binary];
+    const [command, ...rest] = [...ON_ONE_PROCESSOR, ...wrapper, ENGINE as string];
     // standard input stays open: at its end the interpreter reads bytes of 255 for ever
     this.child = spawn(command, rest, { cwd: this.folder, stdio: ["pipe", "pipe", "pipe"] });
     // each stream has its own beginning of a line
