@@ -4,13 +4,15 @@ import { serialIsOpen, serialOpen } from "hal:serial";
 import type { Event } from "./application";
 import type { Bytes } from "./bytes";
 import { startedAt } from "./console/console";
-import { CONSOLE } from "./profile";
+import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 
 /**
- * The application is evaluated from flash for each event and gone again before its answer is protected and sent. The console's
- * port is opened first where nobody listens: at the start, and where the interpreter removed a listener that ran out of memory.
+ * The application is evaluated from flash for each event and gone again before its answer is protected and sent. The
+ * interpreter removes whatever runs out of memory, an interval or a listener: so each tick, half a keep-alive apart, sets the next
+ * one before all else, and the console's port is opened where nobody listens: at the start, and again where it was removed.
  */
 export function onEvent(event: Event): void {
+  if (event === undefined) setTimeout(onEvent, KEEP_ALIVE_S * 500);
   if (CONSOLE && startedAt && !serialIsOpen()) serialOpen(onConsole);
   try {
     section(import("./application")).application(event, onEvent);

@@ -4,6 +4,7 @@
 // than 500 variables that the run does not fit into is skipped with what the interpreter said.
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { loneBundle } from "../hal/simulator/lone_bundle";
 import { buildBundle } from "../scripts/lib/build";
 import { ENGINE, Engine } from "../scripts/lib/engine";
@@ -120,3 +121,30 @@ for (const suite of SUITES)
       await server.stop();
     }
   });
+
+test("a tick that runs out of memory is not the last one", { skip: withoutMosquitto }, async (t) => {
+  if (build.variableBytes !== VARIABLE_BYTES) return t.skip("its heap may grow for ever");
+  const broker = await startMosquitto(SUITES[0]);
+  const { code } = await buildBundle({ board: "linux", defines: { KEEP_ALIVE_S: 4 } });
+  // the second telemetry's look at the heap takes all of it: Espruino ends the event, and removes its interval, if it has one
+  const hog =
+    "process.memory=function(){if(++looks==2)for(var all=[];;)all.push(all.length);return memory()}";
+  const engine = new Engine({
+    ...loneBundle(code),
+    ".boot0": `var looks=0,memory=process.memory;${hog}`,
+    conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: broker.port }),
+    key: KEY.toString("latin1"),
+  });
+  const told = () => broker.published().filter((message) => message.includes('"up":')).length;
+  try {
+    const line = await engine.line(/^E9$|OUT OF MEMORY/);
+    if (tooSmall(t, told() ? "" : line[0])) return;
+    for (const deadline = Date.now() + 30_000; told() < 3; await delay(50))
+      assert.ok(Date.now() < deadline, [...engine.lines, broker.output()].join("\n"));
+    // in one session: without ticks the broker ends it, and the next one begins with telemetry too
+    assert.equal(broker.output().match(/New client connected .* as v1\.sensor\.0001/g)?.length, 1);
+  } finally {
+    await engine.stop();
+    await broker.stop();
+  }
+});

@@ -81,7 +81,7 @@ export function countUp(record: Bytes): Bytes {
 
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
-  if (!CONSOLE || key.length < RECORD_LENGTH) return;
+  if (!CONSOLE || !key[RECORD_LENGTH - 1]) return;
   const kind = data.charCodeAt(0);
   const last = section(import("./journal")).newest(kind).substr(12, 4) || "\0\0\0\0";
   data = section(import("./journal")).countUp(data.substr(0, 12) + last);

@@ -9,5 +9,5 @@ import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 // biome-ignore lint/suspicious/noGlobalAssign: that is what it is for
 (Function as any) = (Object as any) = (String as any) = undefined;
 
-setInterval(onEvent, KEEP_ALIVE_S * 500);
+setTimeout(onEvent, KEEP_ALIVE_S * 500);
 if (!CONSOLE || !key[RECORD_LENGTH - 1] || section(import("./console/console")).open()) onEvent(true);

@@ -7,7 +7,7 @@ import { CHECK_VALUES } from "../key_record";
 
 /** Prove the keys; a line as it is. */
 export default function prove(_row: number, words: Bytes[]): Bytes {
-  const block = `prove${atob(words[1] || "")}${"\0".repeat(11)}`.substr(0, 16);
+  const block = ("prove" + atob(words[1] || "") + "\0".repeat(11)).substr(0, 16);
   return (
     section(import("../settings")).readSettings().id +
     ` ${lastError} ` +

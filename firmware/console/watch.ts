@@ -34,11 +34,13 @@ export function begin(row: number): undefined {
   }
   told = -isPing;
   began = getTime();
-  timer = timer || setInterval(onConsole, EVERY_MS);
+  timer = timer || setTimeout(onConsole, EVERY_MS);
 }
 
 /** Tell what has come about since the last time. */
 export function tick(): void {
+  // the next one first: whatever this one runs out of, `hs` and `ping` go on
+  timer = setTimeout(onConsole, EVERY_MS);
   const ms = ((getTime() - began) * 1000) | 0;
   const say = section(import("./console")).say;
   let step = section(import("../application")).step();
@@ -63,5 +65,5 @@ export function tick(): void {
     while (told < step) say({ step: ++told, ms: ms });
   }
   if (code) say(code);
-  if (code || step === STEP_UP) timer = clearInterval(timer);
+  if (code || step === STEP_UP) timer = clearTimeout(timer);
 }

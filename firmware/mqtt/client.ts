@@ -112,7 +112,8 @@ export function nextMessage(): Bytes | undefined {
     passOver = end;
     if (type >> 4 === PUBLISH >> 4 && (type & 6) <= QOS_1) {
       const topicEnd = start + 2 + uint16(input, start);
-      const textStart = type & QOS_1 ? topicEnd + 2 : topicEnd;
+      // QOS_1 is 2, the bytes of the packet identifier
+      const textStart = topicEnd + (type & QOS_1);
       if (textStart > end) throw MQTT_PROTOCOL;
       if (textStart !== topicEnd && textStart <= input.length)
         section(import("../tls/record")).put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK

@@ -65,7 +65,7 @@ export let revertReason: number;
 /** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns 0, or the code of what is wrong with it. */
 export function onMessage(topic: Bytes): number {
   // without keys nothing can be updated
-  if (!CONSOLE || key.length < RECORD_LENGTH) return 0;
+  if (!CONSOLE || !key[RECORD_LENGTH - 1]) return 0;
   if (topic === "/ota") return section(import("./updater")).onManifest();
   return topic === awaited ? section(import("./updater")).onPiece() : 0;
 }

@@ -2,7 +2,6 @@
 // `onTransport` is the only way in, for bytes and all else that TCP and timers bring; what it catches goes to `shutdown`
 // and is one integer (alert.ts). One session at a time. All but that one function are sections. Leaves out renegotiation
 // (RFC 5746: refused with no_renegotiation).
-import { tcpConnect } from "hal:tcp_socket";
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { falseStart } from "../profile";
@@ -189,7 +188,7 @@ export function connect(server: Server, onEvent: (event: any) => void): void {
   // fresh noise for every session, tested before a byte of it is used
   section(import("../crypto/ctr_drbg")).seed();
   transport = 0;
-  transport = tcpConnect(server.host, server.port, onTransport);
+  transport = section(import("hal:tcp_socket")).tcpConnect(server.host, server.port, onTransport);
 }
 
 /** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */
