@@ -1,7 +1,6 @@
 // What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
 // telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
 // its own payload. What it has to say is put to the session's data.
-import { networkUp } from "hal:network";
 import type { Bytes } from "./bytes";
 import { FAILURES, SESSIONS } from "./event_log";
 import { payload } from "./mqtt/client";
@@ -39,7 +38,11 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     // half a keep-alive has passed: telemetry and a sign of life
     if (ticks >= 0) {
       if (TELEMETRY_EVERY === 1 || !(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))();
-      if (UPDATES && awaited === null) section(import("./ota/updater")).askAnew();
+      // held back: it may begin now; under way: a broker may drop what it sends at QoS 0, and the heap what came of it
+      if (UPDATES && awaited !== undefined)
+        (awaited === null
+          ? section(import("./ota/updater")).askAnew
+          : section(import("./ota/updater")).ask)();
       section(import("./mqtt/client")).ping();
     } else if (ticks < -1) ticks++;
     else throw TIMEOUT;
@@ -48,7 +51,10 @@ export function application(event: Event, onEvent: (event: Event) => void): void
   else if (event === true) {
     ticks = -3;
     retry = 0;
-    networkUp(section(import("./settings")).readSettings(), onEvent as (event: unknown) => void);
+    section(import("hal:network")).networkUp(
+      section(import("./settings")).readSettings(),
+      onEvent as (event: unknown) => void,
+    );
   } else if (event === false) {
     // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
     // accepted us

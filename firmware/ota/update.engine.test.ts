@@ -139,7 +139,7 @@ for (const encoding of ["none", "heatshrink"] as const)
       await station.sequence(6, engine);
       const got = station.told.flatMap(({ text }) => /"got":(\d+)/.exec(text)?.[1] ?? []);
       assert.deepEqual(
-        got,
+        [...new Set(got)], // a tick may ask again
         Array.from({ length: Math.ceil(update.pieces.length / 8) }, (_, eighth) => String(8 * eighth)),
       );
       assert.ok(!station.told.some(({ text }) => /"err":[1-9]/.test(text)), JSON.stringify(station.told));

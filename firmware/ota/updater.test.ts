@@ -544,6 +544,36 @@ test("R20 R22 keys that are not this device's, or changed, or cut, are refused b
   assert.equal(await answerTo(broker, rekeyed(keys, Buffer.from(plain), torn, 2)), MANIFEST_KEYS);
 });
 
+test("R21 a piece that was dropped on its way is asked for again with the next tick; one that is only late is written once", async () => {
+  const broker = await device();
+  const update = await updateTo();
+  offer(broker, update);
+  let drops = 1;
+  broker.meddle = (topic, payload) => (topic.endsWith("/9") && drops-- > 0 ? undefined : payload);
+  broker.connect();
+  await broker.serve();
+  assert.equal(runningSlot(broker), 0);
+  broker.machine.run("device.tick()");
+  await broker.serve();
+  assert.equal(runningSlot(broker), 16384, broker.published.join("\n"));
+
+  const late = await device();
+  offer(late, update);
+  let asked = 0;
+  late.meddle = (topic, payload) => {
+    if (topic.endsWith("/9") && ++asked === 1) late.machine.run("device.tick()");
+    return payload;
+  };
+  late.connect();
+  late.machine.cutPower(undefined);
+  await late.serve();
+  assert.equal(runningSlot(late), 16384);
+  assert.equal(asked, 2);
+  const pieces = writtenBy(late).filter(({ length }) => length === 512);
+  assert.equal(new Set(pieces.map(({ offset }) => offset)).size, pieces.length);
+  assert.equal(pieces.length, update.pieces.length - 1);
+});
+
 test("outside its window an update waits, and begins when it opens", async () => {
   // the hours count from the start: here the window opens an hour after it, and lasts for one
   const conf = JSON.stringify({ id: "v1.sensor.0001", host: "127.0.0.1", port: 1, window: 102 });
