@@ -33,6 +33,8 @@ const SLOT = 16384;
 /** Most variables of a device with loader, keys and console, in sessions and updates, where one is 12 bytes. */
 const MOST = 500;
 const VARIABLE_BYTES = 12;
+/** Most variables that an update adds to the session at rest, looked at between turns. */
+const BETWEEN_TURNS = 80;
 /** Longest time of one update, milliseconds. */
 const PATIENCE_MS = 60_000;
 
@@ -91,8 +93,8 @@ class Station {
   }
 }
 
-/** A fresh device's flash, and an update for it. */
-async function fixture(t: TestContext, encoding: Encoding) {
+/** A fresh device's flash, and an update for it; `boot`, a boot file, in the ballast's place. */
+async function fixture(t: TestContext, encoding: Encoding, boot?: Record<string, string>) {
   const { total, variableBytes } = await interpreter();
   const [keys, next] = [newKeys(), newKeys()];
   const station = await Station.start(keys.psk, next.psk);
@@ -104,7 +106,7 @@ async function fixture(t: TestContext, encoding: Encoding) {
     ...storageFiles(board, bundle, loader, { sequence: 5 }),
     key: keys.record.toString("latin1"),
     conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: station.port }),
-    ...(variableBytes === VARIABLE_BYTES ? ballast(total - MOST) : {}),
+    ...(boot ?? (variableBytes === VARIABLE_BYTES ? ballast(total - MOST) : {})),
   });
   // what stands behind the last section is read by nobody
   const update = makeUpdate(Buffer.from(`${bundle}another`, "latin1"), {
@@ -148,6 +150,39 @@ for (const encoding of ["none", "heatshrink"] as const)
     }
     assert.deepEqual(wholeSlots(engine.flash), [true, true]);
   });
+
+test("between its turns an update holds few variables more than the session does at rest", {
+  skip,
+}, async (t) => {
+  const { total, variableBytes } = await interpreter();
+  if (total < 2 * MOST || variableBytes !== VARIABLE_BYTES)
+    return t.skip(`${total} of ${variableBytes} bytes`);
+  // a timer has its turn between the others; in a turn that opens a record of 512 bytes it is more, update or none
+  const sample = 'setInterval(function(){USB.write("use "+process.memory().usage+"\\n")},5)';
+  const { station, flash, update, manifest } = await fixture(t, "heatshrink", { ".boot0": sample });
+  const engine = new Engine(flash);
+  const samples = () =>
+    engine.lines
+      .splice(0)
+      .flatMap((line) => /^use (\d+)$/.exec(line)?.[1] ?? [])
+      .map(Number);
+  try {
+    await station.sequence(5, engine);
+    await delay(500);
+    samples();
+    await delay(500);
+    const rest = samples();
+    await station.offer(update, manifest);
+    await station.sequence(6, engine);
+    const uses = samples();
+    const [idle, most] = [Math.max(...rest), Math.max(...uses)];
+    console.log(`an update: ${idle} variables at rest, at most ${most} between turns`);
+    assert.ok(rest.length > 5 && uses.length > 50);
+    assert.ok(most - idle <= BETWEEN_TURNS, `${most - idle} variables`);
+  } finally {
+    await engine.stop();
+  }
+});
 
 test("R20 other keys through Mosquitto on the interpreter: the session that confirms them is under them", {
   skip,
