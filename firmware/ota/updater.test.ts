@@ -574,6 +574,36 @@ test("R21 a piece that was dropped on its way is asked for again with the next t
   assert.equal(pieces.length, update.pieces.length - 1);
 });
 
+test("R20 an offer that is taken back stops the update where it is; offered again it goes on from there", async () => {
+  const broker = await device();
+  const { machine } = broker;
+  const update = await updateTo();
+  const manifest = offer(broker, update);
+  broker.meddle = (topic, payload) => {
+    if (topic.endsWith("/9")) {
+      broker.retained.delete(`${TOPIC}/ota`);
+      broker.send(`${TOPIC}/ota`, Buffer.alloc(0));
+    }
+    return payload;
+  };
+  broker.connect();
+  await broker.serve();
+  machine.run("device.tick()");
+  await broker.serve();
+  assert.equal(broker.subscribed.at(-1), `${piecesPrefix(update)}9`);
+  assert.deepEqual(errorsOf(broker), []);
+  broker.retained.set(`${TOPIC}/ota`, manifest);
+  const asked: string[] = [];
+  broker.meddle = (topic, payload) => {
+    asked.push(topic);
+    return payload;
+  };
+  broker.send(`${TOPIC}/ota`, manifest);
+  await broker.serve();
+  assert.equal(asked[0], `${piecesPrefix(update)}8`, "the last piece that was begun");
+  assert.equal(runningSlot(broker), 16384);
+});
+
 test("outside its window an update waits, and begins when it opens", async () => {
   // the hours count from the start: here the window opens an hour after it, and lasts for one
   const conf = JSON.stringify({ id: "v1.sensor.0001", host: "127.0.0.1", port: 1, window: 102 });

@@ -62,23 +62,24 @@ export let piece: number;
 /** Reason of the last revert, of tls/alert.ts; 0: none. Known from the first session on. */
 export let revertReason: number;
 
-/** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns 0, or the code of what is wrong with it. */
-export function onMessage(topic: Bytes): number {
+/** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns the code of what is wrong with it, if anything is. */
+export function onMessage(topic: Bytes): number | undefined {
   // without keys nothing can be updated
-  if (!CONSOLE || !key[RECORD_LENGTH - 1]) return 0;
+  if (!CONSOLE || !key[RECORD_LENGTH - 1]) return;
   if (topic === "/ota") return section(import("./updater")).onManifest();
-  return topic === awaited ? section(import("./updater")).onPiece() : 0;
+  if (topic === awaited) return section(import("./updater")).onPiece();
 }
 
-/** Take a manifest: begin the update that it tells of, or go on with it. */
-export function onManifest(): number {
+/** Take a manifest: begin the update that it tells of, or go on with it. What was offered before is not offered any more. */
+export function onManifest(): number | undefined {
   const other = SLOT_BYTES ^ slot;
+  awaited = undefined;
   // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
-  if (!payload || payload.substr(0, MANIFEST_BYTES) === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return 0;
+  if (!payload || payload.substr(0, MANIFEST_BYTES) === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return;
   const state = section(import("../journal")).newest(STATE);
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
-  piece = 0;
   if (code) return code;
+  piece = 0;
   code = uint16(state, 4);
   // cut out here and not above: what `fault` needs is the most that the heap has to give
   const manifest = payload.substr(0, MANIFEST_BYTES);
@@ -91,7 +92,7 @@ export function onManifest(): number {
   } else {
     if (section(import("./held"))()) {
       awaited = null;
-      return 0;
+      return;
     }
     let keys = bundle.substr(AT_KEYS, KEYS_BYTES);
     if (payload.length > MANIFEST_BYTES) {
@@ -110,7 +111,6 @@ export function onManifest(): number {
     require("Flash").write(keys + manifest, board.slotsStart + AT_KEYS + other);
   }
   awaited = "";
-  return 0;
 }
 
 /** Ask the broker for what it has on `/ota`. */
@@ -171,7 +171,7 @@ export function ask(): void {
 }
 
 /** Take the piece that was awaited; after the last one start anew, into the new image. */
-export function onPiece(): number {
+export function onPiece(): number | undefined {
   const other = SLOT_BYTES ^ slot;
   const manifest = section(import("./updater")).offered();
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
@@ -196,7 +196,6 @@ export function onPiece(): number {
     if (section(import("../journal")).newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
     section(import("hal:system")).restart();
   }
-  return 0;
 }
 
 /** Note that the image that runs has had a session: it stays, and what is not above it is taken no more. */
