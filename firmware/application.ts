@@ -62,7 +62,11 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     while ((name = section(import("./mqtt/client")).nextMessage()) !== undefined) {
       if (name[1] === "d") section(import("./mqtt/client")).publish(name.substr(6), payload, 0);
       else if (name) {
-        const code = UPDATES && section(import("./ota/updater")).onMessage(name);
+        const code =
+          UPDATES &&
+          (name === "/ota"
+            ? section(import("./ota/updater")).onManifest()
+            : name === awaited && section(import("./ota/updater")).onPiece());
         if (code) {
           section(import("./event_log")).note(STEP_UPDATE, code, 0);
           section(import("./mqtt/client")).publish("update", `{"err":${code}}`, 0);

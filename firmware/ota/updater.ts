@@ -62,20 +62,22 @@ export let piece: number;
 /** Reason of the last revert, of tls/alert.ts; 0: none. Known from the first session on. */
 export let revertReason: number;
 
-/** Take the `payload` that came on `/ota` or, a whole topic, any other. Returns the code of what is wrong with it, if anything is. */
-export function onMessage(topic: Bytes): number | undefined {
-  // without keys nothing can be updated
-  if (!CONSOLE || !key[RECORD_LENGTH - 1]) return;
-  if (topic === "/ota") return section(import("./updater")).onManifest();
-  if (topic === awaited) return section(import("./updater")).onPiece();
-}
-
-/** Take a manifest: begin the update that it tells of, or go on with it. What was offered before is not offered any more. */
+/**
+ * Take the manifest that came as `payload`: begin the update that it tells of, or go on with it. What was offered before is not
+ * offered any more. Returns the code of what is wrong with it, if anything is.
+ */
 export function onManifest(): number | undefined {
   const other = SLOT_BYTES ^ slot;
   awaited = undefined;
-  // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time
-  if (!payload || payload.substr(0, MANIFEST_BYTES) === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)) return;
+  // an empty one takes an offer back; the one that runs is what a broker that retains it offers each time; without keys
+  // nothing can be updated
+  if (
+    !payload ||
+    !CONSOLE ||
+    !key[RECORD_LENGTH - 1] ||
+    payload.substr(0, MANIFEST_BYTES) === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)
+  )
+    return;
   const state = section(import("../journal")).newest(STATE);
   let code = section(import("./updater")).fault(payload, state.substr(8, 4));
   if (code) return code;
@@ -170,7 +172,7 @@ export function ask(): void {
   if (!(piece & 7)) section(import("../mqtt/client")).publish("update", `{"got":${piece}}`, 0);
 }
 
-/** Take the piece that was awaited; after the last one start anew, into the new image. */
+/** Take the piece that was awaited, as `payload`; after the last one start anew, into the new image. Returns as above. */
 export function onPiece(): number | undefined {
   const other = SLOT_BYTES ^ slot;
   const manifest = section(import("./updater")).offered();
