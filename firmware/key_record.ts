@@ -22,7 +22,8 @@ export function macs(record: Bytes, data: Bytes, length: number): Bytes {
   return all;
 }
 
-/** Tell whether a record of RECORD_LENGTH is whole. */
+/** Tell whether the record is whole that `record` begins with. */
 export function isWhole(record: Bytes): boolean {
-  return section(import("./key_record")).macs(record, "\0".repeat(16), 3) === record.substr(CHECK_VALUES);
+  const checks = section(import("./key_record")).macs(record, "\0".repeat(16), 3);
+  return checks === record.substr(CHECK_VALUES, RECORD_LENGTH - CHECK_VALUES);
 }

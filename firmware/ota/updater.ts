@@ -79,13 +79,22 @@ export function onManifest(): number | undefined {
   )
     return;
   const state = section(import("../journal")).newest(STATE);
-  let code = section(import("./updater")).fault(payload, state.substr(8, 4));
+  // the tag from here and not from `fault`: its frame and that one's would be on the heap together
+  let code =
+    section(import("./updater")).fault(payload, state.substr(8, 4)) ||
+    (section(import("../bytes")).difference(
+      section(import("../crypto/cmac")).cmac(
+        key.substr(OTA_KEY, 16),
+        payload.substr(0, AT_TAG) + payload.substr(MANIFEST_BYTES),
+      ),
+      payload.substr(AT_TAG, 16),
+    ) &&
+      MANIFEST_TAG);
   if (code) return code;
   piece = 0;
   code = uint16(state, 4);
-  // cut out here and not above: what `fault` needs is the most that the heap has to give
-  const manifest = payload.substr(0, MANIFEST_BYTES);
-  if (manifest === section(import("./updater")).offered()) {
+  // cut out each time: what looks at the keys wants the heap that a copy held
+  if (payload.substr(0, MANIFEST_BYTES) === section(import("./updater")).offered()) {
     // what came back once is not tried again
     if (code) return code;
     // the last piece that was begun may be torn: the same is written over it
@@ -100,17 +109,17 @@ export function onManifest(): number | undefined {
     if (payload.length > MANIFEST_BYTES) {
       // a copy: it is turned where it lies
       keys = section(import("../crypto/ccm")).ccmTurn(
-        key.substr(REKEY_KEY, 16) + manifest,
+        key.substr(REKEY_KEY, 16) + payload,
         E.toString(payload.substr(MANIFEST_BYTES), ""),
       );
-      if (!section(import("../key_record")).isWhole(keys.substr(0, RECORD_LENGTH))) return MANIFEST_KEYS;
+      if (!section(import("../key_record")).isWhole(keys)) return MANIFEST_KEYS;
     }
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
     for (let at = SLOT_BYTES; at; )
       require("Flash").erasePage(board.slotsStart + other + (at -= board.pageLength));
     // why another image came back is no reason against this one
     if (code) section(import("./updater")).setState(slot, 0, 0);
-    require("Flash").write(keys + manifest, board.slotsStart + AT_KEYS + other);
+    require("Flash").write(keys + payload.substr(0, MANIFEST_BYTES), board.slotsStart + AT_KEYS + other);
   }
   awaited = "";
 }
@@ -135,7 +144,7 @@ export function setState(active: number, attempts: number, reason: number): void
   );
 }
 
-/** Find what makes a manifest none for this device, in the order of its fields: a code, or 0. `floor`: 4 bytes. */
+/** Find what makes a manifest none for this device but its tag, in the order of its fields: a code, or 0. `floor`: 4 bytes. */
 export function fault(manifest: Bytes, floor: Bytes): number {
   const byte = (at: number): number => manifest.charCodeAt(at);
   const length = uint16(manifest, AT_IMAGE_LENGTH + 2);
@@ -150,12 +159,7 @@ export function fault(manifest: Bytes, floor: Bytes): number {
   if (manifest.substr(AT_SEQUENCE, 4) <= floor) return MANIFEST_SEQUENCE;
   if (byte(AT_IMAGE_LENGTH) || byte(AT_IMAGE_LENGTH + 1) || !length || length > AT_KEYS)
     return MANIFEST_LENGTH;
-  if (manifest.indexOf(base + "\0") !== AT_TARGET) return MANIFEST_TARGET;
-  const tag = section(import("../crypto/cmac")).cmac(
-    key.substr(OTA_KEY, 16),
-    manifest.substr(0, AT_TAG) + manifest.substr(MANIFEST_BYTES),
-  );
-  return section(import("../bytes")).difference(tag, manifest.substr(AT_TAG, 16)) ? MANIFEST_TAG : 0;
+  return manifest.indexOf(base + "\0") !== AT_TARGET ? MANIFEST_TARGET : 0;
 }
 
 /** Ask for the piece, and tell with each eighth how many there are already. */
