@@ -45,7 +45,9 @@ export function application(event: Event, onEvent: (event: Event) => void): void
           : section(import("./ota/updater")).ask)();
       section(import("./mqtt/client")).ping();
     } else if (ticks < -1) ticks++;
-    else throw TIMEOUT;
+    else if (section(import("./tls/session")).progress() || getTime() < retryAt) throw TIMEOUT;
+    // what should have begun the next attempt was lost, out of memory
+    else setTimeout(onEvent, 0, true);
   } else if (event === null)
     section(import("./mqtt/client")).begin(section(import("./settings")).readSettings().id as string);
   else if (event === true) {
@@ -103,5 +105,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
       section(import("./mqtt/client")).keep(event as Bytes);
       setTimeout(onEvent, 0, false);
     }
-  } else section(import("./tls/session")).connect(event as Server, onEvent);
+  } else if (!section(import("./tls/session")).progress())
+    // the network may be up twice
+    section(import("./tls/session")).connect(event as Server, onEvent);
 }

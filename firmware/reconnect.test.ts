@@ -130,3 +130,31 @@ test("R28 a server that completes TLS but is no broker does not reset the delay"
     await server.stop();
   }
 });
+
+for (const [what, lost] of [
+  ["the timer of an attempt", true],
+  ["the end of a session", NO_SERVER],
+] as const)
+  test(`${what} that was lost, out of memory, is made up for by a tick`, async () => {
+    const watch = new Watch();
+    let errors = 0;
+    let drops = 1;
+    const device = await TestDevice.boot("esp32-sim", {
+      entry: "firmware/main.ts",
+      defines: { KEEP_ALIVE_S: 1 },
+      port: await freePort(),
+      onLine(line) {
+        if (line === `E${NO_SERVER}`) errors++;
+        watch.wake();
+      },
+      prepare(machine) {
+        const setTimeoutOnBoard = machine.run("setTimeout") as (...args: unknown[]) => unknown;
+        const lose = (callback: unknown, delay: number, ...rest: unknown[]) =>
+          rest[0] === lost && drops-- > 0 ? 1e6 : setTimeoutOnBoard(callback, delay, ...rest);
+        (machine.run("(function(f){setTimeout=f})") as (f: unknown) => void)(lose);
+      },
+    });
+    devices.push(device);
+    await watch.until(() => errors >= 2, 20_000);
+    assert.ok(errors >= 2 && drops <= 0, device.lines.join("\n"));
+  });

@@ -103,6 +103,8 @@ export function shutdown(cause: unknown): void {
   const tcp = transport;
   failedAt = section(import("./session")).progress();
   port = transport = undefined; // first of all: whatever comes in from here on finds no session
+  // and this before what may run out of memory, or nobody would try again
+  setTimeout(ended, 0, code);
   if (tcp) {
     try {
       // what TCP still brings is for no session, least of all for the next
@@ -118,7 +120,6 @@ export function shutdown(cause: unknown): void {
   section(import("./record")).wipe();
   shaking = stands = false;
   if (next) next = clearTimeout(next);
-  setTimeout(ended, 0, code);
 }
 
 /** Tell the step where the session stands (steps.ts), STEP_IDLE where there is none. */
