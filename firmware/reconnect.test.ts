@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import type { Machine } from "../hal/simulator/machine";
 import { freePort } from "../scripts/lib/peers/process";
 import { startPlainServer, startScriptedServer } from "../scripts/lib/scripted_server";
 import { IDENTITY, KEY, TestDevice, Watch } from "../scripts/lib/test_device";
@@ -14,6 +15,14 @@ const devices: TestDevice[] = [];
 after(() => {
   for (const device of devices) device.powerOff();
 });
+
+type SetTimeout = (callback: unknown, delay: number, ...rest: unknown[]) => unknown;
+
+/** Put `make`'s setTimeout, which gets the board's own, in its place. */
+function replaceSetTimeout(machine: Machine, make: (own: SetTimeout) => SetTimeout): void {
+  const replace = machine.run("(function(f){setTimeout=f})") as (f: SetTimeout) => void;
+  replace(make(machine.run("setTimeout") as SetTimeout));
+}
 
 /**
  * Boot the main bundle and collect `count` reconnect delays: those of the timers that it sets right after it has told
@@ -35,15 +44,13 @@ async function delaysOf(
       failed ||= /^E\d+$/.test(line);
     },
     prepare(machine) {
-      const setTimeoutOnBoard = machine.run("setTimeout") as (...args: unknown[]) => unknown;
-      const record = (callback: unknown, delay: number, ...rest: unknown[]) => {
-        if (!failed || delays.length === count) return setTimeoutOnBoard(callback, delay, ...rest);
+      replaceSetTimeout(machine, (own) => (callback, delay, ...rest) => {
+        if (!failed || delays.length === count) return own(callback, delay, ...rest);
         failed = false;
         delays.push(delay);
         watch.wake();
-        return setTimeoutOnBoard(callback, 0, ...rest);
-      };
-      (machine.run("(function(f){setTimeout=f})") as (f: unknown) => void)(record);
+        return own(callback, 0, ...rest);
+      });
     },
   });
   devices.push(device);
@@ -148,10 +155,12 @@ for (const [what, lost] of [
         watch.wake();
       },
       prepare(machine) {
-        const setTimeoutOnBoard = machine.run("setTimeout") as (...args: unknown[]) => unknown;
-        const lose = (callback: unknown, delay: number, ...rest: unknown[]) =>
-          rest[0] === lost && drops-- > 0 ? 1e6 : setTimeoutOnBoard(callback, delay, ...rest);
-        (machine.run("(function(f){setTimeout=f})") as (f: unknown) => void)(lose);
+        replaceSetTimeout(
+          machine,
+          (own) =>
+            (callback, delay, ...rest) =>
+              rest[0] === lost && drops-- > 0 ? 1e6 : own(callback, delay, ...rest),
+        );
       },
     });
     devices.push(device);

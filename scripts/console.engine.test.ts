@@ -12,7 +12,7 @@ import { BUNDLE_FILE, buildBundle, LOADER } from "./lib/build";
 import { deviceKeys, newMasters } from "./lib/console/simulated_device";
 import { ID } from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
-import { ENGINE, Engine, ON_ONE_PROCESSOR, storageImage } from "./lib/engine";
+import { ENGINE, Engine, engineCommand, storageImage } from "./lib/engine";
 import { startGateway } from "./lib/gateway";
 import { keyRecord, writeSecret } from "./lib/keys";
 import { storageFiles } from "./lib/ota/layout";
@@ -55,7 +55,7 @@ test("R25 R29 the terminal on the interpreter: words, a session, unlocking, sett
   };
   writeFileSync(join(folder, "espruino.flash"), storageImage(files));
   const path = join(folder, "ttyUSB0");
-  const pty = await Pty.open(path, `EXEC:${[...ON_ONE_PROCESSOR, ENGINE].join(" ")},pty,raw,echo=0`, folder);
+  const pty = await Pty.run(path, engineCommand(), folder);
   context.after(() => pty.close());
 
   const argv = ["--import", "tsx", "scripts/console.ts", "--port", path, "--master", join(folder, "console")];

@@ -4,7 +4,7 @@
 // image, and ends on the new one. Needs ESPRUINO_BIN.
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { type TestContext, test } from "node:test";
+import { before, type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { buildBundle, LOADER, readBoard } from "../../scripts/lib/build";
 import { ENGINE, Engine, storageImage } from "../../scripts/lib/engine";
@@ -37,6 +37,14 @@ const VARIABLE_BYTES = 12;
 const BETWEEN_TURNS = 80;
 /** Longest time of one update, milliseconds. */
 const PATIENCE_MS = 60_000;
+
+/** Variables of the interpreter, and the bytes of one. */
+let total = 0;
+let variableBytes = 0;
+
+before(async () => {
+  if (ENGINE) ({ total, variableBytes } = await interpreter());
+});
 
 /** What a device tells, and a way to wait for it. */
 class Station {
@@ -95,7 +103,6 @@ class Station {
 
 /** A fresh device's flash, and an update for it; `boot`, a boot file, in the ballast's place. */
 async function fixture(t: TestContext, encoding: Encoding, boot?: Record<string, string>) {
-  const { total, variableBytes } = await interpreter();
   const [keys, next] = [newKeys(), newKeys()];
   const station = await Station.start(keys.psk, next.psk);
   t.after(() => station.stop());
@@ -154,7 +161,6 @@ for (const encoding of ["none", "heatshrink"] as const)
 test("between its turns an update holds few variables more than the session does at rest", {
   skip,
 }, async (t) => {
-  const { total, variableBytes } = await interpreter();
   if (total < 2 * MOST || variableBytes !== VARIABLE_BYTES)
     return t.skip(`${total} of ${variableBytes} bytes`);
   // a timer has its turn between the others; in a turn that opens a record of 512 bytes it is more, update or none

@@ -10,16 +10,14 @@ import { join, resolve } from "node:path";
 export const ENGINE = process.env.ESPRUINO_BIN ? resolve(process.env.ESPRUINO_BIN) : undefined;
 
 /**
- * What goes before its command, to run it on one processor alone. Its second thread puts what is typed into a ring made for
- * interrupts, beside which nothing runs: on two processors the ring breaks now and then, and old input comes again and
- * again (Espruino, src/jsdevices.c, jshPushIOCharEvents and jshPopIOEvent).
+ * Make the command that runs it, `wrapper` before it (valgrind): on one processor alone, the last that we may use (proc(5)). Its
+ * second thread puts what is typed into a ring made for interrupts, beside which nothing runs: on two processors the ring
+ * breaks now and then, and old input comes again and again (Espruino, src/jsdevices.c, jshPushIOCharEvents and jshPopIOEvent).
  */
-export const ON_ONE_PROCESSOR = ENGINE ? ["taskset", "--cpu-list", processor()] : [];
-
-/** Number of the last processor that we may use (proc(5)). */
-function processor(): string {
+export function engineCommand(...wrapper: string[]): [string, ...string[]] {
   const status = readFileSync("/proc/self/status", "latin1");
-  return (/^Cpus_allowed_list:.*?(\d+)$/m.exec(status) as RegExpExecArray)[1];
+  const [, processor] = /^Cpus_allowed_list:.*?(\d+)$/m.exec(status) as RegExpExecArray;
+  return ["taskset", "--cpu-list", processor, ...wrapper, ENGINE as string];
 }
 
 /** Length of the flash that the Linux build keeps in its file, bytes. */
@@ -59,7 +57,7 @@ export class Engine {
     this.folder = mkdtempSync(join(tmpdir(), "engine-"));
     const flashFile = join(this.folder, "espruino.flash");
     writeFileSync(flashFile, Buffer.isBuffer(files) ? files : storageImage(files));
-    const [command, ...rest] = [...ON_ONE_PROCESSOR, ...wrapper, ENGINE as string];
+    const [command, ...rest] = engineCommand(...wrapper);
     // standard input stays open: at its end the interpreter reads bytes of 255 for ever
     this.child = spawn(command, rest, { cwd: this.folder, stdio: ["pipe", "pipe", "pipe"] });
     // each stream has its own beginning of a line

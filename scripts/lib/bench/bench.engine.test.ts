@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Board } from "../../../boards/board";
 import { REQUEST_UNKNOWN } from "../../../firmware/tls/alert";
 import { readBoard } from "../build";
-import { ENGINE, ON_ONE_PROCESSOR } from "../engine";
+import { ENGINE, engineCommand } from "../engine";
 import { skipWithout } from "../peers/install";
 import { Device } from "./device";
 import { STEPS } from "./interfaces";
@@ -33,11 +33,7 @@ describe("the real interpreter", { skip }, () => {
 
   test("on a pseudo-terminal goes from blank to finished; rows 25 and 27: locked, and no key read back", async () => {
     const path = join(folder, "ttyACM0");
-    const pty = await Pty.open(
-      path,
-      `EXEC:${[...ON_ONE_PROCESSOR, ENGINE].join(" ")},pty,raw,echo=0`,
-      folder,
-    );
+    const pty = await Pty.run(path, engineCommand(), folder);
     const bench = await TestBench.start([], {
       board,
       ports: [path],
@@ -171,8 +167,8 @@ async function session(port: Port): Promise<string[]> {
 /** Start the interpreter with its telnet console, and wait until it listens. */
 async function telnet(cwd: string): Promise<ChildProcess> {
   // standard input stays open: at its end the interpreter reads bytes of 255 for ever
-  const [command, ...rest] = [...ON_ONE_PROCESSOR, ENGINE as string, "--telnet"];
-  const child = spawn(command, rest, { cwd, stdio: ["pipe", "ignore", "ignore"] });
+  const [command, ...rest] = engineCommand();
+  const child = spawn(command, [...rest, "--telnet"], { cwd, stdio: ["pipe", "ignore", "ignore"] });
   for (let attempt = 0; attempt < 100; attempt++) {
     const isUp = await new Promise((resolve) => {
       const socket = connect(2323, "127.0.0.1", () => {

@@ -9,7 +9,12 @@ const WAIT_MS = 5000;
 export class Pty {
   private constructor(private readonly child: ChildProcess) {}
 
-  /** Make `path` a pseudo-terminal whose other end is `to`, an address of socat's; `cwd` for a program. */
+  /** Make `path` a pseudo-terminal whose other end is a program, run in `cwd`. */
+  static run(path: string, command: readonly string[], cwd: string): Promise<Pty> {
+    return Pty.open(path, `EXEC:${command.join(" ")},pty,raw,echo=0`, cwd);
+  }
+
+  /** Make `path` a pseudo-terminal whose other end is `to`, an address of socat's. */
   static async open(path: string, to: string, cwd?: string): Promise<Pty> {
     // a process group of its own, so that a program ends with it
     const args = [`pty,link=${path},raw,echo=0`, to];
