@@ -80,7 +80,7 @@ export interface Board {
   slotsStart: number;
   /** Bytes of the file `conf`: a place of SETTINGS_PLACE (firmware/profile.ts) for the bench and for each change in the field. */
   settingsLength: number;
-  /** Address of the first of the two halves of the journal (firmware/journal.ts), as `storageStart`; whole pages. */
+  /** Address of the first of the two halves of the journal (firmware/store/journal.ts), as `storageStart`; whole pages. */
   journalStart: number;
   /** Bytes of each half. */
   journalLength: number;

@@ -4,9 +4,9 @@ import "../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
-import { RECORD_LENGTH } from "../firmware/key_record";
 import { SLOT_BYTES } from "../firmware/ota/manifest";
 import { SETTINGS_PLACE } from "../firmware/profile";
+import { RECORD_LENGTH } from "../firmware/store/key_record";
 import { BUILDS } from "../hal/simulator/builds";
 import type { Board } from "./board";
 

@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { loneBundle } from "../hal/simulator/lone_bundle";
-import { buildBundle } from "../scripts/lib/build";
-import { ENGINE, Engine } from "../scripts/lib/engine";
+import { buildBundle } from "../scripts/lib/bundle/build";
+import { IDENTITY, KEY } from "../scripts/lib/test/device";
+import { ENGINE, Engine } from "../scripts/lib/test/engine";
 import {
   cannotFindPeak,
   findPeak,
@@ -17,11 +18,10 @@ import {
   run,
   startMosquitto,
   startOpenssl,
-} from "../scripts/lib/engine_run";
-import { skipWithout } from "../scripts/lib/peers/install";
-import * as opensslServer from "../scripts/lib/peers/openssl_s_server";
-import { IDENTITY, KEY } from "../scripts/lib/test_device";
-import { SUITES } from "../scripts/lib/tls12/suites";
+} from "../scripts/lib/test/engine_run";
+import { skipWithout } from "../scripts/lib/test/peers/install";
+import * as opensslServer from "../scripts/lib/test/peers/openssl_s_server";
+import { SUITES } from "../scripts/lib/test/tls12/suites";
 
 /** Most variables of a run where one is 12 bytes, and the builds from which on it must fit. */
 const MOST = 500;

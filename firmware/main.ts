@@ -1,8 +1,8 @@
 // The firmware: the only file with effects on import.
-import { onEvent } from "./events";
-import { key } from "./key";
-import { RECORD_LENGTH } from "./key_record";
+import { onEvent } from "./app/events";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
+import { key } from "./store/key";
+import { RECORD_LENGTH } from "./store/key_record";
 
 // the interpreter makes these classes, 8 variables each, when a method of a text, an object or a function is first called,
 // unless their names are taken; the methods are there all the same

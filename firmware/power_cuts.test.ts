@@ -1,10 +1,9 @@
 // Power cuts at the factory, on a simulated board: in the writing of the key record and in the wipe, once everywhere, and once
-// more in what the next start makes of it (scripts/lib/power_cuts.ts; make powercuts: everywhere too).
+// more in what the next start makes of it (scripts/lib/test/power_cuts.ts; make powercuts: everywhere too).
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { ROLES } from "../scripts/lib/challenge";
-import { cutPower } from "../scripts/lib/power_cuts";
-import { bundleOf, type TestDevice } from "../scripts/lib/test_device";
+import { ROLES } from "../scripts/lib/console/challenge";
+import { bundleOf, type TestDevice } from "../scripts/lib/test/device";
 import {
   askObject,
   bootFactory,
@@ -15,7 +14,8 @@ import {
   settled,
   startWith,
   unlock,
-} from "../scripts/lib/test_factory";
+} from "../scripts/lib/test/factory";
+import { cutPower } from "../scripts/lib/test/power_cuts";
 import { AT_KEYS, KEYS_BYTES, SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
 
 const BOARD = "mdbt42q-w5500-sim";
@@ -69,7 +69,7 @@ test("R23 power fails in the writing of the keys: all of them or nothing readabl
   const keys = newKeys();
   const judgeFirmware = firmwareOf(device);
   const image = Buffer.from(machine.flash.bytes);
-  const program = (await bundleOf(BOARD, "firmware/provision.ts")).code;
+  const program = (await bundleOf(BOARD, "firmware/boot/provision.ts")).code;
   const write = () => {
     machine.run(`eval(${JSON.stringify(program)})`);
     machine.run(`provision("key ${keys.record.toString("base64")}")`);

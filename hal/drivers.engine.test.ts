@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { board as linux } from "../boards/linux";
-import { buildBundle } from "../scripts/lib/build";
-import { ENGINE, Engine } from "../scripts/lib/engine";
+import { buildBundle } from "../scripts/lib/bundle/build";
+import { ENGINE, Engine } from "../scripts/lib/test/engine";
 
 const skip = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 

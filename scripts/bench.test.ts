@@ -11,13 +11,13 @@ import { SLOTS_FILE } from "../firmware/ota/manifest";
 import { parseLine } from "./lib/bench/bars";
 import { bytesOfHex } from "./lib/bench/image";
 import { LINE_RATE } from "./lib/bench/port";
-import { SimulatedBoard } from "./lib/bench/simulated_board";
-import { BOARD, imageOf } from "./lib/bench/test_bench";
-import { PROJECT, readBoard } from "./lib/build";
-import { UsageError } from "./lib/exit";
-import { PURPOSES, randomKey, writeSecret } from "./lib/keys";
-import { openLedger } from "./lib/ledger";
-import { benchSettings } from "./lib/settings_file";
+import { benchSettings } from "./lib/bench/settings_file";
+import { PROJECT, readBoard } from "./lib/bundle/build";
+import { UsageError } from "./lib/cli/exit";
+import { PURPOSES, randomKey, writeSecret } from "./lib/keys/keys";
+import { openLedger } from "./lib/ledger/ledger";
+import { SimulatedBoard } from "./lib/simulate/simulated_board";
+import { BOARD, imageOf } from "./lib/test/bench";
 
 interface Run {
   code: number | null;

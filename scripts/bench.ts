@@ -7,20 +7,14 @@ import { dirname, join } from "node:path";
 import type { Board } from "../boards/board";
 import { showBars, showLines } from "./lib/bench/bars";
 import { Bench } from "./lib/bench/bench";
+import { startPage } from "./lib/bench/bench_page";
 import { IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
 import { OPERATIONS } from "./lib/bench/interfaces";
+import { writeLabel } from "./lib/bench/label";
 import { portName } from "./lib/bench/port";
-import { startPage } from "./lib/bench_page";
-import { boardNames, readBoard } from "./lib/build";
-import { openBatch } from "./lib/custody/batch";
-import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
-import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
-import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { DeviceError, runCommand, UsageError } from "./lib/exit";
-import { IDENTITY_MAX_LENGTH, PURPOSES, parseIdentity, readPrivateFile } from "./lib/keys";
-import { writeLabel } from "./lib/label";
-import { openLedger } from "./lib/ledger";
-import { parseRange } from "./lib/ledger/serials";
+import { settingsPlace } from "./lib/bench/settings_file";
+import { boardNames, readBoard } from "./lib/bundle/build";
+import { DeviceError, runCommand, UsageError } from "./lib/cli/exit";
 import {
   endpoint,
   flag,
@@ -31,8 +25,14 @@ import {
   type Parsed,
   parseCommand,
   port,
-} from "./lib/options";
-import { settingsPlace } from "./lib/settings_file";
+} from "./lib/cli/options";
+import { openBatch } from "./lib/custody/batch";
+import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
+import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
+import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { IDENTITY_MAX_LENGTH, PURPOSES, parseIdentity, readPrivateFile } from "./lib/keys/keys";
+import { parseRange } from "./lib/keys/serials";
+import { openLedger } from "./lib/ledger/ledger";
 
 const COMMAND = {
   usage: "npm run bench --",

@@ -10,14 +10,14 @@ import { fileURLToPath } from "node:url";
 import type { Board } from "../boards/board";
 import { Bench } from "./lib/bench/bench";
 import { type Image, makeImage } from "./lib/bench/image";
+import { writeLabel } from "./lib/bench/label";
 import { LINE_RATE } from "./lib/bench/port";
-import { readBoard } from "./lib/build";
+import { readBoard } from "./lib/bundle/build";
+import { DeviceError, runCommand } from "./lib/cli/exit";
+import { flag, parseCommand } from "./lib/cli/options";
 import { keySourceOfMasters, masterFromBytes } from "./lib/custody/master";
-import { DeviceError, runCommand } from "./lib/exit";
-import { PURPOSES, randomKey } from "./lib/keys";
-import { writeLabel } from "./lib/label";
-import { openLedger } from "./lib/ledger";
-import { flag, parseCommand } from "./lib/options";
+import { PURPOSES, randomKey } from "./lib/keys/keys";
+import { openLedger } from "./lib/ledger/ledger";
 
 const COMMAND = {
   usage: "npm run bench-report --",
@@ -56,7 +56,7 @@ await runCommand("bench-report", async (argv) => {
 
 /** Seconds from the first plugged in to the last finished. Throws DeviceError where a unit failed. */
 async function time(board: Board, image: Image, count: number): Promise<number> {
-  const farm = fork(fileURLToPath(new URL("./lib/bench/simulated_boards.ts", import.meta.url)), [
+  const farm = fork(fileURLToPath(new URL("./lib/simulate/simulated_boards.ts", import.meta.url)), [
     board.name,
     String(count),
   ]);

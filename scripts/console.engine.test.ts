@@ -8,17 +8,17 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { board } from "../boards/linux";
 import { Pty } from "./lib/bench/pty";
-import { BUNDLE_FILE, buildBundle, LOADER } from "./lib/build";
-import { deviceKeys, newMasters } from "./lib/console/simulated_device";
-import { ID } from "./lib/console/test_console";
+import { settingsFile } from "./lib/bench/settings_file";
+import { BUNDLE_FILE, buildBundle, LOADER } from "./lib/bundle/build";
 import { masterFromBytes } from "./lib/custody/master";
-import { ENGINE, Engine, engineCommand, storageImage } from "./lib/engine";
-import { startGateway } from "./lib/gateway";
-import { keyRecord, writeSecret } from "./lib/keys";
+import { startGateway } from "./lib/gateway/gateway";
+import { keyRecord, writeSecret } from "./lib/keys/keys";
 import { storageFiles } from "./lib/ota/layout";
-import { skipWithout } from "./lib/peers/install";
-import { settingsFile } from "./lib/settings_file";
-import { PASSPHRASE } from "./lib/test_factory";
+import { deviceKeys, newMasters } from "./lib/simulate/console_device";
+import { ID } from "./lib/test/console";
+import { ENGINE, Engine, engineCommand, storageImage } from "./lib/test/engine";
+import { PASSPHRASE } from "./lib/test/factory";
+import { skipWithout } from "./lib/test/peers/install";
 
 /** Builds with fewer do not run the firmware at all (firmware.engine.test.ts). */
 const FIRMWARE_MOST = 500;

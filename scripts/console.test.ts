@@ -8,24 +8,17 @@ import { join } from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pty } from "./lib/bench/pty";
-import { challengeAnswer, decodeBase32 } from "./lib/challenge";
+import { challengeAnswer, decodeBase32 } from "./lib/console/challenge";
 import { parseChallenge } from "./lib/console/challenge_text";
 import { COMMAND_TEXT } from "./lib/console/command_text";
-import { newMasters } from "./lib/console/simulated_device";
-import {
-  BOARD,
-  FAILURES,
-  fillSettings,
-  ID,
-  startConsole,
-  type TestConsole,
-} from "./lib/console/test_console";
 import { masterFromBytes } from "./lib/custody/master";
-import { startGateway } from "./lib/gateway";
-import { writeSecret } from "./lib/keys";
-import { skipWithout } from "./lib/peers/install";
-import { bundleOf } from "./lib/test_device";
-import { PASSPHRASE } from "./lib/test_factory";
+import { startGateway } from "./lib/gateway/gateway";
+import { writeSecret } from "./lib/keys/keys";
+import { newMasters } from "./lib/simulate/console_device";
+import { BOARD, FAILURES, fillSettings, ID, startConsole, type TestConsole } from "./lib/test/console";
+import { bundleOf } from "./lib/test/device";
+import { PASSPHRASE } from "./lib/test/factory";
+import { skipWithout } from "./lib/test/peers/install";
 
 const folder = mkdtempSync(join(tmpdir(), "console-"));
 after(() => rmSync(folder, { recursive: true }));

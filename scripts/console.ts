@@ -2,16 +2,16 @@
 // its words. From a pipe it takes a line a command and answers on standard output.
 // Leaves out what the commands are (lib/console/command_text.ts) and the service desk (scripts/unlock.ts).
 import { Port, PortClosed, portName } from "./lib/bench/port";
+import { DeviceError, EXIT_FAILED, EXIT_USAGE, runCommand, UsageError } from "./lib/cli/exit";
+import { flag, oneOf, option, parseCommand, port } from "./lib/cli/options";
 import { servePage } from "./lib/console/page_file";
 import { ConsoleSession, NoAnswer } from "./lib/console/session";
-import { newMasters, simulatedDevice } from "./lib/console/simulated_device";
 import { Terminal, type TerminalResult } from "./lib/console/terminal";
 import { type Master, masterFromBytes, openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { DeviceError, EXIT_FAILED, EXIT_USAGE, runCommand, UsageError } from "./lib/exit";
-import { startGateway } from "./lib/gateway";
-import { SCHEME_NAMES } from "./lib/keys";
-import { flag, oneOf, option, parseCommand, port } from "./lib/options";
+import { startGateway } from "./lib/gateway/gateway";
+import { SCHEME_NAMES } from "./lib/keys/keys";
+import { newMasters, simulatedDevice } from "./lib/simulate/console_device";
 
 const COMMAND = {
   usage: "npm run console --",

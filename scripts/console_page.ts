@@ -2,10 +2,10 @@
 // lib/console/page.ts).
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { PROJECT } from "./lib/build";
+import { PROJECT } from "./lib/bundle/build";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { option, parseCommand } from "./lib/cli/options";
 import { consolePage } from "./lib/console/page_file";
-import { runCommand, UsageError } from "./lib/exit";
-import { option, parseCommand } from "./lib/options";
 
 const COMMAND = {
   usage: "npm run console-page --",

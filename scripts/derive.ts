@@ -5,7 +5,8 @@
 // Leaves out: the bench with its ledger; the root and its custody.
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { runCommand, UsageError } from "./lib/exit";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { endpoint, flag, oneOf, option, parseCommand } from "./lib/cli/options";
 import {
   deriveDeviceKey,
   keyCheckValue,
@@ -16,8 +17,7 @@ import {
   SCHEMES,
   strongKey,
   writeSecret,
-} from "./lib/keys";
-import { endpoint, flag, oneOf, option, parseCommand } from "./lib/options";
+} from "./lib/keys/keys";
 
 const COMMAND = {
   usage: "npm run derive --",

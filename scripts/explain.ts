@@ -1,8 +1,8 @@
 // Say in a sentence what an error code of the device means: `make explain E=532`.
 // The sentences stand in lib/error_text.ts, the codes in firmware/tls/alert.ts.
-import { errorText } from "./lib/error_text";
-import { runCommand, UsageError } from "./lib/exit";
-import { flag, parseCommand } from "./lib/options";
+import { errorText } from "./lib/cli/error_text";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { flag, parseCommand } from "./lib/cli/options";
 
 const COMMAND = {
   usage: "npm run explain -- [CODE]",

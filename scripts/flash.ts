@@ -6,9 +6,9 @@ import { Device, StepFailed } from "./lib/bench/device";
 import { IMAGE_OPTIONS, type Image, makeImage } from "./lib/bench/image";
 import { Port, PortClosed, portName } from "./lib/bench/port";
 import { NoAnswer } from "./lib/bench/prompt";
-import { boardNames, readBoard } from "./lib/build";
-import { DeviceError, runCommand, UsageError } from "./lib/exit";
-import { flag, oneOf, option, parseCommand } from "./lib/options";
+import { boardNames, readBoard } from "./lib/bundle/build";
+import { DeviceError, runCommand, UsageError } from "./lib/cli/exit";
+import { flag, oneOf, option, parseCommand } from "./lib/cli/options";
 
 const COMMAND = {
   usage: "npm run flash --",

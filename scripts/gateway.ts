@@ -2,12 +2,12 @@
 // broker behind it (lib/gateway.ts). The list of revoked identities is read again on SIGHUP.
 // Leaves out: becoming a daemon, log files; a supervisor does both better.
 import { readFileSync } from "node:fs";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { endpoint, flag, integer, oneOf, option, parseCommand, port } from "./lib/cli/options";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { runCommand, UsageError } from "./lib/exit";
-import { type GatewayEvent, startGateway } from "./lib/gateway";
-import { parseIdentity, SCHEME_NAMES } from "./lib/keys";
-import { endpoint, flag, integer, oneOf, option, parseCommand, port } from "./lib/options";
+import { type GatewayEvent, startGateway } from "./lib/gateway/gateway";
+import { parseIdentity, SCHEME_NAMES } from "./lib/keys/keys";
 
 const COMMAND = {
   usage: "npm run gateway -- --master FILE",

@@ -5,9 +5,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../boards/board";
 import { bytesOfHex, IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
-import { boardNames, PROJECT, readBoard } from "./lib/build";
-import { runCommand, UsageError } from "./lib/exit";
-import { flag, oneOf, option, parseCommand } from "./lib/options";
+import { boardNames, PROJECT, readBoard } from "./lib/bundle/build";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { flag, oneOf, option, parseCommand } from "./lib/cli/options";
 
 const COMMAND = {
   usage: "npm run image --",

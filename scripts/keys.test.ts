@@ -19,7 +19,6 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { openBatch } from "./lib/custody/batch";
 import { openFactoryKey, openWithPassphrase, readSealed } from "./lib/custody/sealed_file";
-import { makeTokens, skipWithoutToken, tokenUri } from "./lib/custody/test_token";
 import {
   aesKey,
   deriveDeviceKey,
@@ -28,8 +27,9 @@ import {
   parseIdentity,
   randomKey,
   splitRoot,
-} from "./lib/keys";
-import { skipWithout } from "./lib/peers/install";
+} from "./lib/keys/keys";
+import { skipWithout } from "./lib/test/peers/install";
+import { makeTokens, skipWithoutToken, tokenUri } from "./lib/test/token";
 
 const folder = mkdtempSync(join(tmpdir(), "keys-"));
 const at = (...names: string[]) => join(folder, ...names);

@@ -7,6 +7,9 @@
 // Leaves out: making tokens, which softhsm2-util or the token's own tool does.
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { UsageError } from "./lib/cli/exit";
+import { flag, integer, options as manyOf, oneOf, option } from "./lib/cli/options";
+import { needed, runSubcommands, subcommand } from "./lib/cli/subcommands";
 import { BATCH_MOST, makeBatch, openBatch } from "./lib/custody/batch";
 import {
   masterFromBytes,
@@ -28,7 +31,6 @@ import {
 } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { createTokenKey, isTokenUri, parseTokenUri, type TokenUri } from "./lib/custody/token";
-import { UsageError } from "./lib/exit";
 import {
   keyCheckValue,
   PURPOSES,
@@ -39,9 +41,7 @@ import {
   type SchemeName,
   splitRoot,
   strongKey,
-} from "./lib/keys";
-import { flag, integer, options as manyOf, oneOf, option } from "./lib/options";
-import { needed, runSubcommands, subcommand } from "./lib/subcommands";
+} from "./lib/keys/keys";
 
 const PLACE = "FILE|pkcs11:...";
 const json = flag("for machines: one JSON object");

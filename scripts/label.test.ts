@@ -5,9 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { PROJECT } from "./lib/build";
-import { labelSvg, labelsPdf, writeLabel } from "./lib/label";
-import { skipWithout } from "./lib/peers/install";
+import { labelSvg, labelsPdf, writeLabel } from "./lib/bench/label";
+import { PROJECT } from "./lib/bundle/build";
+import { skipWithout } from "./lib/test/peers/install";
 
 const folder = mkdtempSync(join(tmpdir(), "label-"));
 after(() => rmSync(folder, { recursive: true }));

@@ -1,10 +1,10 @@
 // Labels without the bench: `npm run label -- --product NAME --serials FIRST..LAST` writes an SVG and a PDF a serial,
 // and with --sheet one PDF of them all, a page each (what is on them: lib/label.ts).
 import { writeFileSync } from "node:fs";
-import { runCommand, UsageError } from "./lib/exit";
-import { type Label, labelsPdf, writeLabel } from "./lib/label";
-import { parseRange, serialsOf } from "./lib/ledger/serials";
-import { option, parseCommand } from "./lib/options";
+import { type Label, labelsPdf, writeLabel } from "./lib/bench/label";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { option, parseCommand } from "./lib/cli/options";
+import { parseRange, serialsOf } from "./lib/keys/serials";
 
 const LABELS_MAX = 10_000;
 

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { FailureCode, LedgerEntry, StepName } from "./lib/bench/interfaces";
-import { PROJECT } from "./lib/build";
-import { openLedger } from "./lib/ledger";
+import { PROJECT } from "./lib/bundle/build";
+import { openLedger } from "./lib/ledger/ledger";
 import { rank } from "./lib/ledger/report";
 
 const folder = mkdtempSync(join(tmpdir(), "ledger-"));

@@ -1,14 +1,14 @@
 // The bench's ledger from the command line: `npm run ledger -- COMMAND FILE` (what it is: lib/ledger.ts).
 // Verifies and counts, gives ranges to benches that are offline, takes their entries over, scraps for ever.
 // Leaves out: units' entries, which the bench makes; changing one, which nobody can.
-import { DeviceError, UsageError } from "./lib/exit";
-import { openLedger } from "./lib/ledger";
+import { DeviceError, UsageError } from "./lib/cli/exit";
+import { flag, option, options } from "./lib/cli/options";
+import { needed, runSubcommands, subcommand } from "./lib/cli/subcommands";
+import { parseRange } from "./lib/keys/serials";
 import { checkSerial } from "./lib/ledger/entry";
+import { openLedger } from "./lib/ledger/ledger";
 import { countReport, csvLines, localMidnight, reportTable } from "./lib/ledger/report";
-import { parseRange } from "./lib/ledger/serials";
 import { readAnchors, verifyLedger } from "./lib/ledger/verify";
-import { flag, option, options } from "./lib/options";
-import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 
 const json = flag("for machines: one JSON object");
 const product = option("NAME", "the product that the serial is of");

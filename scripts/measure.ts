@@ -1,11 +1,12 @@
 // What the firmware costs: `make measure`. Counters of a handshake and of a 512-byte record beside the least that
 // protocol.md 1 counts, bytes of the bundle by module; where an interpreter is, the peak of variables, and with
 // valgrind the instructions of a handshake.
-import { type Bundle, buildBundle } from "./lib/build";
+import { type Bundle, buildBundle } from "./lib/bundle/build";
 import { measure, sizeTable } from "./lib/bundle/sizes";
-import { cannotCount, handshakeInstructions, INSTRUCTION_LIMIT } from "./lib/engine_cost";
-import { cannotFindPeak, findPeak, type Peak, peakLine } from "./lib/engine_run";
-import { runCommand } from "./lib/exit";
+import { runCommand } from "./lib/cli/exit";
+import { flag, parseCommand } from "./lib/cli/options";
+import { cannotCount, handshakeInstructions, INSTRUCTION_LIMIT } from "./lib/test/engine_cost";
+import { cannotFindPeak, findPeak, type Peak, peakLine } from "./lib/test/engine_run";
 import {
   type Cost,
   type Figures,
@@ -14,8 +15,7 @@ import {
   IDENTITY_LENGTH,
   offered,
   recordLimit,
-} from "./lib/handshake_cost";
-import { flag, parseCommand } from "./lib/options";
+} from "./lib/test/handshake_cost";
 
 const COMMAND = {
   usage: "npm run measure --",

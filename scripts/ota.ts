@@ -6,14 +6,24 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { boardNames, PROJECT, readBoard } from "./lib/build";
+import { boardNames, PROJECT, readBoard } from "./lib/bundle/build";
+import { errorText } from "./lib/cli/error_text";
+import { UsageError } from "./lib/cli/exit";
+import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/cli/options";
+import { Progress } from "./lib/cli/progress";
+import { needed, runSubcommands, subcommand } from "./lib/cli/subcommands";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { errorText } from "./lib/error_text";
-import { UsageError } from "./lib/exit";
-import { fileFault, type Identity, identityFault, parseIdentity, readSecret, SCHEME_NAMES } from "./lib/keys";
-import { parseRange, type Range, serialsOf } from "./lib/ledger/serials";
-import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/options";
+import { NewFile, refuseExisting, writeNewFile } from "./lib/files/new_file";
+import {
+  fileFault,
+  type Identity,
+  identityFault,
+  parseIdentity,
+  readSecret,
+  SCHEME_NAMES,
+} from "./lib/keys/keys";
+import { parseRange, type Range, serialsOf } from "./lib/keys/serials";
 import { Broker } from "./lib/ota/broker";
 import { Fleet } from "./lib/ota/fleet";
 import {
@@ -23,8 +33,6 @@ import {
   SEQUENCE_GREATEST,
   VERSION_LONGEST,
 } from "./lib/ota/manifest";
-import { NewFile, refuseExisting, writeNewFile } from "./lib/ota/new_file";
-import { Progress } from "./lib/ota/progress";
 import { clearRekeys, publishManifests, publishPieces, refuseRollback } from "./lib/ota/publish";
 import { NEW_VERSION_GREATEST, REKEY_ROW_BYTES, rekeyRows } from "./lib/ota/rekey";
 import { openRekeyKeys, REKEY_KEYS_OPTIONS } from "./lib/ota/rekey_keys";
@@ -41,7 +49,6 @@ import {
   updateFile,
 } from "./lib/ota/update_file";
 import { wireCost } from "./lib/ota/wire_cost";
-import { needed, runSubcommands, subcommand } from "./lib/subcommands";
 
 const json = flag("for machines: one JSON object");
 const update = option("FILE", "the update, of `build`");

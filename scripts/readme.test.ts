@@ -7,8 +7,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { PROJECT } from "./lib/build";
-import { skipWithout } from "./lib/peers/install";
+import { PROJECT } from "./lib/bundle/build";
+import { skipWithout } from "./lib/test/peers/install";
 
 const README = readFileSync(join(PROJECT, "README.md"), "utf8");
 const folder = mkdtempSync(join(tmpdir(), "readme-"));

@@ -1,10 +1,10 @@
 // The technicians' sheet: `make sheet` writes dist/technician.pdf (what is on it: lib/console/sheet.ts).
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { PROJECT } from "./lib/build";
+import { PROJECT } from "./lib/bundle/build";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { option, parseCommand } from "./lib/cli/options";
 import { sheetPdf } from "./lib/console/sheet";
-import { runCommand, UsageError } from "./lib/exit";
-import { option, parseCommand } from "./lib/options";
 
 const COMMAND = {
   usage: "npm run sheet --",

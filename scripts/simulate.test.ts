@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { PROJECT } from "./lib/build";
+import { PROJECT } from "./lib/bundle/build";
 
 const folder = mkdtempSync(join(tmpdir(), "simulate-"));
 after(() => rmSync(folder, { recursive: true }));

@@ -6,11 +6,11 @@ import { join } from "node:path";
 import type { Board } from "../boards/board";
 import { Machine } from "../hal/simulator/machine";
 import { NOISE_MODELS, type NoiseModel } from "../hal/simulator/noise";
-import { PROJECT, readBoard } from "./lib/build";
-import { errorCode, errorText } from "./lib/error_text";
-import { runCommand, UsageError } from "./lib/exit";
-import { readSecret } from "./lib/keys";
-import { flag, integer, oneOf, option, parseCommand } from "./lib/options";
+import { PROJECT, readBoard } from "./lib/bundle/build";
+import { errorCode, errorText } from "./lib/cli/error_text";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { flag, integer, oneOf, option, parseCommand } from "./lib/cli/options";
+import { readSecret } from "./lib/keys/keys";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
   .map((file) => file.replace(/\.ts$/, ""))

@@ -8,11 +8,11 @@ import type { Board } from "../boards/board";
 import * as profile from "../firmware/profile";
 import { Machine } from "../hal/simulator/machine";
 import { NOISE_MODELS, type NoiseModel } from "../hal/simulator/noise";
-import { type Bundle, buildBundle, PROJECT, readBoard } from "./lib/build";
+import { type Bundle, buildBundle, PROJECT, readBoard } from "./lib/bundle/build";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { endpoint, flag, integer, options as manyOf, oneOf, option, parseCommand } from "./lib/cli/options";
 import { masterFromBytes } from "./lib/custody/master";
-import { DeviceRun, interrupted } from "./lib/device_run";
-import { runCommand, UsageError } from "./lib/exit";
-import { type Gateway, startGateway } from "./lib/gateway";
+import { type Gateway, startGateway } from "./lib/gateway/gateway";
 import {
   deriveDeviceKey,
   type Identity,
@@ -21,12 +21,12 @@ import {
   randomKey,
   readSecret,
   SCHEME_NAMES,
-} from "./lib/keys";
-import { LiveView } from "./lib/live_view";
-import { estimateVariables } from "./lib/memory_estimate";
-import { NoiseMonitor } from "./lib/noise_monitor";
-import { endpoint, flag, integer, options as manyOf, oneOf, option, parseCommand } from "./lib/options";
-import { demonstrateUpdate } from "./lib/ota/demonstration";
+} from "./lib/keys/keys";
+import { demonstrateUpdate } from "./lib/simulate/demonstration";
+import { DeviceRun, interrupted } from "./lib/simulate/device_run";
+import { LiveView } from "./lib/simulate/live_view";
+import { estimateVariables } from "./lib/simulate/memory_estimate";
+import { NoiseMonitor } from "./lib/simulate/noise_monitor";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
   .map((file) => file.replace(/\.ts$/, ""))

@@ -6,10 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { challengeAnswer, encodeBase32, type Role } from "./lib/challenge";
+import { challengeAnswer, encodeBase32, type Role } from "./lib/console/challenge";
 import { sealWithPassphrase } from "./lib/custody/sealed_file";
-import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, writeSecret } from "./lib/keys";
-import { skipWithout } from "./lib/peers/install";
+import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, writeSecret } from "./lib/keys/keys";
+import { skipWithout } from "./lib/test/peers/install";
 
 const ID = "v1.meter.SN0000041";
 const NONCE = Buffer.from("a1b2c3d4e5f60718", "hex");

@@ -2,15 +2,15 @@
 // is typed, read out or pasted from a QR code; it is asked for where it is not given, as are role and minutes.
 // Never prints a key. Leaves out who may have an answer: the desk asks that.
 import { createInterface } from "node:readline/promises";
-import { challengeAnswer, encodeBase32, ROLES, type Role } from "./lib/challenge";
+import { runCommand, UsageError } from "./lib/cli/exit";
+import { flag, integer, oneOf, option, parseCommand } from "./lib/cli/options";
 import { grouped } from "./lib/console/answer_text";
+import { challengeAnswer, encodeBase32, ROLES, type Role } from "./lib/console/challenge";
 import { type DeviceChallenge, parseChallenge } from "./lib/console/challenge_text";
 import { parseRole } from "./lib/console/terminal";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { runCommand, UsageError } from "./lib/exit";
-import { SCHEME_NAMES } from "./lib/keys";
-import { flag, integer, oneOf, option, parseCommand } from "./lib/options";
+import { SCHEME_NAMES } from "./lib/keys/keys";
 
 const minutesOf = integer(1, 255);
 

@@ -5,10 +5,9 @@ import { type AddressInfo, createServer } from "node:net";
 import { after, test } from "node:test";
 import { board } from "../../boards/esp32-sim";
 import { cutStates } from "../../hal/simulator/nor_flash";
-import { challengeAnswer, decodeBase32, ROLES } from "../../scripts/lib/challenge";
-import { startPlainServer, startScriptedServer } from "../../scripts/lib/scripted_server";
-import { settingsFile, settingsPlace } from "../../scripts/lib/settings_file";
-import type { TestDevice } from "../../scripts/lib/test_device";
+import { settingsFile, settingsPlace } from "../../scripts/lib/bench/settings_file";
+import { challengeAnswer, decodeBase32, ROLES } from "../../scripts/lib/console/challenge";
+import type { TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,
   askObject,
@@ -21,7 +20,8 @@ import {
   settled,
   startWith,
   unlock,
-} from "../../scripts/lib/test_factory";
+} from "../../scripts/lib/test/factory";
+import { startPlainServer, startScriptedServer } from "../../scripts/lib/test/scripted_server";
 import { AT_KEYS, SLOTS_FILE } from "../ota/manifest";
 import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../profile";
 import {

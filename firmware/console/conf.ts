@@ -5,10 +5,10 @@ import type { Answer } from "./console";
 /** Answer all settings, of the passphrase only whether there is one; or change one. Throws what changeSetting throws. */
 export default function conf(_row: number, words: Bytes[]): Answer {
   if (words[1] === "set") {
-    section(import("../settings")).changeSetting(words[2], words.slice(3).join(" "));
+    section(import("../store/settings")).changeSetting(words[2], words.slice(3).join(" "));
     return 0;
   }
-  const all = section(import("../settings")).readSettings() as Record<string, unknown>;
+  const all = section(import("../store/settings")).readSettings() as Record<string, unknown>;
   all.pass = all.pass ? 1 : 0;
   return all;
 }

@@ -6,18 +6,18 @@ import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { board } from "../../boards/linux";
-import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/build";
-import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/challenge";
-import { deviceKeys, newMasters } from "../../scripts/lib/console/simulated_device";
+import { settingsFile } from "../../scripts/lib/bench/settings_file";
+import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/bundle/build";
+import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/console/challenge";
 import { masterFromBytes } from "../../scripts/lib/custody/master";
-import { ENGINE, Engine } from "../../scripts/lib/engine";
-import { ballast } from "../../scripts/lib/engine_run";
-import { startGateway } from "../../scripts/lib/gateway";
-import { keyRecord } from "../../scripts/lib/keys";
+import { startGateway } from "../../scripts/lib/gateway/gateway";
+import { keyRecord } from "../../scripts/lib/keys/keys";
 import { programIn, storageFiles } from "../../scripts/lib/ota/layout";
-import { settingsFile } from "../../scripts/lib/settings_file";
-import { IDENTITY } from "../../scripts/lib/test_device";
-import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../../scripts/lib/test_factory";
+import { deviceKeys, newMasters } from "../../scripts/lib/simulate/console_device";
+import { IDENTITY } from "../../scripts/lib/test/device";
+import { ENGINE, Engine } from "../../scripts/lib/test/engine";
+import { ballast } from "../../scripts/lib/test/engine_run";
+import { CONF, mac, newKeys, PASSPHRASE, PLACE } from "../../scripts/lib/test/factory";
 import { KEY_REFUSED, NAME_UNKNOWN, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Most variables that the lock may hold while it waits. */
@@ -40,7 +40,7 @@ before(async () => {
   if (!ENGINE) return;
   bundle = (await buildBundle({ board: "linux" })).code;
   loader = (await buildBundle({ board: "linux", entry: LOADER })).code;
-  program = (await buildBundle({ board: "linux", entry: "firmware/provision.ts" })).code;
+  program = (await buildBundle({ board: "linux", entry: "firmware/boot/provision.ts" })).code;
   const engine = new Engine({ [BUNDLE_FILE]: "print('has',process.memory().total)" });
   variables = Number((await engine.line(/^has (\d+)/))[1]);
   await engine.stop();

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { decodeBase32, ROLES } from "../../scripts/lib/challenge";
-import { SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test_device";
+import { decodeBase32, ROLES } from "../../scripts/lib/console/challenge";
+import { SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,
   askObject,
@@ -22,7 +22,7 @@ import {
   readableIn,
   settled,
   unlock,
-} from "../../scripts/lib/test_factory";
+} from "../../scripts/lib/test/factory";
 import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
 import { ANSWER_WRONG, LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
 

@@ -6,11 +6,11 @@
 // Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
 // prompt opens the wipe is done again, whole, from the beginning.
 import { resetCause } from "hal:system";
+import { STEP_CONSOLE, STEP_IDLE } from "../app/steps";
 import type { Bytes } from "../bytes";
-import { BOOTS } from "../event_log";
-import { key } from "../key";
 import { PROVISIONING } from "../profile";
-import { STEP_CONSOLE, STEP_IDLE } from "../steps";
+import { BOOTS } from "../store/event_log";
+import { key } from "../store/key";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
 import { row } from "./commands";
 import { LINE_LIMIT } from "./line_editor";
@@ -27,8 +27,8 @@ export let startedAt: number;
 /** Begin, on a device with a key record: returns whether it is whole; else the device is wiped and starts anew. */
 export function open(): true | undefined {
   startedAt = getTime();
-  if (!PROVISIONING || section(import("../key_record")).isWhole(key)) {
-    section(import("../event_log")).note(STEP_IDLE, resetCause(), BOOTS);
+  if (!PROVISIONING || section(import("../store/key_record")).isWhole(key)) {
+    section(import("../store/event_log")).note(STEP_IDLE, resetCause(), BOOTS);
     return true;
   }
   section(import("./factory")).wipe();
@@ -44,7 +44,7 @@ export function execute(line: Bytes): void {
   } catch (error) {
     answer = (error as number) | 0 || SENT + INTERNAL_ERROR;
     if (answer === FLASH_FULL || answer === FLASH_FAILED)
-      section(import("../event_log")).note(STEP_CONSOLE, answer, 0);
+      section(import("../store/event_log")).note(STEP_CONSOLE, answer, 0);
   }
   if (answer !== undefined) section(import("./console")).say(answer);
 }

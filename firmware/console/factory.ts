@@ -3,9 +3,9 @@
 import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "../bytes";
-import { RECORD_LENGTH } from "../key_record";
 import { AT_KEYS, AT_KEYS_VERSION, SLOT_BYTES } from "../ota/manifest";
 import { UPDATES } from "../profile";
+import { RECORD_LENGTH } from "../store/key_record";
 import { ANSWER_WRONG, LOCKED } from "../tls/alert";
 import type { Answer } from "./console";
 import { role } from "./unlock";

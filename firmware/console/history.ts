@@ -2,7 +2,7 @@
 // halves. A turn over leaves copies: what is not older than the one before is passed over.
 import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
-import { LOG, PLACE, place } from "../journal";
+import { LOG, PLACE, place } from "../store/journal";
 import type { Answer } from "./console";
 
 /** The row of `log` (commands.ts); the other one is `err`. */
@@ -17,7 +17,7 @@ export default function history(row: number): Answer {
   const isLog = row === ROW_LOG;
   let left = isLog ? MOST : 1;
   let before: Bytes = "\xff";
-  section(import("../journal")).newest(LOG);
+  section(import("../store/journal")).newest(LOG);
   for (let i = 0, at = place; i < LENGTH && left; i += PLACE) {
     at -= PLACE;
     if (at < board.journalStart) at += LENGTH;
@@ -29,7 +29,7 @@ export default function history(row: number): Answer {
       record.charCodeAt(0) === LOG &&
       number < before &&
       (isLog || (step && code)) &&
-      section(import("../journal")).seal(record) === record
+      section(import("../store/journal")).seal(record) === record
     ) {
       before = number;
       left--;

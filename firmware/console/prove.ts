@@ -1,16 +1,16 @@
 // `prove NONCE`, the bench's, a section: the identity, the last error and, in base64, the check values (12 bytes) and for each
 // key CMAC(key, "prove" || nonce) (64). The nonce, 11 bytes in base64, is the asker's choice; zeros stand for what is missing.
 import type { Bytes } from "../bytes";
-import { lastError } from "../event_log";
-import { key } from "../key";
-import { CHECK_VALUES } from "../key_record";
+import { lastError } from "../store/event_log";
+import { key } from "../store/key";
+import { CHECK_VALUES } from "../store/key_record";
 
 /** Prove the keys; a line as it is. */
 export default function prove(_row: number, words: Bytes[]): Bytes {
   const block = ("prove" + atob(words[1] || "") + "\0".repeat(11)).substr(0, 16);
   return (
-    section(import("../settings")).readSettings().id +
+    section(import("../store/settings")).readSettings().id +
     ` ${lastError} ` +
-    btoa(key.substr(CHECK_VALUES) + section(import("../key_record")).macs(key, block, 16))
+    btoa(key.substr(CHECK_VALUES) + section(import("../store/key_record")).macs(key, block, 16))
   );
 }

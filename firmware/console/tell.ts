@@ -1,12 +1,12 @@
 // What the device tells of itself, a section. Its rows are those of commands.ts.
 import { networkAddress } from "hal:network";
 import { board } from "board";
-import { failures, retry, retryAt } from "../application";
+import { failures, retry, retryAt } from "../app/application";
+import { bundle } from "../boot/load_section";
 import { uint16 } from "../bytes";
-import { lastError, lastStep } from "../event_log";
-import { LOG, STATE } from "../journal";
-import { bundle } from "../load_section";
 import { AT_MANIFEST, AT_VERSION } from "../ota/manifest";
+import { lastError, lastStep } from "../store/event_log";
+import { LOG, STATE } from "../store/journal";
 import { startedAt } from "./console";
 import { until } from "./unlock";
 
@@ -20,15 +20,15 @@ export const ID = 3;
 export default function tell(row: number): Record<string, unknown> {
   // what takes much of the heap comes first, and only a number of it stays
   const used = process.memory().usage;
-  const revert = row === STATUS && uint16(section(import("../journal")).newest(STATE), 4);
-  const log = row > NET ? section(import("../journal")).newest(LOG) : "";
+  const revert = row === STATUS && uint16(section(import("../store/journal")).newest(STATE), 4);
+  const log = row > NET ? section(import("../store/journal")).newest(LOG) : "";
   const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
   const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
   if (row === STATUS)
     return {
-      id: section(import("../settings")).readSettings().id || "",
-      step: section(import("../application")).step(),
+      id: section(import("../store/settings")).readSettings().id || "",
+      step: section(import("../app/application")).step(),
       err: lastError,
       at: lastStep,
       up: (now - startedAt) | 0,
@@ -42,7 +42,7 @@ export default function tell(row: number): Record<string, unknown> {
     };
   if (row === CNT)
     return { boots: boots, sessions: uint16(log, 8), fails: uint16(log, 10), tries: log.charCodeAt(7) | 0 };
-  const settings = section(import("../settings")).readSettings();
+  const settings = section(import("../store/settings")).readSettings();
   if (row === NET)
     return { host: settings.host, port: settings.port, ssid: settings.ssid, ip: networkAddress() };
   const version = bundle.substr(AT_MANIFEST + AT_VERSION, 16).split("\0")[0];

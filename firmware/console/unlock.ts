@@ -1,12 +1,13 @@
 // The challenge that opens the service commands (protocol.md 6), as sections. A nonce is good for one answer; the count of
 // false answers is in the journal before one is compared; from the third on each brings a delay that doubles, counted from
-// the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/challenge.ts).
+// the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/console/challenge.ts).
+
+import { STEP_CONSOLE } from "../app/steps";
 import { type Bytes, uint16 } from "../bytes";
-import { TRIES } from "../event_log";
-import { LOG } from "../journal";
-import { key } from "../key";
-import { CONSOLE_KEY } from "../key_record";
-import { STEP_CONSOLE } from "../steps";
+import { TRIES } from "../store/event_log";
+import { LOG } from "../store/journal";
+import { key } from "../store/key";
+import { CONSOLE_KEY } from "../store/key_record";
 import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
 import { type Answer, startedAt } from "./console";
 import { ID } from "./tell";
@@ -43,8 +44,8 @@ export function typed(text: Bytes): Bytes {
 
 /** `unlock`: a challenge, with who the device is; `unlock ROLE MINUTES ANSWER`: open. Throws WAIT, ANSWER_WRONG, FLASH_FAILED, what seed() throws. */
 export function unlock(_row: number, words: Bytes[]): Answer {
-  const newest = section(import("../journal")).newest;
-  const note = section(import("../event_log")).note;
+  const newest = section(import("../store/journal")).newest;
+  const note = section(import("../store/event_log")).note;
   const log = newest(LOG);
   const tries = log.charCodeAt(TRIES) | 0;
   if (!words[1]) {

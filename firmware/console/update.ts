@@ -1,11 +1,12 @@
 // `update`, as a section: how far an update is, and asking for one.
+
+import { STEP_UP } from "../app/steps";
 import { awaited, piece } from "../ota/updater";
-import { STEP_UP } from "../steps";
 import type { Answer } from "./console";
 
 /** Tell pieces, whether an update is held back and the sequence of the image that runs; the broker is asked for it anew. */
 export default function update(): Answer {
-  if (section(import("../application")).step() === STEP_UP) {
+  if (section(import("../app/application")).step() === STEP_UP) {
     section(import("../ota/updater")).askAnew();
     section(import("../tls/session")).flush();
   }

@@ -1,10 +1,10 @@
 // `hs` and `ping`, as sections: they begin something and answer as it goes on. A timer looks after what has come of it and is
 // there no longer than that.
-import { retry } from "../application";
-import { lastError, lastStep } from "../event_log";
-import { onConsole, onEvent } from "../events";
+import { retry } from "../app/application";
+import { onConsole, onEvent } from "../app/events";
+import { STEP_NET, STEP_UP } from "../app/steps";
 import { pinged } from "../mqtt/client";
-import { STEP_NET, STEP_UP } from "../steps";
+import { lastError, lastStep } from "../store/event_log";
 import { NO_SERVER, TIMEOUT } from "../tls/alert";
 
 /** The row of `ping` (commands.ts); the other one is `hs`. */
@@ -28,7 +28,7 @@ export function begin(row: number): undefined {
   const isPing = row === ROW_PING;
   if (!isPing) section(import("../tls/session")).shutdown(0);
   else {
-    if (section(import("../application")).step() < STEP_UP) throw NO_SERVER;
+    if (section(import("../app/application")).step() < STEP_UP) throw NO_SERVER;
     section(import("../mqtt/client")).ping();
     section(import("../tls/session")).flush();
   }
@@ -43,7 +43,7 @@ export function tick(): void {
   timer = setTimeout(onConsole, EVERY_MS);
   const ms = ((getTime() - began) * 1000) | 0;
   const say = section(import("./console")).say;
-  let step = section(import("../application")).step();
+  let step = section(import("../app/application")).step();
   let code: number | undefined;
   if (told < 0) {
     if (step < STEP_UP) code = NO_SERVER;

@@ -5,7 +5,7 @@ import "../../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { test } from "node:test";
-import { fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/vectors";
+import { fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/test/vectors";
 import { ccmMac, ccmTurn } from "./ccm";
 
 /** Seal with node:crypto: ciphertext and tag, joined. */

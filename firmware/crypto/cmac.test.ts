@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { test } from "node:test";
 import { cmac as noble } from "@noble/ciphers/aes.js";
-import { fromHex, generated, needs, toHex, vectorCases, vectorJson } from "../../scripts/lib/vectors";
+import { fromHex, generated, needs, toHex, vectorCases, vectorJson } from "../../scripts/lib/test/vectors";
 import { cmac } from "./cmac";
 
 /** Whether hexadecimal text is whole blocks, one at least. */

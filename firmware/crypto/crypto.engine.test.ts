@@ -8,9 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loneBundle } from "../../hal/simulator/lone_bundle";
-import { buildBundle, PROJECT } from "../../scripts/lib/build";
-import { ENGINE, Engine } from "../../scripts/lib/engine";
-import { toHex } from "../../scripts/lib/vectors";
+import { buildBundle, PROJECT } from "../../scripts/lib/bundle/build";
+import { ENGINE, Engine } from "../../scripts/lib/test/engine";
+import { toHex } from "../../scripts/lib/test/vectors";
 import { cmac } from "./cmac";
 import { random, seed as startRandom } from "./ctr_drbg";
 

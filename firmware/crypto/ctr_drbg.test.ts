@@ -6,7 +6,7 @@ import { createCipheriv } from "node:crypto";
 import { test } from "node:test";
 import { board } from "../../boards/linux";
 import { useBoard } from "../../hal/simulator/globals";
-import { fromHex, generated, needs, toHex, vectorJson } from "../../scripts/lib/vectors";
+import { fromHex, generated, needs, toHex, vectorJson } from "../../scripts/lib/test/vectors";
 import { random, restore, seed as startRandom, state } from "./ctr_drbg";
 
 function encrypt(key: Buffer, block: Buffer): Buffer {

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { board } from "../../boards/linux";
 import { useBoard } from "../../hal/simulator/globals";
 import { NOISE_MODELS, type NoiseModel } from "../../hal/simulator/noise";
-import { generated, toHex } from "../../scripts/lib/vectors";
+import { generated, toHex } from "../../scripts/lib/test/vectors";
 import { NOISE_DEAD, NOISE_PROPORTION, NOISE_REPETITION } from "../tls/alert";
 
 let words: () => number | undefined = NOISE_MODELS.healthy().word;

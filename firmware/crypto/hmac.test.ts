@@ -4,7 +4,7 @@ import "../../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
-import { fromHex, generated, needs, toHex, vectorCases, vectorJson } from "../../scripts/lib/vectors";
+import { fromHex, generated, needs, toHex, vectorCases, vectorJson } from "../../scripts/lib/test/vectors";
 import { hmac, hmacKey } from "./hmac";
 
 /** HMAC with a key that has been turned: the message in parts, as it may come. */

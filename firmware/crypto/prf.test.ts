@@ -3,7 +3,7 @@ import "../../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
-import { fromHex, generated, needs, toHex, vectorCases, vectorJson } from "../../scripts/lib/vectors";
+import { fromHex, generated, needs, toHex, vectorCases, vectorJson } from "../../scripts/lib/test/vectors";
 import { hmac, hmacKey } from "./hmac";
 import { prf } from "./prf";
 

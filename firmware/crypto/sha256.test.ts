@@ -3,7 +3,7 @@ import "../../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/vectors";
+import { fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/test/vectors";
 import { sha256Finish, sha256Update } from "./sha256";
 
 test("SHA-256: the examples published beside FIPS 180-4", () => {

@@ -5,7 +5,7 @@ import { battery, HAS_BATTERY } from "hal:system";
 /** Whether no update may begin now. */
 export default function held(): boolean {
   // `window`: hours from and to, 2204 is from 22 to 4, 24 always; `battery`: millivolts. What is missing holds nothing back
-  const settings = section(import("../settings")).readSettings();
+  const settings = section(import("../store/settings")).readSettings();
   const window = settings.window as number;
   const from = (window / 100) | 0;
   const hours = ((window % 100) - from + 23) % 24;

@@ -1,6 +1,7 @@
 // The image that runs, a section. Apart from slots.ts, which the loader has in it: there no image runs yet.
+
+import { bundle } from "../boot/load_section";
 import { uint16 } from "../bytes";
-import { bundle } from "../load_section";
 import { AT_MANIFEST, AT_SEQUENCE } from "./manifest";
 
 /** Tell the sequence of the image that runs; 0 where it lies there alone. */

@@ -8,7 +8,10 @@ import { randomInt } from "node:crypto";
 import { after, type TestContext, test } from "node:test";
 import { type Cut, cutStates, type FlashOperation } from "../../hal/simulator/nor_flash";
 import { piecesPrefix } from "../../scripts/lib/ota/manifest";
-import { TestBroker } from "../../scripts/lib/ota/test_broker";
+import { makeUpdate } from "../../scripts/lib/ota/update_file";
+import { TestBroker } from "../../scripts/lib/test/broker";
+import { bundleOf } from "../../scripts/lib/test/device";
+import { type Keys, newKeys } from "../../scripts/lib/test/factory";
 import {
   makeMachine,
   readState,
@@ -16,13 +19,10 @@ import {
   setState,
   signedManifest,
   slotStart,
-} from "../../scripts/lib/ota/test_slots";
-import { makeUpdate } from "../../scripts/lib/ota/update_file";
-import { bundleOf } from "../../scripts/lib/test_device";
-import { type Keys, newKeys } from "../../scripts/lib/test_factory";
+} from "../../scripts/lib/test/slots";
 
 const BOARD = "esp32-sim";
-const APP = "scripts/lib/test_apps/update_app.ts";
+const APP = "scripts/lib/test/apps/update_app.ts";
 const IS_WHOLE = process.env.POWERCUTS === "all";
 const STRIDE = 61;
 /** The same for the pages and write units of the ESP32. */

@@ -1,12 +1,15 @@
 // Updates on simulated boards: the application and all of its sections as an image in a slot, started by the loader, with a
-// broker that answers at once (scripts/lib/ota/test_broker.ts); update.engine.test.ts has the session, Mosquitto and the real
+// broker that answers at once (scripts/lib/test/broker.ts); update.engine.test.ts has the session, Mosquitto and the real
 // interpreter. What is refused, and that nothing is written then; what goes on after interruptions; what a broker that
 // lies can do.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Encoding } from "../../scripts/lib/ota/manifest";
 import { piecesPrefix } from "../../scripts/lib/ota/manifest";
-import { TestBroker } from "../../scripts/lib/ota/test_broker";
+import { makeUpdate, type Update } from "../../scripts/lib/ota/update_file";
+import { TestBroker } from "../../scripts/lib/test/broker";
+import { bundleOf, SIMULATED_BOARDS, type SimulatedBoard } from "../../scripts/lib/test/device";
+import { newKeys } from "../../scripts/lib/test/factory";
 import {
   journalAt,
   makeMachine,
@@ -17,10 +20,7 @@ import {
   signed,
   signedManifest,
   slotStart,
-} from "../../scripts/lib/ota/test_slots";
-import { makeUpdate, type Update } from "../../scripts/lib/ota/update_file";
-import { bundleOf, SIMULATED_BOARDS, type SimulatedBoard } from "../../scripts/lib/test_device";
-import { newKeys } from "../../scripts/lib/test_factory";
+} from "../../scripts/lib/test/slots";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
@@ -39,7 +39,7 @@ import {
 import * as Field from "./manifest";
 
 const BOARD = "esp32-sim";
-const APP = "scripts/lib/test_apps/update_app.ts";
+const APP = "scripts/lib/test/apps/update_app.ts";
 const TOPIC = "sensor/0001";
 const keys = newKeys();
 

@@ -5,14 +5,14 @@
 // cut or a connection that ended. Leaves out UNSUBSCRIBE, for a clean session is gone at its end; which key
 // version a manifest names, for another one's tag is wrong.
 import { board } from "board";
+import { bundle } from "../boot/load_section";
 import { type Bytes, uint16 } from "../bytes";
-import { STATE } from "../journal";
-import { key } from "../key";
-import { OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../key_record";
-import { bundle } from "../load_section";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
+import { STATE } from "../store/journal";
+import { key } from "../store/key";
+import { OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../store/key_record";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
@@ -78,7 +78,7 @@ export function onManifest(): number | undefined {
     payload.substr(0, MANIFEST_BYTES) === bundle.substr(AT_MANIFEST, MANIFEST_BYTES)
   )
     return;
-  const state = section(import("../journal")).newest(STATE);
+  const state = section(import("../store/journal")).newest(STATE);
   // the tag from here and not from `fault`: its frame and that one's would be on the heap together
   let code =
     section(import("./updater")).fault(payload, state.substr(8, 4)) ||
@@ -112,7 +112,7 @@ export function onManifest(): number | undefined {
         key.substr(REKEY_KEY, 16) + payload,
         E.toString(payload.substr(MANIFEST_BYTES), ""),
       );
-      if (!section(import("../key_record")).isWhole(keys)) return MANIFEST_KEYS;
+      if (!section(import("../store/key_record")).isWhole(keys)) return MANIFEST_KEYS;
     }
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
     for (let at = SLOT_BYTES; at; )
@@ -137,9 +137,9 @@ export function offered(): Bytes {
 
 /** Write a STATE: the slot that begins at `active`, its attempts, the reason of a revert (journal.ts). The floor never falls. */
 export function setState(active: number, attempts: number, reason: number): void {
-  const floor = section(import("../journal")).newest(STATE).substr(8, 4);
+  const floor = section(import("../store/journal")).newest(STATE).substr(8, 4);
   const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
-  section(import("../journal")).append(
+  section(import("../store/journal")).append(
     E.toString(STATE, active && 1, attempts, 0, 0, reason, 0, 0, sequence > floor ? sequence : floor),
   );
 }
@@ -199,14 +199,14 @@ export function onPiece(): number | undefined {
       return IMAGE_DIGEST;
     }
     section(import("./updater")).setState(other, 1, 0);
-    if (section(import("../journal")).newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
+    if (section(import("../store/journal")).newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
     section(import("hal:system")).restart();
   }
 }
 
 /** Note that the image that runs has had a session: it stays, and what is not above it is taken no more. */
 export function confirm(): void {
-  const state = section(import("../journal")).newest(STATE);
+  const state = section(import("../store/journal")).newest(STATE);
   revertReason = uint16(state, 4);
   if (state && !state.charCodeAt(2)) return;
   // caught as an error, that there is none would cost the heap the class of that error

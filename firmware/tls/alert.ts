@@ -1,5 +1,5 @@
 // Every failure of the device as one integer: 1..63 our own, 256 + n an alert received, 512 + n an alert sent
-// (RFC 5246, 7.2, and the extensions' own RFCs). scripts/lib/error_text.ts has a sentence for each.
+// (RFC 5246, 7.2, and the extensions' own RFCs). scripts/lib/cli/error_text.ts has a sentence for each.
 
 /** The noise source repeated itself: SP 800-90B, 4.4.1. */
 export const NOISE_REPETITION = 1;

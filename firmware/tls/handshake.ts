@@ -53,7 +53,7 @@ export const STANDS = 1;
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step < FINISH) {
-    const identity: Bytes | undefined = section(import("../settings")).readSettings().id;
+    const identity: Bytes | undefined = section(import("../store/settings")).readSettings().id;
     if (!identity) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";

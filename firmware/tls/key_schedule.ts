@@ -4,8 +4,8 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Bytes } from "../bytes";
 import { prf } from "../crypto/prf";
-import { key } from "../key";
 import { requireExtendedMasterSecret } from "../profile";
+import { key } from "../store/key";
 import { AGREED_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
 import { agreed, randoms, transcript } from "./handshake";
 import { setKeys } from "./record";

@@ -3,8 +3,6 @@
 // and is one integer (alert.ts). One session at a time. All but that one function are sections. Leaves out renegotiation
 // (RFC 5746: refused with no_renegotiation).
 import type { Socket } from "../../hal/hal";
-import type { Bytes } from "../bytes";
-import { falseStart } from "../profile";
 import {
   STEP_FINISHED,
   STEP_HELLO,
@@ -13,7 +11,9 @@ import {
   STEP_MQTT,
   STEP_NOISE,
   STEP_TCP,
-} from "../steps";
+} from "../app/steps";
+import type { Bytes } from "../bytes";
+import { falseStart } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,

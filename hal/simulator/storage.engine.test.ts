@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { board } from "../../boards/linux";
-import { ENGINE, Engine, storageImage } from "../../scripts/lib/engine";
+import { ENGINE, Engine, storageImage } from "../../scripts/lib/test/engine";
 import { NorFlash } from "./nor_flash";
 import { Storage } from "./storage";
 

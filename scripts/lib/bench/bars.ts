@@ -3,7 +3,7 @@
 // output is no terminal there are no bars: one line for each result and each notice. With `json` every event is a line.
 import { createInterface } from "node:readline";
 import { MultiBar, Presets, type SingleBar } from "cli-progress";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import type { BenchApi, BenchCommand, BenchEvent, FixtureView } from "./interfaces";
 
 const SCALE = 1000;

@@ -4,10 +4,10 @@
 // Leaves out what is done to a unit (steps.ts) and how a device is spoken to (device.ts).
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Board } from "../../../boards/board";
-import { UsageError } from "../exit";
-import { checkValuesOf, type Identity, parseIdentity } from "../keys";
+import { UsageError } from "../cli/exit";
+import { checkValuesOf, type Identity, parseIdentity } from "../keys/keys";
+import { isInRange, type Range, serialsOf } from "../keys/serials";
 import { checkSerial } from "../ledger/entry";
-import { isInRange, type Range, serialsOf } from "../ledger/serials";
 import { Device, StepFailed } from "./device";
 import type {
   BenchApi,

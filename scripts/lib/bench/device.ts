@@ -1,19 +1,19 @@
 // One device at the end of a port, as the bench sees it: blank, with the interpreter's prompt open, where the bench works
-// with a program that it brings along (firmware/provision.ts); or locked, with the firmware's own lines on the port
+// with a program that it brings along (firmware/boot/provision.ts); or locked, with the firmware's own lines on the port
 // (firmware/console/). What it is, it says itself; nothing is remembered from a run before.
 // Keys pass through here on their way to the device, in lines that are neither echoed nor written down.
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
-import { RECORD_LENGTH } from "../../../firmware/key_record";
 import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../../../firmware/profile";
+import { RECORD_LENGTH } from "../../../firmware/store/key_record";
 import { BUILDS } from "../../../hal/simulator/builds";
-import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../challenge";
+import { errorText } from "../cli/error_text";
+import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../console/challenge";
 import type { DeviceKeys } from "../custody/master";
-import { errorText } from "../error_text";
-import { keyRecord, PURPOSES } from "../keys";
+import { keyRecord, PURPOSES } from "../keys/keys";
 import { AT_PROGRAM, KEY_FILE, programIn } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
@@ -282,7 +282,7 @@ export class Device {
     if (answer !== "E0") throw new StepFailed("self-test-failed", codeText(answer));
   }
 
-  /** Read the settings that count as they lie in their place of `conf` (firmware/settings.ts); empty where there are none. */
+  /** Read the settings that count as they lie in their place of `conf` (firmware/store/settings.ts); empty where there are none. */
   async readSettings(): Promise<Buffer> {
     const newest =
       `(function(s,a){while((a-=${SETTINGS_PLACE})&&s.read("conf",a+${SETTINGS_LIMIT},1)!="\\n");` +
@@ -294,7 +294,7 @@ export class Device {
     return Buffer.concat([place, Buffer.alloc(rest, " ")]);
   }
 
-  /** Write the file `conf` with a place of settings (scripts/lib/settings_file.ts), unless they count already. */
+  /** Write the file `conf` with a place of settings (scripts/lib/bench/settings_file.ts), unless they count already. */
   async writeSettings(place: Buffer): Promise<void> {
     // a password may hold anything
     const wanted = `atob("${place.toString("base64")}")`;

@@ -213,7 +213,7 @@ export interface LedgerUnit {
   imageDigest: string;
 }
 
-/** scripts/lib/ledger.ts: `openLedger(path: string): Ledger`. All calls are synchronous and throw on failure. */
+/** scripts/lib/ledger/ledger.ts: `openLedger(path: string): Ledger`. All calls are synchronous and throw on failure. */
 export interface Ledger {
   append(entry: LedgerEntry): void;
   unit(product: string, serial: string): LedgerUnit | undefined;
@@ -230,13 +230,13 @@ export interface Ledger {
   close(): void;
 }
 
-/** scripts/lib/label.ts: write the label's files (SVG, PDF), over those of the same serial. Returns their paths. */
+/** scripts/lib/bench/label.ts: write the label's files (SVG, PDF), over those of the same serial. Returns their paths. */
 export type WriteLabel = (
   folder: string,
   label: { serial: string; product: string; identity: string },
 ) => Promise<string[]>;
 
-/** scripts/lib/bench_page.ts: serve the operators' page on 127.0.0.1; port 0 takes a free one. */
+/** scripts/lib/bench/bench_page.ts: serve the operators' page on 127.0.0.1; port 0 takes a free one. */
 export type StartPage = (
   bench: BenchApi,
   options: { port: number },

@@ -4,8 +4,8 @@
 import { readdirSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { SerialPort } from "serialport";
-import { UsageError } from "../exit";
-import { endpoint } from "../options";
+import { UsageError } from "../cli/exit";
+import { endpoint } from "../cli/options";
 
 /** Bits per second of every board's console (boards/board.ts). */
 export const LINE_RATE = 115_200;

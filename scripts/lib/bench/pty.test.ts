@@ -6,12 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Board } from "../../../boards/board";
-import { readBoard } from "../build";
-import { skipWithout } from "../peers/install";
+import { readBoard } from "../bundle/build";
+import { SimulatedBoard } from "../simulate/simulated_board";
+import { BOARD, TestBench } from "../test/bench";
+import { skipWithout } from "../test/peers/install";
 import { LINE_RATE } from "./port";
 import { Pty } from "./pty";
-import { SimulatedBoard } from "./simulated_board";
-import { BOARD, TestBench } from "./test_bench";
 
 test("a pseudo-terminal is noticed, its unit goes on after an unplugging in the flash, and is finished", {
   skip: skipWithout("socat"),

@@ -3,12 +3,12 @@
 // goes through without a change. Only `flash`, `write-keys`, `lock` and an erase asked for by name change a device.
 // Leaves out fixtures and who watches (bench.ts).
 
+import { UsageError } from "../cli/exit";
 import type { DeviceKeys, KeySource } from "../custody/master";
-import { UsageError } from "../exit";
-import { checkValuesOf, type Identity, PURPOSES, parseIdentity, strongKey } from "../keys";
-import { type DeviceSettings, settingsPlace } from "../settings_file";
+import { checkValuesOf, type Identity, PURPOSES, parseIdentity, strongKey } from "../keys/keys";
 import { type Device, StepFailed } from "./device";
 import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
+import { type DeviceSettings, settingsPlace } from "./settings_file";
 
 /** What a bench works with, the same for all its units. */
 export interface Job {

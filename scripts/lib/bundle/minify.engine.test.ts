@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import { buildBundle, PROJECT } from "../build";
-import { ENGINE, Engine } from "../engine";
-import { interpreter } from "../engine_run";
+import { ENGINE, Engine } from "../test/engine";
+import { interpreter } from "../test/engine_run";
+import { buildBundle, PROJECT } from "./build";
 
 const SHAPES = `
 function pick(x: number): string {

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loneBundle } from "../../../hal/simulator/lone_bundle";
-import { buildBundle } from "../build";
-import { ENGINE, Engine } from "../engine";
+import { ENGINE, Engine } from "../test/engine";
+import { buildBundle } from "./build";
 
 const MODULES: Readonly<Record<string, string>> = {
   "main.ts": `

@@ -1,7 +1,7 @@
 // Sections: functions whose code stays in flash and that are made when they are needed and dropped after. In the source
 // a section is `section(import("./handshake"))`, the default export of that module, or `section(import("./record")).send`,
 // another one. The build flattens it into the bundle, then moves every top-level declaration that only the section
-// reaches out of the running part of the file behind its end, a zero byte. From there the loader (firmware/load_section.ts)
+// reaches out of the running part of the file behind its end, a zero byte. From there the loader (firmware/boot/load_section.ts)
 // makes the function: with the Function constructor, which looks at no byte of it before it runs, where eval would
 // read all of it first, and whose functions see the top level alone and hold no scope.
 //
@@ -35,7 +35,7 @@ const MARK = "__section__";
 /** The call at the end of the program that carries a section's code through the minifier. */
 const TEXT = "__section_text__";
 
-/** The function of firmware/load_section.ts that makes a section from its offset. */
+/** The function of firmware/boot/load_section.ts that makes a section from its offset. */
 const LOADER = "loadSection";
 
 /** What ends the main part and each body: the interpreter looks at nothing behind it. */
@@ -55,7 +55,7 @@ export interface Section {
 
 /**
  * Replace `section(import("X"))` and `section(import("X")).name` in one module by a static import of X and a marker;
- * `loader` is the path of firmware/load_section.ts; "": no marker, the export itself, for a program without sections. Nothing
+ * `loader` is the path of firmware/boot/load_section.ts; "": no marker, the export itself, for a program without sections. Nothing
  * to replace: undefined.
  */
 export function markSections(code: string, loader = "./load_section"): Rewritten | undefined {

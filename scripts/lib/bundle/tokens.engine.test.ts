@@ -2,7 +2,7 @@
 // a text, numbers at the borders; nothing behind a zero byte is looked at. Needs ESPRUINO_BIN; skipped without.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ENGINE, Engine } from "../engine";
+import { ENGINE, Engine } from "../test/engine";
 import { TOKEN_SAMPLES } from "./token_samples";
 import { tokenise } from "./tokens";
 

@@ -12,7 +12,7 @@ import {
   RAW_STRING16,
   TOKENS,
 } from "../../../hal/simulator/tokens";
-import { boardNames, buildBundle } from "../build";
+import { boardNames, buildBundle } from "./build";
 import { type Node, parse, walk } from "./syntax";
 import { TOKEN_SAMPLES } from "./token_samples";
 import { preferTokens, tokenise, tokeniseBundle } from "./tokens";

@@ -1,8 +1,8 @@
 // Words for what a device answers: steps, codes, times, events; and how its lines are read.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeBase32 } from "../challenge";
 import { answerRows, durationText, eventText, failureOf, grouped } from "./answer_text";
+import { encodeBase32 } from "./challenge";
 import { COMMAND_TEXT, commandOf } from "./command_text";
 import { parseAnswer } from "./session";
 import { complete, textOf } from "./terminal";

@@ -1,8 +1,8 @@
 // A device's answers in words: for each name in an object what its number means, and for whole objects of the log and of
 // a handshake one line. Shared by terminal and page. Leaves out how it is laid out there.
-import { errorText } from "../error_text";
-import { stepText } from "../step_text";
+import { errorText } from "../cli/error_text";
 import type { Answer } from "./session";
+import { stepText } from "./step_text";
 
 /** One name of an answer, for people. */
 export interface Row {

@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { encodeBase32 } from "../challenge";
-import { UsageError } from "../exit";
-import { skipWithout } from "../peers/install";
+import { UsageError } from "../cli/exit";
+import { skipWithout } from "../test/peers/install";
+import { encodeBase32 } from "./challenge";
 import { challengeText, parseChallenge, qrForTerminal } from "./challenge_text";
 
 const NONCE = Buffer.from("0123456789abcdef", "hex");

@@ -2,9 +2,9 @@
 // base 32 may have its groups, lower case, and I, L and O where 1 and 0 are meant (challenge.ts).
 // Leaves out the answer (challenge.ts) and the role and minutes, which the service desk decides.
 import bwip from "bwip-js/node";
-import { CHALLENGE_NONCE_LENGTH, decodeBase32 } from "../challenge";
-import { UsageError } from "../exit";
-import { type Identity, parseIdentity } from "../keys";
+import { UsageError } from "../cli/exit";
+import { type Identity, parseIdentity } from "../keys/keys";
+import { CHALLENGE_NONCE_LENGTH, decodeBase32 } from "./challenge";
 
 export interface DeviceChallenge {
   identity: Identity;

@@ -10,14 +10,10 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { challengeAnswer, decodeBase32 } from "../challenge";
+import { errorText } from "../cli/error_text";
 import { masterFromBytes } from "../custody/master";
-import { errorText } from "../error_text";
-import { startGateway } from "../gateway";
-import { findProgram, skipWithout } from "../peers/install";
-import { PASSPHRASE } from "../test_factory";
-import { consolePage } from "./page_file";
-import { newMasters } from "./simulated_device";
+import { startGateway } from "../gateway/gateway";
+import { newMasters } from "../simulate/console_device";
 import {
   type ConsoleOptions,
   FAILURES,
@@ -25,7 +21,11 @@ import {
   ID,
   startConsole,
   type TestConsole,
-} from "./test_console";
+} from "../test/console";
+import { PASSPHRASE } from "../test/factory";
+import { findProgram, skipWithout } from "../test/peers/install";
+import { challengeAnswer, decodeBase32 } from "./challenge";
+import { consolePage } from "./page_file";
 import { bridgeSerial } from "./web_serial";
 
 const PICTURE = fileURLToPath(new URL("./console.png", import.meta.url));

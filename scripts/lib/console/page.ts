@@ -4,7 +4,6 @@
 // anywhere but to the device. Bundled into console.html by page_file.ts.
 // Leaves out the answer to a challenge: that takes a key, and no page has one.
 import { drawingSVG, qrcode } from "bwip-js/generic";
-import { HANDSHAKE_STEPS, STEP_UP, stepText } from "../step_text";
 import {
   answerRows,
   codeText,
@@ -17,6 +16,7 @@ import {
 } from "./answer_text";
 import { COMMAND_TEXT } from "./command_text";
 import { type Answer, ConsoleSession, lineFault, NoAnswer } from "./session";
+import { HANDSHAKE_STEPS, STEP_UP, stepText } from "./step_text";
 
 /** Web Serial (WICG), as far as it is used here. */
 interface SerialPort {

@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 
 const ADDRESS = "127.0.0.1";
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as codes from "../../../firmware/tls/alert";
-import { alertName, errorText } from "../error_text";
-import { skipWithout } from "../peers/install";
+import { alertName, errorText } from "../cli/error_text";
+import { skipWithout } from "../test/peers/install";
 import { COMMAND_TEXT } from "./command_text";
 import { sheetParts } from "./sheet";
 

@@ -3,9 +3,9 @@
 // Leaves out alerts that a device never sends: no number of theirs is ever seen.
 import PDFDocument from "pdfkit";
 import { RECEIVED, SENT } from "../../../firmware/tls/alert";
-import { alertName, errorText } from "../error_text";
-import { stepText } from "../step_text";
+import { alertName, errorText } from "../cli/error_text";
 import { COMMAND_TEXT } from "./command_text";
+import { stepText } from "./step_text";
 
 interface SheetPart {
   title: string;

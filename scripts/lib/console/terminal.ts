@@ -3,16 +3,16 @@
 // Leaves out the port and the opening of masters (scripts/console.ts).
 import { createInterface, type Interface } from "node:readline";
 import { ANSWER_WRONG, REQUEST_UNKNOWN, VALUE_REFUSED } from "../../../firmware/tls/alert";
-import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES, type Role } from "../challenge";
+import { DeviceError, UsageError } from "../cli/exit";
+import { integer } from "../cli/options";
 import type { Master } from "../custody/master";
-import { DeviceError, UsageError } from "../exit";
-import { parseIdentity } from "../keys";
-import { integer } from "../options";
-import { stepText } from "../step_text";
+import { parseIdentity } from "../keys/keys";
 import { answerRows, codeText, failureOf, isLogEntry, logText } from "./answer_text";
+import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
 import { challengeText, qrForTerminal } from "./challenge_text";
 import { COMMAND_TEXT, commandOf } from "./command_text";
 import { type Answer, type ConsoleSession, lineFault } from "./session";
+import { stepText } from "./step_text";
 
 export interface TerminalOptions {
   session: ConsoleSession;

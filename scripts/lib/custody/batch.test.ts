@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import {
   deriveDeviceKey,
   keyCheckValue,
@@ -15,7 +15,7 @@ import {
   randomKey,
   splitRoot,
   writeSecret,
-} from "../keys";
+} from "../keys/keys";
 import { BATCH_MOST, identitiesOf, makeBatch, openBatch, type SerialRange } from "./batch";
 import { keySourceOfMasters, type Master, masterFromBytes, openMaster, openMasters } from "./master";
 import { makeFactoryKey, sealForFactory, sealWithPassphrase } from "./sealed_file";

@@ -6,7 +6,7 @@
 // bits about three pairs are equal; and the one in a million whose key looks weak (row 1).
 // Leaves out: which serials are done, which the ledger knows; who made a batch: compare its digest with the maker.
 import type { KeyObject } from "node:crypto";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import {
   type Identity,
   KEY_LENGTH,
@@ -17,7 +17,7 @@ import {
   parseIdentity,
   SCHEME_NAMES,
   type SchemeName,
-} from "../keys";
+} from "../keys/keys";
 import type { DeviceKeys, KeySource, Master } from "./master";
 import { digestText, openAsFactory, readSealed, sealForFactory } from "./sealed_file";
 

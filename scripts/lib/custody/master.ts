@@ -2,7 +2,7 @@
 // `npm run derive`), or a token. Gateway, bench and release scripts open theirs here and derive device keys from it.
 // A place is written FILE or pkcs11:...; what a sealed file or token says of purpose and scheme is held to.
 // Leaves out: making masters (scripts/keys.ts).
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import {
   type AesKey,
   aesKey,
@@ -15,7 +15,7 @@ import {
   SCHEME_NAMES,
   type SchemeName,
   strongKey,
-} from "../keys";
+} from "../keys/keys";
 import { openWithPassphrase, readSealedFile } from "./sealed_file";
 import { Secrets } from "./secrets";
 import { isTokenUri, openTokenKey, parseTokenUri, type TokenUri } from "./token";

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import {
   makeFactoryKey,
   openAsFactory,

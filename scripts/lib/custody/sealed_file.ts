@@ -31,8 +31,8 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { UsageError } from "../exit";
-import { fileFault } from "../keys";
+import { UsageError } from "../cli/exit";
+import { fileFault } from "../keys/keys";
 
 const FORMAT = 1;
 const SALT_LENGTH = 16; // bytes

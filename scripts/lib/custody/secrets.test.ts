@@ -4,7 +4,7 @@ import { mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import { passphraseFault, Secrets } from "./secrets";
 
 const folder = mkdtempSync(join(tmpdir(), "secrets-"));

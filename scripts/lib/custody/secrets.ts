@@ -3,9 +3,9 @@
 // that needs several names them (`psk=FILE`). They are handed out as bytes, which the caller wipes after use.
 // Leaves out: keeping pages out of swap, which Node cannot do; strength meters, as no rule sees what a person knows.
 import { readFileSync } from "node:fs";
-import { UsageError } from "../exit";
-import { fileFault, readPrivateFile } from "../keys";
-import { type OptionTable, options } from "../options";
+import { UsageError } from "../cli/exit";
+import { type OptionTable, options } from "../cli/options";
+import { fileFault, readPrivateFile } from "../keys/keys";
 
 /** The rows that every command with a passphrase or PIN has. */
 export const SECRET_OPTIONS = {

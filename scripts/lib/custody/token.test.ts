@@ -5,11 +5,11 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { UsageError } from "../exit";
-import { aesKey, deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, SCHEME_NAMES } from "../keys";
+import { UsageError } from "../cli/exit";
+import { aesKey, deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, SCHEME_NAMES } from "../keys/keys";
+import { makeTokens, SOFTHSM, skipWithoutToken, tokenUri } from "../test/token";
 import { openMaster } from "./master";
 import { Secrets } from "./secrets";
-import { makeTokens, SOFTHSM, skipWithoutToken, tokenUri } from "./test_token";
 import { createTokenKey, openTokenKey, parseTokenUri } from "./token";
 
 const PIN = "1357 abc";

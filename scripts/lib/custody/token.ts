@@ -4,7 +4,7 @@
 // whose pin-value is refused: it would be a PIN on a command line. CKA_ID says `<purpose>/<scheme>` of our keys.
 // The module `pkcs11js` is compiled at `npm ci` and optional: without it a sentence says so.
 // Leaves out: making tokens and setting PINs, for which each maker has a tool (softhsm2-util --init-token).
-import { DeviceError, UsageError } from "../exit";
+import { DeviceError, UsageError } from "../cli/exit";
 import {
   type AesKey,
   hiddenKeyFault,
@@ -13,7 +13,7 @@ import {
   type Purpose,
   SCHEME_NAMES,
   type SchemeName,
-} from "../keys";
+} from "../keys/keys";
 
 // The part of pkcs11js that is used, so that the types stand where it could not be compiled.
 type Handle = Buffer;

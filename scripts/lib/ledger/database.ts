@@ -4,7 +4,7 @@
 // its turn. Leaves out: what an entry says (entry.ts), and whether the chain holds (verify.ts).
 import { existsSync, statSync } from "node:fs";
 import { DatabaseSync } from "@photostructure/sqlite";
-import { DeviceError, UsageError } from "../exit";
+import { DeviceError, UsageError } from "../cli/exit";
 import { COLUMN_NAMES, COLUMNS, FIRST_PREVIOUS } from "./entry";
 
 export type Database = InstanceType<typeof DatabaseSync>;

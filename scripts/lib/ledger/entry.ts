@@ -5,8 +5,8 @@
 // Leaves out: which entries may follow each other (ledger.ts).
 import { createHash } from "node:crypto";
 import { FAILURES, type LedgerEntry, OPERATIONS, STEPS } from "../bench/interfaces";
-import { UsageError } from "../exit";
-import { TOPIC_LEVEL } from "../keys";
+import { UsageError } from "../cli/exit";
+import { TOPIC_LEVEL } from "../keys/keys";
 
 /** An entry as it stands in the ledger: no column is ever empty of a value, "" and 0 say that nothing is meant. */
 export interface Row {

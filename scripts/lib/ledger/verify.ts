@@ -2,7 +2,7 @@
 // entry to the last, and anchors, which are heads that were noted elsewhere. Without an anchor a chain cannot tell that
 // its last entries were cut off, nor that somebody wrote all of it anew.
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
 import { type Database, openDatabase } from "./database";
 import { COLUMN_NAMES, FIRST_PREVIOUS, type Row, rowHash } from "./entry";
 

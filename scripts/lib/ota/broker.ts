@@ -6,10 +6,10 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { ErrorWithReasonCode, type ErrorWithSubackPacket, type IStream, MqttClient } from "mqtt";
 import { RECEIVED } from "../../../firmware/tls/alert";
-import { errorText } from "../error_text";
-import { DeviceError, UsageError } from "../exit";
-import { KEY_LENGTH } from "../keys";
-import type { Endpoint } from "../options";
+import { errorText } from "../cli/error_text";
+import { DeviceError, UsageError } from "../cli/exit";
+import type { Endpoint } from "../cli/options";
+import { KEY_LENGTH } from "../keys/keys";
 
 export interface BrokerOptions extends Endpoint {
   /** What the broker knows the operator by, with its key of 16 bytes; without it the connection is plain. */

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { ENGINE, Engine } from "../engine";
+import { ENGINE, Engine } from "../test/engine";
+import { testImage } from "../test/update";
 import { piecesOf } from "./digest";
 import { pack, unpack } from "./heatshrink";
-import { testImage } from "./test_update";
 
 test("pieces packed here are unpacked by require('heatshrink')", {
   skip: ENGINE ? false : "ESPRUINO_BIN is not set",

@@ -3,17 +3,17 @@
 // tests and simulated boards.
 //
 //   key        32 + 76              the place for the key record, erased
-//   .bootrst   32 + loader          firmware/loader.ts
+//   .bootrst   32 + loader          firmware/boot/loader.ts
 //   .fill      32 + what is left    erased: the next header ends where a page ends
 //   .slots     32 + 2 x 16,384      slot 0 holds the image and its manifest, whose tag is zero: nobody signs for a device
-//                                   that has no keys yet; slot 1 the bench's program (firmware/provision.ts), where the
+//                                   that has no keys yet; slot 1 the bench's program (firmware/boot/provision.ts), where the
 //                                   first update goes over it, and is erased behind that
 //
 // Leaves out what comes behind them: `conf`.
 import type { Board } from "../../../boards/board";
-import { RECORD_LENGTH } from "../../../firmware/key_record";
 import { AT_MANIFEST, SLOT_BYTES, SLOTS_FILE } from "../../../firmware/ota/manifest";
 import { BUNDLE_FILE } from "../../../firmware/profile";
+import { RECORD_LENGTH } from "../../../firmware/store/key_record";
 import { imageDigest } from "./digest";
 import { manifestOfImage } from "./manifest";
 

@@ -2,8 +2,8 @@
 // back. What no device would take is refused here, before anything is signed.
 // Leaves out: the tag (sign.ts).
 import * as layout from "../../../firmware/ota/manifest";
-import { UsageError } from "../exit";
-import { type Identity, TOPIC_LEVEL } from "../keys";
+import { UsageError } from "../cli/exit";
+import { type Identity, TOPIC_LEVEL } from "../keys/keys";
 
 /** Bytes of the manifest's target, and of a zero behind it. */
 const TARGET_BYTES = layout.AT_SLOT_RULE - layout.AT_TARGET;

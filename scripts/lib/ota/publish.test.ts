@@ -3,19 +3,19 @@
 import assert from "node:assert/strict";
 import { createServer, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { DeviceError, UsageError } from "../cli/exit";
 import { masterFromBytes } from "../custody/master";
-import { DeviceError, UsageError } from "../exit";
-import { type Gateway, startGateway } from "../gateway";
-import { deriveDeviceKey, parseIdentity, randomKey } from "../keys";
-import { findProgram, skipWithout } from "../peers/install";
-import { start as startMosquitto } from "../peers/mosquitto";
-import { freePort, startPeer, WorkFolder } from "../peers/process";
+import { type Gateway, startGateway } from "../gateway/gateway";
+import { deriveDeviceKey, parseIdentity, randomKey } from "../keys/keys";
+import { findProgram, skipWithout } from "../test/peers/install";
+import { start as startMosquitto } from "../test/peers/mosquitto";
+import { freePort, startPeer, WorkFolder } from "../test/peers/process";
+import { testImage, testManifests, testMasters, testRekeys, testUpdate } from "../test/update";
 import { Broker, type BrokerOptions } from "./broker";
 import { imageDigest } from "./digest";
 import { manifestTopic, piecesPrefix } from "./manifest";
 import { clearManifests, clearRekeys, publishManifests, publishPieces, refuseRollback } from "./publish";
 import type { Manifests } from "./sign";
-import { testImage, testManifests, testMasters, testRekeys, testUpdate } from "./test_update";
 import { imageOf } from "./update_file";
 
 const master = randomKey();

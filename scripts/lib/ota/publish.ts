@@ -2,7 +2,7 @@
 // retained. What the broker has already is found by looking first, so that the same again changes nothing and a broken run
 // goes on; what was sent is looked at again, because brokers acknowledge what their rules then throw away.
 // Leaves out: who gets it when (rollout.ts).
-import { DeviceError, UsageError } from "../exit";
+import { DeviceError, UsageError } from "../cli/exit";
 import type { Broker } from "./broker";
 import { type ImageFields, manifestTopic, piecesPrefix, sequenceOf } from "./manifest";
 import type { Manifests } from "./sign";

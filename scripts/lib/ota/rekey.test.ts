@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { CHECK_VALUES, RECORD_LENGTH } from "../../../firmware/key_record";
 import * as layout from "../../../firmware/ota/manifest";
+import { CHECK_VALUES, RECORD_LENGTH } from "../../../firmware/store/key_record";
+import { UsageError } from "../cli/exit";
 import { keySourceOfMasters, masterFromBytes } from "../custody/master";
-import { UsageError } from "../exit";
 import {
   aesKey,
   deriveDeviceKey,
@@ -19,16 +19,16 @@ import {
   PURPOSES,
   type Purpose,
   parseIdentity,
-} from "../keys";
-import { skipWithout } from "../peers/install";
-import { bundleOf } from "../test_device";
-import { recordOf } from "../test_factory";
+} from "../keys/keys";
+import { TestBroker } from "../test/broker";
+import { bundleOf } from "../test/device";
+import { recordOf } from "../test/factory";
+import { skipWithout } from "../test/peers/install";
+import { makeMachine } from "../test/slots";
+import { testMasters, testRekeyRows, testRekeys, testUpdate } from "../test/update";
 import { parseManifest, piecesPrefix, sequenceOf } from "./manifest";
 import { REKEY_ROW_BYTES, rekeyRows, wrapKeys } from "./rekey";
 import { manifestsOf, ROW_BYTES, readManifests, signRows } from "./sign";
-import { TestBroker } from "./test_broker";
-import { makeMachine } from "./test_slots";
-import { testMasters, testRekeyRows, testRekeys, testUpdate } from "./test_update";
 import { makeUpdate, type Update } from "./update_file";
 
 const skip = skipWithout("openssl");
@@ -113,7 +113,7 @@ describe("R20 new keys over the air", () => {
       recordOf(
         PURPOSES.map((purpose) => deriveDeviceKey(from[purpose], parseIdentity(identity), "kdf", purpose)),
       );
-    const [name, app] = ["esp32-sim", "scripts/lib/test_apps/update_app.ts"] as const;
+    const [name, app] = ["esp32-sim", "scripts/lib/test/apps/update_app.ts"] as const;
     const { code } = await bundleOf(name, app, {});
     const updateTo = (version: string, sequence: number) => {
       const fields = {

@@ -8,9 +8,9 @@
 // Leaves out: reading, which is that of manifests (sign.ts).
 import { createCipheriv } from "node:crypto";
 import { AT_KEYS_VERSION, AT_TAG, AT_TYPE, KEYS_BYTES, TYPE_REKEY } from "../../../firmware/ota/manifest";
+import { UsageError } from "../cli/exit";
 import type { DeviceKeys, KeySource, Master } from "../custody/master";
-import { UsageError } from "../exit";
-import { aesKey, IDENTITY_MAX_LENGTH, type Identity, keyRecord, PURPOSES, parseIdentity } from "../keys";
+import { aesKey, IDENTITY_MAX_LENGTH, type Identity, keyRecord, PURPOSES, parseIdentity } from "../keys/keys";
 import { addressManifest, checkImageFields, type ImageFields, manifestOfImage } from "./manifest";
 import { ROW_BYTES } from "./sign";
 

@@ -1,14 +1,15 @@
 // Where the keys of a re-key come from. Those that the devices have: the `ota` and the `rekey` master, which the release
 // station has anyway. The new ones: four masters, each an option of its own; or, where `psk` and `console` are in other
 // hands, a batch to which each holder makes his part, as for a factory's bench (custody/batch.ts).
+
+import { UsageError } from "../cli/exit";
+import { oneOf, option, options, type Parsed } from "../cli/options";
+import { needed } from "../cli/subcommands";
 import { openBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "../custody/secrets";
-import { UsageError } from "../exit";
-import { PURPOSES, type Purpose, SCHEME_NAMES } from "../keys";
-import { oneOf, option, options, type Parsed } from "../options";
-import { needed } from "../subcommands";
+import { PURPOSES, type Purpose, SCHEME_NAMES } from "../keys/keys";
 import type { RekeyKeys } from "./rekey";
 
 const PLACE = "FILE|pkcs11:...";

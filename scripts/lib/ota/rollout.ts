@@ -5,8 +5,8 @@
 // Leaves out: deciding what is wrong with an image.
 import { createHash } from "node:crypto";
 import { MANIFEST_SEQUENCE } from "../../../firmware/tls/alert";
-import { errorText } from "../error_text";
-import { DeviceError, UsageError } from "../exit";
+import { errorText } from "../cli/error_text";
+import { DeviceError, UsageError } from "../cli/exit";
 import type { Broker } from "./broker";
 import { type DeviceStatus, Fleet } from "./fleet";
 import { clearManifests, type OnProgress, publishManifests, publishPieces, refuseRollback } from "./publish";

@@ -15,9 +15,9 @@ import {
   readSync,
   writeSync,
 } from "node:fs";
-import { UsageError } from "../exit";
-import { fileFault } from "../keys";
-import { writeNewFile } from "./new_file";
+import { UsageError } from "../cli/exit";
+import { writeNewFile } from "../files/new_file";
+import { fileFault } from "../keys/keys";
 
 /** Value of `rollout` in the plan. */
 const FORMAT = 1;

@@ -5,9 +5,9 @@
 // Leaves out: verifying, which takes the key and is the device's business.
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { AT_TAG, MANIFEST_BYTES, TYPE_IMAGE, TYPE_REKEY } from "../../../firmware/ota/manifest";
+import { UsageError } from "../cli/exit";
 import type { Master } from "../custody/master";
-import { UsageError } from "../exit";
-import { aesKey, fileFault, IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys";
+import { aesKey, fileFault, IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys/keys";
 import {
   addressManifest,
   checkImageFields,

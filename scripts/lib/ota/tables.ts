@@ -1,5 +1,5 @@
 // Tables for people: who runs what, and in a sentence what each code in it means.
-import { errorText } from "../error_text";
+import { errorText } from "../cli/error_text";
 import type { DeviceStatus } from "./fleet";
 
 /** Lay out rows under their heads; numbers to the right. */

@@ -5,10 +5,10 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { UsageError } from "../exit";
+import { UsageError } from "../cli/exit";
+import { NewFile } from "../files/new_file";
+import { testImage, testUpdate } from "../test/update";
 import { imageDigest } from "./digest";
-import { NewFile } from "./new_file";
-import { testImage, testUpdate } from "./test_update";
 import { imageOf, readUpdate, storedBytes, updateFile } from "./update_file";
 
 const folder = mkdtempSync(join(tmpdir(), "update-"));

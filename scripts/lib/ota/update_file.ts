@@ -4,8 +4,8 @@
 // It holds no secret and no signature. Reading unpacks the pieces and holds them to the digest.
 import { readFileSync } from "node:fs";
 import { PIECE_BYTES } from "../../../firmware/ota/manifest";
-import { UsageError } from "../exit";
-import { fileFault } from "../keys";
+import { UsageError } from "../cli/exit";
+import { fileFault } from "../keys/keys";
 import { imageDigest, piecesOf } from "./digest";
 import { pack, unpack } from "./heatshrink";
 import { checkImageFields, ENCODINGS, type Encoding, IMAGE_LONGEST, type ImageFields } from "./manifest";

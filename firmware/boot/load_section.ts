@@ -1,0 +1,21 @@
+// Makes the sections: functions that are not there until they are called (scripts/lib/bundle/sections.ts). Leaves out
+// eval, which would read all of the code to find its end.
+import { flash } from "hal:flash";
+import type { Bytes } from "../bytes";
+import { SLOT_BYTES, SLOTS_FILE } from "../ota/manifest";
+import { SECTION_LIMIT } from "../profile";
+
+/** The interpreter's class, whose name the main part takes away (main.ts). */
+const construct = Function;
+
+/** The slot that the loader has started, in flash: the bundle, and behind it its manifest. */
+export const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
+
+/**
+ * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. A zero byte ends the
+ * body. What is taken is as much as a section can be, and stays in flash: when a native fails the interpreter makes a text of it,
+ * for want of a name, to print where that was, and all the rest of the bundle would take the heap.
+ */
+export function loadSection(offset: number): unknown {
+  return construct("$", "Y", "Z", bundle.substr(offset, SECTION_LIMIT));
+}

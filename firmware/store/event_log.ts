@@ -1,0 +1,41 @@
+// Events for the journal (journal.ts), as a section, and the last failure. Every record of kind LOG is an event and holds
+// all counters.
+
+import { FLASH_FAILED } from "../tls/alert";
+import { LOG } from "./journal";
+
+/** The last error, of tls/alert.ts, 0: none since the start; goes with the telemetry. */
+export let lastError = 0;
+/** The step that it ended (steps.ts). */
+export let lastStep = 0;
+
+/** Counters, by the place of their last byte in a record: boots (3 bytes), false answers (1), sessions (2), failures (2). */
+export const BOOTS = 6;
+export const TRIES = 7;
+export const SESSIONS = 9;
+export const FAILURES = 11;
+
+/**
+ * Note an event: its step, its code, and which counter goes up by one, 0: none; negative: which goes to 0 (one byte). Flash
+ * that fails is an error, but stops nothing.
+ */
+export function note(step: number, code: number, counter: number): void {
+  if (step && code) {
+    lastError = code;
+    lastStep = step;
+  }
+  try {
+    const record = E.toUint8Array(section(import("./journal")).newest(LOG) || "\x02\0\0\0\0\0\0\0\0\0\0\0");
+    record[1] = step;
+    record[2] = code >> 8;
+    record[3] = code;
+    if (counter < 0) record[-counter] = 0;
+    // those of two bytes stop at their end
+    else if (counter < SESSIONS || (record[counter] & record[counter - 1]) < 255)
+      for (let i = counter; i && !(++record[i] & 255); ) i--;
+    section(import("./journal")).append(E.toString(record));
+  } catch (_) {
+    lastError = FLASH_FAILED;
+    lastStep = step;
+  }
+}

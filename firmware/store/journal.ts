@@ -1,0 +1,105 @@
+// The journal: what the device must know after a power cut, in raw flash, as sections. Two halves of board.journalLength
+// bytes from board.journalStart on, an address of whole halves; in each, from its beginning on, places of 32 bytes: a
+// record of 16 bytes, then its seal, the first 16 bytes of SHA-256(`ota` key of the file || record). Numbers are big-endian.
+//
+//   STATE  kind 1 (1), active slot (1), attempts: 0 confirmed, else 1 + starts so far (1), 0 (1), code of the last
+//          revert, 0: none (2), 0 (2), floor: the sequence at or below which nothing is taken (4), number (4)
+//   LOG    kind 2 (1), step (1), code (2), boots (3), false answers at the console (1), sessions (2), failed attempts (2),
+//          number (4)
+//
+// The newest valid record of each kind counts: the one with the highest number of its kind. In use is the half that holds
+// the newest STATE. When it is full the other one is erased and begins with a copy of the newest LOG, then comes a STATE: the
+// newest, with the next number. Until that one stands the full half is in use, so that a power cut anywhere loses nothing. A record that a cut has
+// torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
+// cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
+// Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
+import { flash } from "hal:flash";
+import { board } from "board";
+import type { Bytes } from "../bytes";
+import { CONSOLE, UPDATES } from "../profile";
+import { key } from "./key";
+import { OTA_KEY, RECORD_LENGTH } from "./key_record";
+
+/** Kinds of records. */
+export const STATE = 1;
+export const LOG = 2;
+
+/** Bytes of a record with its seal, of a place. */
+export const PLACE = 32;
+/** Places that `append` leaves free behind what it has written: for the loader, which only writes on. */
+const SPARE = 16;
+/** What a place of erased flash adds up to. */
+const ERASED = 255 * PLACE;
+
+/**
+ * The place to write to in the half of the record that `newest` has found: the first behind it that nothing was written to,
+ * not even torn; an address of whole halves where there is none, 0 where there is no record.
+ */
+export let place: number;
+
+/** Find the newest valid record of a kind, and its `place`. Returns its 16 bytes and its seal, "" where there is none. */
+export function newest(kind: number): Bytes {
+  let best = "";
+  place = -PLACE;
+  // the native SHA-256 wants its result in one run of free variables, and where there is none the error's own text is the end
+  E.defrag();
+  // from behind: the first valid one of a half is its newest, and the seals of the others are not looked at
+  for (let at = board.journalStart + 2 * board.journalLength; (at -= PLACE) >= board.journalStart; ) {
+    const record = E.toString(require("Flash").read(PLACE, at));
+    if (
+      record.charCodeAt(0) === kind &&
+      record.substr(12, 4) > best.substr(12) &&
+      section(import("./journal")).seal(record) === record
+    ) {
+      best = record;
+      place = at;
+    }
+  }
+  while ((place += PLACE) % board.journalLength && E.sum(require("Flash").read(PLACE, place)) < ERASED);
+  return best;
+}
+
+/** Put the seal behind the first 16 bytes of `record`. */
+export function seal(record: Bytes): Bytes {
+  record = record.substr(0, 16);
+  return (
+    record +
+    section(import("../crypto/sha256_of"))(
+      (UPDATES ? (flash.read("key") as Bytes) : key).substr(OTA_KEY, 16),
+      record,
+    ).substr(0, 16)
+  );
+}
+
+/** Count up the number of a record of 16 bytes. */
+export function countUp(record: Bytes): Bytes {
+  const bytes = E.toUint8Array(record);
+  let i = 16;
+  while (!(++bytes[--i] & 255));
+  return E.toString(bytes);
+}
+
+/** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
+export function append(data: Bytes): void {
+  if (!CONSOLE || !key[RECORD_LENGTH - 1]) return;
+  const kind = data.charCodeAt(0);
+  const last = section(import("./journal")).newest(kind).substr(12, 4) || "\0\0\0\0";
+  data = section(import("./journal")).countUp(data.substr(0, 12) + last);
+  // where nothing is known slot 0 is active
+  const state = section(import("./journal")).newest(STATE) || "\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+  let at = place;
+  const taken = at % board.journalLength;
+  if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
+    // a STATE puts the half to use: with a number of its own, and behind what must not be lost
+    if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, 16)) + data;
+    data = section(import("./journal")).newest(LOG).substr(0, 16) + data;
+    const middle = board.journalStart + board.journalLength;
+    at = at > middle ? board.journalStart : middle;
+    if (board.journalLength === board.pageLength) require("Flash").erasePage(at);
+    else
+      for (let page = at; page < at + board.journalLength; page += board.pageLength)
+        require("Flash").erasePage(page);
+  }
+  for (let i = 0; i < data.length; i += 16, at += PLACE)
+    require("Flash").write(section(import("./journal")).seal(data.substr(i, 16)), at);
+}

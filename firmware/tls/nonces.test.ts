@@ -1,0 +1,85 @@
+/*
+ * No pair of key and nonce twice, over any power cut (RFC 6655, 3; RFC 5116, 3.1): 100,000 boots of generator and record
+ * layer against a server that always sends the same random, each cut after some records; and randomness at power-on,
+ * which must not come from a source that is not running yet.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Machine } from "../../hal/simulator/machine";
+import { readBoard } from "../../scripts/lib/bundle/build";
+import { bundleOf, IDENTITY, KEY, SIMULATED_BOARDS, TestDevice } from "../../scripts/lib/test/device";
+import { startScriptedServer } from "../../scripts/lib/test/scripted_server";
+import { masterSecret, writeKeys } from "../../scripts/lib/test/tls12/key_schedule";
+import { suiteOf } from "../../scripts/lib/test/tls12/suites";
+import { AGREED_MAC, AGREED_TAG } from "./constants";
+
+const SESSIONS = 100_000;
+const RECORD_APP = "scripts/lib/test/apps/record_app.ts";
+const CHANGE_CIPHER_SPEC = 20;
+const APPLICATION_DATA = 23;
+
+interface Records {
+  startRandom(): void;
+  random(length: number): string;
+  agree(agreed: number): void;
+  setKeys(keyBlock: string): void;
+  send(transport: { write(bytes: string): void }, type: number, data: string): void;
+}
+
+for (const suiteCode of [0xc0a8, 0x008c])
+  test(`R15 no key and nonce twice in ${SESSIONS / 2} sessions with power cuts, suite ${suiteCode.toString(16)}`, async () => {
+    const suite = suiteOf(suiteCode);
+    const { code } = await bundleOf("esp32-sim", RECORD_APP);
+    // every call is a power-on: the bundle runs anew, with nothing kept
+    const machine = new Machine({ board: await readBoard("esp32-sim"), bundle: code });
+    machine.boot();
+    const powerOn = () => machine.run('eval(require("Storage").read(".slots"));records') as Records;
+    const serverRandom = Buffer.alloc(32, 7);
+    const pairs = new Set<string>();
+    let records = 0;
+    for (let session = 0; session < SESSIONS / 2; session++) {
+      const { startRandom, random, agree, setKeys, send } = powerOn();
+      startRandom();
+      const clientRandom = Buffer.from(random(32), "latin1");
+      const master = masterSecret(KEY, clientRandom, serverRandom);
+      const { client, server } = writeKeys(suite, master, clientRandom, serverRandom);
+      const block = [client.mac, server.mac, client.key, server.key, client.fixedIv, server.fixedIv];
+      const cbc = suite.kind === "cbc";
+      agree(cbc ? suite.macLength << AGREED_MAC : suite.macLength << AGREED_TAG);
+      setKeys(Buffer.concat(block).toString("latin1"));
+      send({ write: () => {} }, CHANGE_CIPHER_SPEC, "\x01");
+      // the power goes after one to three records
+      for (let sent = 0; sent <= session % 3; sent++) {
+        let record = "";
+        send({ write: (bytes) => void (record += bytes) }, APPLICATION_DATA, "x");
+        assert.equal(record.length, cbc ? 5 + 16 + 16 + suite.macLength : 5 + 8 + 1 + suite.macLength);
+        const nonce = record.slice(5, cbc ? 21 : 13);
+        pairs.add(client.key.toString("latin1") + client.fixedIv.toString("latin1") + nonce);
+        records += 1;
+      }
+    }
+    machine.powerOff();
+    assert.equal(pairs.size, records);
+  });
+
+for (const board of SIMULATED_BOARDS)
+  test(`R15 early-boot entropy: the first ClientHello of ${board} is another after every power-on`, async () => {
+    const server = await startScriptedServer({
+      key: (identity) => (identity.toString() === IDENTITY ? KEY : undefined),
+    });
+    try {
+      const randoms = new Set<string>();
+      for (let boot = 0; boot < 10; boot++) {
+        const device = await TestDevice.boot(board, { entry: "firmware/main.ts", port: server.port });
+        const { session } = await server.connection(boot);
+        for (let wait = 0; wait < 400 && !session.seen.clientHello; wait++)
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        assert.ok(session.seen.clientHello, device.lines.join("\n"));
+        randoms.add(session.seen.clientHello.random.toString("hex"));
+        device.powerOff();
+      }
+      assert.equal(randoms.size, 10);
+    } finally {
+      await server.stop();
+    }
+  });

@@ -1,0 +1,195 @@
+/*
+ * A simulated board for tests: builds a bundle once for each board and setting, boots it on the simulator's machine
+ * with a throwaway identity and key, and opens TLS sockets on it from outside, as an application on it would.
+ */
+import { Machine, type MachineOptions } from "../../../hal/simulator/machine";
+import { type Bundle, buildBundle, readBoard } from "../bundle/build";
+
+export const IDENTITY = "v1.sensor.0001";
+export const KEY = Buffer.from("3f1d0c5ab6e94d3790a2c4e66b1f7d58", "hex");
+export const SIMULATED_BOARDS = ["esp32-sim", "esp32-idf4-sim", "mdbt42q-w5500-sim"] as const;
+export type SimulatedBoard = (typeof SIMULATED_BOARDS)[number];
+
+/** The application that only brings TLS sockets: `tls.connect`. */
+const SOCKET_APP = "firmware/tls/socket_app.ts";
+const PATIENCE_MS = 5000;
+
+type Defines = NonNullable<Parameters<typeof buildBundle>[0]["defines"]>;
+
+export interface DeviceOptions {
+  entry?: string;
+  defines?: Defines;
+  /** Fields of the board's data with other values: another driver. */
+  board?: Record<string, unknown>;
+  identity?: string;
+  key?: Buffer;
+  host?: string;
+  port?: number;
+  machine?: Partial<MachineOptions>;
+  /** Gets each line of the console as it is printed. */
+  onLine?(line: string): void;
+  /** Do something with the machine when it has power, before it runs anything. */
+  prepare?(machine: Machine): void;
+}
+
+const bundles = new Map<string, Promise<Bundle>>();
+
+/** Build a bundle, once for each board, entry and settings. */
+export function bundleOf(
+  name: string,
+  entry: string,
+  defines: Defines = {},
+  fields: Record<string, unknown> = {},
+): Promise<Bundle> {
+  const variant = JSON.stringify([name, entry, defines, fields]);
+  let bundle = bundles.get(variant);
+  if (!bundle) {
+    bundle = readBoard(name).then((data) => buildBundle({ board: { ...data, ...fields }, entry, defines }));
+    bundles.set(variant, bundle);
+  }
+  return bundle;
+}
+
+/** Wait for events: `until` looks again at each `wake`. */
+export class Watch {
+  private waiting = new Set<() => void>();
+  wake(): void {
+    for (const look of [...this.waiting]) look();
+  }
+  /** Wait until `condition` holds; resolves false after `timeoutMs`. */
+  until(condition: () => boolean, timeoutMs = PATIENCE_MS): Promise<boolean> {
+    if (condition()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const done = (result: boolean) => {
+        clearTimeout(timer);
+        this.waiting.delete(look);
+        resolve(result);
+      };
+      const look = () => {
+        if (condition()) done(true);
+      };
+      const timer = setTimeout(() => done(condition()), timeoutMs);
+      this.waiting.add(look);
+    });
+  }
+}
+
+/** The application's end of one TLS socket on the board. */
+export class DeviceSocket extends Watch {
+  connected = false;
+  ended = false;
+  closed = false;
+  /** The code of the error event, or 0. */
+  error = 0;
+  errors = 0;
+  received = Buffer.alloc(0);
+  private socket: {
+    write(data: string): boolean;
+    end(data?: string): void;
+    on(event: string, listener: (value: never) => void): void;
+  };
+
+  constructor(machine: Machine, host: string, port: number) {
+    super();
+    const connect = machine.run("tls.connect") as (
+      options: { host: string; port: number },
+      callback: () => void,
+    ) => DeviceSocket["socket"];
+    this.socket = connect({ host, port }, () => {
+      this.connected = true;
+      this.wake();
+    });
+    this.socket.on("data", (data: string) => {
+      this.received = Buffer.concat([this.received, Buffer.from(data, "latin1")]);
+      this.wake();
+    });
+    this.socket.on("end", () => {
+      this.ended = true;
+      this.wake();
+    });
+    this.socket.on("error", (code: number) => {
+      this.error = code;
+      this.errors += 1;
+      this.wake();
+    });
+    this.socket.on("close", () => {
+      this.closed = true;
+      this.wake();
+    });
+  }
+  write(data: Buffer): void {
+    this.socket.write(data.toString("latin1"));
+  }
+  end(): void {
+    this.socket.end();
+  }
+}
+
+/** A booted board. */
+export class TestDevice extends Watch {
+  lines: string[] = [];
+  private constructor(
+    readonly machine: Machine,
+    private readonly variables: string[],
+  ) {
+    super();
+  }
+
+  /** Characters that the bundle's top-level variables hold: what a session must not leave behind. */
+  get heldCharacters(): number {
+    const values = this.variables.map((name) =>
+      this.machine.run(`typeof ${name}=="string"?${name}.length:0`),
+    );
+    return (values as number[]).reduce((sum, length) => sum + length, 0);
+  }
+
+  static async boot(boardName: string, options: DeviceOptions = {}): Promise<TestDevice> {
+    const {
+      entry = SOCKET_APP,
+      defines,
+      identity = IDENTITY,
+      key = KEY,
+      host = "127.0.0.1",
+      port = 1,
+    } = options;
+    const bundle = await bundleOf(boardName, entry, defines, options.board);
+    let device: TestDevice | undefined;
+    const early: string[] = [];
+    let machine: Machine | undefined;
+    machine = new Machine({
+      board: await readBoard(boardName),
+      bundle: bundle.code,
+      files: {
+        conf: JSON.stringify({ id: identity, host, port, ssid: "test", pass: "test" }),
+        key: key.toString("latin1"),
+      },
+      onPrint(line: string) {
+        options.onLine?.(line);
+        if (!device) early.push(line);
+        else {
+          device.lines.push(line);
+          device.wake();
+        }
+      },
+      onPowerOn() {
+        // the first power-on is that of the factory, which writes the files
+        if (machine) options.prepare?.(machine);
+      },
+      ...options.machine,
+    });
+    machine.names(bundle.names);
+    device = new TestDevice(machine, Object.keys(bundle.names.variables));
+    machine.boot();
+    device.lines.unshift(...early);
+    return device;
+  }
+
+  /** Open a TLS socket to a port of 127.0.0.1. */
+  connect(port: number, host = "127.0.0.1"): DeviceSocket {
+    return new DeviceSocket(this.machine, host, port);
+  }
+
+  powerOff(): void {
+    this.machine.powerOff();
+  }
+}

@@ -1,0 +1,60 @@
+// What one handshake costs the real interpreter, in instructions: valgrind counts a run of board linux's bundle that makes
+// one and a run that does not, the difference is the handshake's. ESPRUINO_BIN names the interpreter; the limit that
+// the project holds is for a 64-bit build. Leaves out memory, which the engine tests watch.
+import { spawnSync } from "node:child_process";
+import { loneBundle } from "../../../hal/simulator/lone_bundle";
+import { buildBundle } from "../bundle/build";
+import { IDENTITY, KEY } from "./device";
+import { ENGINE, Engine } from "./engine";
+import { startScriptedServer } from "./scripted_server";
+import type { Suite } from "./tls12/suites";
+
+/** Most instructions of a handshake on the 64-bit build. */
+export const INSTRUCTION_LIMIT = 60e6;
+
+const VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+
+/** Tell why instructions cannot be counted here; undefined where they can. */
+export function cannotCount(): string | undefined {
+  if (!ENGINE) return "ESPRUINO_BIN names no interpreter";
+  return spawnSync("valgrind", ["--version"]).status === 0 ? undefined : "valgrind is not installed";
+}
+
+/** Count the instructions of one handshake with each suite. */
+export async function handshakeInstructions(suites: readonly Suite[]): Promise<Map<number, number>> {
+  const { code } = await buildBundle({ board: "linux", entry: "firmware/tls/socket_app.ts" });
+  const counts = new Map<number, number>();
+  const idle = await instructions(code, "print('ready'); quit()");
+  for (const suite of suites) {
+    const server = await startScriptedServer({ key: () => KEY, suites: [suite.code], joinMessages: true });
+    try {
+      const connect = `var s = tls.connect({ host: "127.0.0.1", port: ${server.port} }, function () { print("ready"); quit() });
+        s.on("error", function (code) { print("failed " + code); quit() })`;
+      counts.set(suite.code, (await instructions(code, connect)) - idle);
+    } finally {
+      await server.stop();
+    }
+  }
+  return counts;
+}
+
+/** Run the bundle and then `program` under valgrind, which must print "ready" and quit; gives all instructions. */
+async function instructions(bundle: string, program: string): Promise<number> {
+  const files = {
+    conf: JSON.stringify({ id: IDENTITY }),
+    key: KEY.toString("latin1"),
+    // a boot file runs before the bundle: what it sets off comes after
+    ".boot0": `setTimeout(function () { ${program} }, 50);`,
+    ...loneBundle(bundle),
+  };
+  const engine = new Engine(files, VALGRIND);
+  try {
+    await engine.line(/ready/, 120000);
+    await engine.ended;
+    const collected = /Collected : (\d+)/.exec(engine.lines.join("\n"));
+    if (!collected) throw new Error(`valgrind counted nothing:\n${engine.lines.join("\n")}`);
+    return Number(collected[1]);
+  } finally {
+    await engine.stop();
+  }
+}

@@ -1,0 +1,284 @@
+// One run of board linux's bundle on the real interpreter, and the variables that it takes. A run: boot from Storage,
+// handshake, MQTT connect, then commands down and their answers up, each a record of 512 bytes of plaintext. Brokers are
+// Mosquitto, and OpenSSL's s_server with a few lines of MQTT of ours behind it. Leaves out instructions (engine_cost.ts).
+//
+// The interpreter keeps no high-water mark. The peak is found with ballast: a boot file takes variables before the bundle
+// starts, and the largest ballast beside which the whole run still passes leaves free just what the run needs. An
+// interpreter whose heap grows doubles it when a collection finds nothing free: there a run fits that left its total as
+// it was. The figure has in it the interpreter's own variables and the room that memory in pieces wastes.
+import { setTimeout as delay } from "node:timers/promises";
+import { generate, type Packet, parser } from "mqtt-packet";
+import { loneBundle } from "../../../hal/simulator/lone_bundle";
+import { BUNDLE_FILE } from "../bundle/build";
+import { IDENTITY, KEY } from "./device";
+import { ENGINE, Engine } from "./engine";
+import { findProgram, skipWithout } from "./peers/install";
+import * as mosquitto from "./peers/mosquitto";
+import { freePort, listens, runProgram, waitUntilReady } from "./peers/process";
+import { startRelay } from "./relay";
+import { type Suite, suiteOf } from "./tls12/suites";
+
+/** Records of 512 bytes of a run, each way. */
+export const RECORDS = 10;
+const RECORD_BYTES = 512;
+
+const BASE = "sensor/0001";
+const COMMAND = "x";
+/**
+ * Bytes of a command's payload. Down, a PUBLISH of QoS 1: fixed header 3, length of the topic 2, topic, packet identifier
+ * 2, payload. Up, in one record: PUBACK 4, then a PUBLISH of QoS 0: 3, 2, topic shorter by 2, payload: as much.
+ */
+const PAYLOAD = RECORD_BYTES - (3 + 2 + `${BASE}/down/${COMMAND}`.length + 2);
+
+/** Variables of the ballast beside its numbers: object, name, counter; of names that no minifier gives. */
+const BALLAST_OWN = 3;
+/**
+ * What an interpreter says that could not go on, or the device of a session that ended. A native that finds no room prints
+ * an ERROR line, and the driver tries again: where that fails too the session ends.
+ */
+const FAILURE = /^E\d+$|Uncaught|OUT OF MEMORY|Interrupted|interpreter error: (?!LOW_MEMORY$)/;
+/** Longest time without progress, milliseconds. */
+const PATIENCE_MS = 10000;
+
+/** A broker that the device connects to, seen from the other side. */
+export interface Broker {
+  port: number;
+  /** Lines "topic payload" of what the device has published. */
+  published(): string[];
+  /** Publish to one of the device's topics with QoS 1. */
+  publish(topic: string, payload: string): void;
+  /** All that the server has to say. */
+  output(): string;
+  stop(): Promise<void>;
+}
+
+/** Start Mosquitto for the device, and Mosquitto's own clients beside it. */
+export async function startMosquitto(suite: Suite): Promise<Broker> {
+  const watcher = { identity: "watcher", key: Buffer.from("00112233445566778899aabbccddeefe", "hex") };
+  const peer = await mosquitto.start({ suite: suite.code, identity: IDENTITY, key: KEY, clients: [watcher] });
+  const client = (command: string, ...args: string[]) => {
+    const tls = `--psk-identity ${watcher.identity} --psk ${watcher.key.toString("hex")} --tls-version tlsv1.2`;
+    const common = `-h 127.0.0.1 -p ${peer.port} ${tls} --ciphers ${suite.openssl}:@SECLEVEL=0`.split(" ");
+    return runProgram({ command, args: [...common, ...args], input: "" });
+  };
+  const subscriber = client("mosquitto_sub", "-t", `${BASE}/up/#`, "-v");
+  const publisher = client("mosquitto_pub", "-t", `${BASE}/down/${COMMAND}`, "-q", "1", "-l");
+  await waitUntilReady(subscriber, "mosquitto_sub", () => /Sending SUBACK/.test(peer.output()));
+  return {
+    port: peer.port,
+    published: () => subscriber.output().split("\n").slice(0, -1),
+    publish: (_topic, payload) => publisher.child.stdin?.write(`${payload}\n`),
+    output: () => `${subscriber.output()}${publisher.output()}${peer.output()}`,
+    async stop() {
+      await Promise.all([subscriber.stop(), publisher.stop()]);
+      await peer.stop();
+    },
+  };
+}
+
+/** Start `openssl s_server` with just so much of a broker behind it as one device needs. */
+export async function startOpenssl(suite: Suite): Promise<Broker> {
+  const port = await freePort();
+  const server = runProgram({
+    command: findProgram("openssl") ?? "openssl",
+    args: [
+      ...["s_server", "-accept", `127.0.0.1:${port}`, "-nocert", "-quiet", "-tls1_2"],
+      ...["-cipher", `${suite.openssl}:@SECLEVEL=0`, "-psk", KEY.toString("hex"), "-psk_identity", IDENTITY],
+    ],
+    input: "",
+  });
+  const send = (packet: Packet) => server.child.stdin?.write(generate(packet));
+  const published: string[] = [];
+  const reader = parser().on("packet", (packet) => {
+    if (packet.cmd === "connect") send({ cmd: "connack", returnCode: 0, sessionPresent: false });
+    if (packet.cmd === "subscribe") send({ cmd: "suback", messageId: packet.messageId, granted: [1] });
+    if (packet.cmd !== "publish") return;
+    if (packet.qos) send({ cmd: "puback", messageId: packet.messageId });
+    published.push(`${packet.topic} ${packet.payload.toString("latin1")}`);
+  });
+  server.child.stdout?.on("data", (bytes) => reader.parse(bytes));
+  await waitUntilReady(server, "openssl s_server", () => listens(port));
+  let messageId = 0;
+  return {
+    port,
+    published: () => published,
+    publish: (topic, payload) =>
+      send({ cmd: "publish", topic, payload, qos: 1, messageId: ++messageId, dup: false, retain: false }),
+    output: () => server.output().replace(/[^\x20-\x7e\n]/g, "."),
+    stop: () => server.stop(),
+  };
+}
+
+/** How a run went. */
+export interface Run {
+  /** What stopped it; "" where all of it passed. */
+  failure: string;
+  /** Variables in use at its end, and all there are then; 0 where it failed, or the prompt said nothing. */
+  idle: number;
+  total: number;
+  /** Records of 512 bytes seen on the wire. */
+  down: number;
+  up: number;
+}
+
+/** The boot file that takes `variables` before the bundle starts; none for fewer than it has itself. */
+export function ballast(variables: number): Record<string, string> {
+  const count = variables - BALLAST_OWN;
+  return count > 0 ? { ".boot0": `var ball={};for(var nth=0;nth<${count};nth++)ball[nth]=1;` } : {};
+}
+
+/** Boot `bundle` beside `taken` variables of ballast and let it make the whole run with `broker`. */
+export async function run(bundle: string, suite: Suite, broker: Broker, taken = 0): Promise<Run> {
+  const count = recordCounter(recordLength(suite));
+  const relay = await startRelay(broker.port, (direction, bytes) => count.take(direction, bytes));
+  const files: Record<string, string> = {
+    ...loneBundle(bundle),
+    key: KEY.toString("latin1"),
+    conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: relay.port }),
+    ...ballast(taken),
+  };
+  const before = broker.published().length;
+  const engine = new Engine(files);
+  let ended = "";
+  engine.ended.then((how) => (ended = `it ended: ${how}`));
+  const failure = () => engine.lines.find((line) => FAILURE.test(line.trim()))?.trim() ?? ended;
+  /** Wait for a message of the device; false where none comes. */
+  const answered = async (start: string) => {
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline && !failure(); await delay(10))
+      if (broker.published().some((line, i) => i >= before && line.startsWith(start))) return true;
+    return false;
+  };
+  try {
+    let missing = (await answered(`${BASE}/up/status {"up":`)) ? "" : "no telemetry";
+    for (let i = 0; i < RECORDS && !missing; i++) {
+      const payload = String(i).padEnd(PAYLOAD, "m");
+      broker.publish(`${BASE}/down/${COMMAND}`, payload);
+      if (!(await answered(`${BASE}/up/${COMMAND} ${payload}`))) missing = `no answer to command ${i + 1}`;
+    }
+    const { down, up } = count;
+    if (missing || failure()) return { failure: failure() || missing, idle: 0, total: 0, down, up };
+    const [, idle, total] = (await ask(engine)) ?? [0, 0, 0];
+    return { failure: "", idle: Number(idle), total: Number(total), down, up };
+  } finally {
+    await engine.stop();
+    await relay.stop();
+  }
+}
+
+/** Ask for the variables in use and all there are. An emulated interpreter now and then takes typed bytes twice: ask again. */
+async function ask(engine: Engine): Promise<RegExpMatchArray | undefined> {
+  for (let tries = 4; tries--; ) {
+    engine.type("print('in use',process.memory().usage,process.memory().total)");
+    try {
+      return await engine.line(/^in use (\d+) (\d+)/, PATIENCE_MS / 4);
+    } catch (_) {
+      // nothing, or half a line
+    }
+  }
+}
+
+/** Tell how many variables the interpreter has as it starts, and the bytes of one. */
+export async function interpreter(): Promise<{ total: number; variableBytes: number }> {
+  const program = "var m=process.memory();print('memory',m.total,m.blocksize)";
+  const engine = new Engine({ [BUNDLE_FILE]: program });
+  try {
+    const [, total, variableBytes] = await engine.line(/^memory (\d+) (\d+)/);
+    return { total: Number(total), variableBytes: Number(variableBytes) };
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** Tell why no peak can be found here; undefined where it can. */
+export function cannotFindPeak(): string | undefined {
+  if (!ENGINE) return "ESPRUINO_BIN names no interpreter";
+  return skipWithout("mosquitto", "mosquitto_sub", "mosquitto_pub") || undefined;
+}
+
+/** What the runs of one suite came to. */
+export interface Peak {
+  /** The least room, in variables, from which on the run passes; 0 where it does not fit at all. */
+  peak: number;
+  total: number;
+  /** What stopped the run in the largest room that was too small. */
+  limit: string;
+  /** The run without ballast. */
+  unladen: Run;
+}
+
+/** Find the peak of a run with Mosquitto; `guess`, the peak that is expected, shortens the search. */
+export async function findPeak(bundle: string, suite: Suite, guess = 450): Promise<Peak> {
+  const broker = await startMosquitto(suite);
+  try {
+    const unladen = await run(bundle, suite, broker);
+    const total = unladen.total || (await interpreter()).total;
+    if (unladen.failure) return { peak: 0, total, limit: unladen.failure, unladen };
+    // rooms for the run: `enough` is, `short` is not
+    let enough = total;
+    let short = unladen.idle;
+    let limit = "";
+    const fits = async (room: number) => {
+      const laden = await run(bundle, suite, broker, total - room);
+      const good = !laden.failure && laden.total <= total;
+      if (good) enough = room;
+      else {
+        short = room;
+        limit = laden.failure || "the heap grew";
+      }
+      return good;
+    };
+    /** From a room outward in growing steps until the least is between two, then by halves. */
+    const search = async (from: number) => {
+      for (let room = from, step = 8; room > short && room < enough; step *= 2)
+        room += (await fits(room)) ? -step : step;
+      while (enough - short > 1) await fits((enough + short) >> 1);
+    };
+    await search(guess);
+    // memory in pieces may stop a run in a larger room too: then the least is above that
+    for (const more of [4, 8, 16, 32, 64, 128]) {
+      const least = enough;
+      if (least + more >= total) break;
+      if (await fits(least + more)) enough = least;
+      else {
+        enough = total;
+        await search(least + 2 * more);
+      }
+    }
+    return { peak: enough, total, limit, unladen };
+  } finally {
+    await broker.stop();
+  }
+}
+
+/** What is printed of a peak; the end is the same for every suite. */
+export function peakLine(suite: Suite, { peak, total, limit, unladen }: Peak): string {
+  return peak
+    ? `${suite.name}: ${unladen.idle} at rest, one fewer: ${limit.replace(/ +at .*/, "")}; peak ${peak} of ${total} variables`
+    : `${suite.name}: does not fit: ${limit}`;
+}
+
+/** Bytes of a protected record of 512 bytes of plaintext: IV, padded text and MAC, or explicit nonce, text and tag. */
+function recordLength(code: Suite): number {
+  const { kind, macLength } = suiteOf(code.code);
+  return kind === "cbc" ? 16 + (RECORD_BYTES + 16) + macLength : 8 + RECORD_BYTES + macLength;
+}
+
+/** Count the application records of this length as they pass. */
+function recordCounter(length: number) {
+  const APPLICATION_DATA = 23;
+  const rest = { "to server": Buffer.alloc(0), "to client": Buffer.alloc(0) };
+  return {
+    up: 0,
+    down: 0,
+    take(direction: "to server" | "to client", bytes: Buffer): Buffer {
+      let left = Buffer.concat([rest[direction], bytes]);
+      for (; left.length >= 5 && left.length >= 5 + left.readUInt16BE(3); ) {
+        if (left[0] === APPLICATION_DATA && left.readUInt16BE(3) === length)
+          this[direction === "to server" ? "up" : "down"]++;
+        left = left.subarray(5 + left.readUInt16BE(3));
+      }
+      rest[direction] = left;
+      return bytes;
+    },
+  };
+}

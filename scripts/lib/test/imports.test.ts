@@ -1,0 +1,74 @@
+// The project's own imports go the right way, and a wrong one is found.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { PROJECT } from "../bundle/build";
+import { wrongImports } from "./imports";
+
+test("imports only go down", () => {
+  const files = ["boards", "firmware", "hal", "scripts"].flatMap((folder) =>
+    readdirSync(join(PROJECT, folder), { recursive: true, encoding: "utf8" }).map(
+      (name) => `${folder}/${name}`,
+    ),
+  );
+  const sources = files.filter((file) => /\.ts$/.test(file) && !/\.(test|d)\.ts$/.test(file));
+  assert.ok(sources.length > 30);
+  const wrong = sources.flatMap((file) => wrongImports(file, readFileSync(join(PROJECT, file), "utf8")));
+  assert.deepEqual(wrong, []);
+});
+
+const WRONG: readonly [string, string][] = [
+  ["firmware/crypto/prf.ts", 'import { session } from "../tls/session";'],
+  ["firmware/tls/session.ts", 'import { client } from "../mqtt/client";'],
+  ["firmware/mqtt/client.ts", 'import { message } from "../main";'],
+  ["firmware/mqtt/client.ts", 'import { command } from "../console/commands";'],
+  ["firmware/app/application.ts", 'import { say } from "../console/console";'],
+  ["firmware/ota/slots.ts", 'import { step } from "../app/application";'],
+  ["firmware/store/journal.ts", 'section(import("../app/application")).step();'],
+  ["firmware/bytes.ts", 'import { sha1 } from "./crypto/sha1";'],
+  ["firmware/profile.ts", 'import { start } from "./main";'],
+  ["firmware/tls/record.ts", 'import { aes } from "../../hal/espruino/native_aes";'],
+  ["scripts/start.ts", 'import { aes } from "../hal/espruino/native_aes";'],
+  ["hal/simulator/machine.ts", 'import { aes } from "../espruino/native_aes";'],
+  ["firmware/main.ts", 'import { Machine } from "../hal/simulator/machine";'],
+  ["firmware/main.ts", 'import { readFileSync } from "node:fs";'],
+  ["firmware/main.ts", 'const x = section(import("../scripts/lib/bundle/build"));'],
+  ["firmware/crypto/prf.ts", 'export const f = () => section(import("../tls/handshake"));'],
+  ["hal/espruino/own_digest.ts", 'import { session } from "../../firmware/tls/session";'],
+  ["boards/linux.ts", 'import { CBC_ENCRYPT } from "../hal/hal";'],
+];
+
+for (const [file, text] of WRONG) {
+  test(`a wrong import is found: ${text} in ${file}`, () => {
+    const found = wrongImports(file, `// a line\n${text}\n`);
+    assert.equal(found.length, 1);
+    assert.equal(found[0].line, 2);
+  });
+}
+
+test("what goes down or sideways is right", () => {
+  const right: [string, string][] = [
+    ["firmware/main.ts", 'import { connect } from "./tls/session";'],
+    ["firmware/main.ts", 'section(import("./attempt"))();'],
+    ["firmware/console/tell.ts", 'import { failures } from "../app/application";'],
+    ["firmware/app/application.ts", 'section(import("../store/event_log")).note(1, 5, 0);'],
+    ["firmware/tls/handshake.ts", 'section(import("../store/settings")).readSettings();'],
+    ["firmware/mqtt/client.ts", 'import { connect } from "../tls/session";'],
+    ["firmware/crypto/health_tests.ts", 'import { NOISE_DEAD } from "../tls/alert";'],
+    [
+      "firmware/crypto/ccm.ts",
+      'import { aes } from "hal:aes128";\nimport { ECB_ENCRYPT } from "../../hal/hal";',
+    ],
+    [
+      "hal/espruino/own_digest.ts",
+      'import { sha1 } from "../../firmware/crypto/sha1";\nimport { x } from "./esp32_aes";',
+    ],
+    [
+      "scripts/size.ts",
+      'import { wrongImports } from "./lib/test/imports";\nimport { uint16 } from "../firmware/bytes";',
+    ],
+    ["boards/linux.ts", 'import type { Board } from "./board";'],
+  ];
+  for (const [file, text] of right) assert.deepEqual(wrongImports(file, text), [], text);
+});
