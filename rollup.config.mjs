@@ -10,4 +10,6 @@ const programs = boards.flatMap((board) => [
   { board, debug, entry: LOADER },
 ]);
 
-export default Promise.all(programs.map(rollupOptions));
+const outputs = [];
+for (const program of programs) outputs.push(await rollupOptions(program));
+export default outputs;

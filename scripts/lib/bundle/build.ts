@@ -1,15 +1,25 @@
 // The way from the sources to one flashable bundle: esbuild strips types, the board's drivers and constants go in,
 // rollup flattens, sections are cut out (bundle/sections.ts), terser minifies, and words become the interpreter's tokens
-// (bundle/tokens.ts). rollup.config.mjs and the tests both build through here. Types are the checker's business, not the bundler's.
+// (bundle/tokens.ts). rollup.config.mjs and the tests both build through here, and find what was built before (bundle/cache.ts).
+// Types are the checker's business, not the bundler's.
 import { readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import MagicString from "magic-string";
-import { type InputOptions, type OutputOptions, type Plugin, type RollupOptions, rollup } from "rollup";
+import {
+  type InputOptions,
+  type OutputBundle,
+  type OutputOptions,
+  type Plugin,
+  type PluginContext,
+  type RollupOptions,
+  rollup,
+} from "rollup";
 import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../../firmware/profile";
 import { type BoardData, boardModules } from "./board_modules";
+import { Cache } from "./cache";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { type Finding, guardBundle } from "./guard";
@@ -66,13 +76,36 @@ export async function readBoard(name: string): Promise<BoardData> {
   return (await import(pathToFileURL(join(PROJECT, "boards", `${name}.ts`)).href)).board;
 }
 
-/** Build one bundle in memory. Throws: what the guard refuses, what is over the size limit. */
+const cache = new Cache<Bundle>(join(PROJECT, "dist/.cache"));
+
+/** What every bundle depends on, whatever modules it is made of. */
+function toolFiles(): string[] {
+  const folder = join(PROJECT, "scripts/lib/bundle");
+  const tools = readdirSync(folder).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"));
+  return [
+    join(PROJECT, "package-lock.json"),
+    join(PROJECT, "firmware/profile.ts"),
+    ...tools.map((name) => join(folder, name)),
+  ];
+}
+
+/** Build one bundle, or take what was built of the same. Throws: what the guard refuses, what is over the size limit. */
 export async function buildBundle(options: BuildOptions): Promise<Bundle> {
+  const { board, entry = MAIN, defines = {}, debug = false } = options;
+  const whole = { board: typeof board === "string" ? await readBoard(board) : board, entry, defines, debug };
+  // a program from elsewhere is a test's, made once
+  const isOurs = !relative(PROJECT, resolve(PROJECT, entry)).startsWith("..");
+  return isOurs ? cache.get(whole, () => generate(whole)) : (await generate(whole)).value;
+}
+
+/** Have rollup make a bundle in memory, and tell of which files. */
+async function generate(options: BuildOptions): Promise<{ inputs: string[]; value: Bundle }> {
   const bundles: Bundle[] = [];
   const build = await rollup(await inputOptions(options, (bundle) => bundles.push(bundle)));
   try {
     await build.generate(OUTPUT);
-    return bundles[0];
+    const modules = build.watchFiles.filter((file) => !file.startsWith("\0"));
+    return { inputs: [...toolFiles(), ...modules], value: bundles[0] };
   } finally {
     await build.close();
   }
@@ -80,15 +113,50 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
 
 /** The rollup configuration that writes dist/<board>/ with firmware.js, names.json and size.json, or the loader.js beside it. */
 export async function rollupOptions(options: BuildOptions & { board: string }): Promise<RollupOptions> {
+  const bundle = await buildBundle(options);
   const isLoader = options.entry === LOADER;
-  const input = await inputOptions(options, ({ sizes }) => {
-    if (!options.debug)
-      console.log(isLoader ? `loader: ${sizes.total} bytes, ${sizes.left} left` : `\n${sizeTable(sizes)}`);
-  });
+  const { sizes } = bundle;
+  if (!options.debug)
+    console.log(isLoader ? `loader: ${sizes.total} bytes, ${sizes.left} left` : `\n${sizeTable(sizes)}`);
   const name = isLoader ? "loader" : "firmware";
   const entryFileNames = options.debug ? `${name}.debug.js` : `${name}.js`;
-  return { ...input, output: { ...OUTPUT, entryFileNames, dir: join(PROJECT, "dist", options.board) } };
+  const built: Plugin = {
+    name: "built",
+    resolveId: (id) => id,
+    load: () => "",
+    generateBundle(_output, files) {
+      emitBundle(this, files, bundle, options);
+    },
+  };
+  return {
+    input: "built",
+    onwarn: () => undefined,
+    plugins: [built],
+    output: { format: "es", entryFileNames, dir: join(PROJECT, "dist", options.board) },
+  };
 }
+
+/** Put the files of `bundle` in place of rollup's one, which it would write as UTF-8. */
+function emitBundle(
+  context: PluginContext,
+  files: OutputBundle,
+  bundle: Bundle,
+  options: BuildOptions,
+): void {
+  const [chunk] = Object.keys(files);
+  delete files[chunk];
+  const emit = (fileName: string, source: string | Buffer): void =>
+    void context.emitFile({ type: "asset", fileName, source });
+  emit(chunk, Buffer.from(bundle.code, "latin1"));
+  emit(`${chunk}.map`, bundle.map);
+  if (options.debug || options.entry === LOADER) return;
+  const { names, sections, sizes } = bundle;
+  const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+  emit("names.json", json({ ...names, sections }));
+  emit("size.json", json(sizes));
+}
+
+const MAIN = "firmware/main.ts";
 
 /** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
 export const LOADER = "firmware/boot/loader.ts";
@@ -125,7 +193,7 @@ async function inputOptions(
   let placed: Placed | undefined;
   let tokenised: Tokenised | undefined;
   return {
-    input: resolve(PROJECT, options.entry ?? "firmware/main.ts"),
+    input: resolve(PROJECT, options.entry ?? MAIN),
     preserveEntrySignatures: false,
     // what no one takes anything of is left out, whatever it would do: only an entry is there for its effects
     treeshake: { moduleSideEffects: false, propertyReadSideEffects: false, tryCatchDeoptimization: false },
@@ -159,7 +227,7 @@ async function inputOptions(
         name: "minify",
         async renderChunk(code) {
           if (debug) return null;
-          const minified = await minify(code, options.entry ? 1 : 2);
+          const minified = await minify(code, (options.entry ?? MAIN) === MAIN ? 2 : 1);
           names = minified.names;
           return minified;
         },
@@ -195,7 +263,7 @@ async function inputOptions(
         generateBundle(_output, files) {
           const chunks = Object.values(files).filter((file) => file.type === "chunk");
           if (chunks.length !== 1) throw new Error("import() outside section(...) made a second file");
-          const [{ map, fileName }] = chunks;
+          const [{ map }] = chunks;
           if (!map || !placed) throw new Error("the source map is missing");
           // the chunk's own code has got a line end
           const { code, sections } = tokenised ?? placed;
@@ -206,13 +274,6 @@ async function inputOptions(
           const sizes = measure(String(board.name), code, map.toString(), sections, limit);
           if (!debug) holdToBudget(sizes, sections);
           onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
-          // rollup would write the bytes as UTF-8
-          delete files[fileName];
-          this.emitFile({ type: "asset", fileName, source: Buffer.from(code, "latin1") });
-          if (debug || options.entry === LOADER) return;
-          const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
-          this.emitFile({ type: "asset", fileName: "names.json", source: json({ ...names, sections }) });
-          this.emitFile({ type: "asset", fileName: "size.json", source: json(sizes) });
         },
       },
     ],
