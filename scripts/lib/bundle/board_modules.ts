@@ -4,10 +4,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import MagicString from "magic-string";
 import type { Plugin } from "rollup";
+import type { BoardData } from "../project";
 import { children, type Node, parse, type Rewritten, rewritten } from "./syntax";
-
-/** A board's data as the build sees them; boards/board.ts has their shape and units. */
-export type BoardData = Readonly<Record<string, unknown>>;
 
 /** `hal:` specifier -> the field of the board's data that names the driver file. */
 export const DRIVER_FIELDS: Readonly<Record<string, string>> = {

@@ -4,7 +4,6 @@
 // Types are the checker's business, not the bundler's.
 import { readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
 import MagicString from "magic-string";
 import {
@@ -18,7 +17,8 @@ import {
 } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../../firmware/profile";
-import { type BoardData, boardModules } from "./board_modules";
+import { type BoardData, boardNames, PROJECT, readBoard } from "../project";
+import { boardModules } from "./board_modules";
 import { Cache } from "./cache";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
@@ -32,10 +32,7 @@ import { holdToBudget, loaderLimit, measure, SIZE_LIMIT, type Sizes, sizeTable }
 import { type Rewritten, rewritten } from "./syntax";
 import { preferTokens, type Tokenised, tokeniseBundle } from "./tokens";
 
-/** The folder of package.json. */
-export const PROJECT = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
-
-export { BUNDLE_FILE };
+export { BUNDLE_FILE, boardNames, PROJECT, readBoard };
 
 export interface BuildOptions {
   /** A name in boards/, or the data themselves. */
@@ -59,21 +56,6 @@ export interface Bundle {
   /** Where the sections lie, in the order of the file. */
   sections: Section[];
   sizes: Sizes;
-}
-
-/** List the boards that have a data file. */
-export function boardNames(): string[] {
-  return readdirSync(join(PROJECT, "boards"))
-    .filter((file) => file.endsWith(".ts") && file !== "board.ts" && !/\.(test|d)\.ts$/.test(file))
-    .map((file) => file.slice(0, -".ts".length))
-    .sort();
-}
-
-/** Read the data of boards/<name>.ts; an unknown name throws a sentence that lists the known ones. */
-export async function readBoard(name: string): Promise<BoardData> {
-  const known = boardNames();
-  if (!known.includes(name)) throw new Error(`no board "${name}"; there are ${known.join(", ")}`);
-  return (await import(pathToFileURL(join(PROJECT, "boards", `${name}.ts`)).href)).board;
 }
 
 const cache = new Cache<Bundle>(join(PROJECT, "dist/.cache"));

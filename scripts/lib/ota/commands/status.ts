@@ -1,0 +1,72 @@
+// `npm run ota -- status`: who runs what, or how far a rollout is.
+import { errorText } from "../../cli/error_text";
+import { Progress } from "../../cli/progress";
+import { needed } from "../../cli/subcommands";
+import { LISTEN_SECONDS } from "../defaults";
+import { Fleet } from "../fleet";
+import { failuresOf } from "../rollout";
+import { RolloutState } from "../rollout_state";
+import { fleetTable, tableText } from "../tables";
+import { type BrokerGiven, openBroker } from "./given";
+
+/** Listen to the fleet and print a line for each device; with `state` print a rollout's rings out of its file. */
+export async function status(
+  options: BrokerGiven & { product?: string; seconds?: number; state?: string; json?: boolean },
+): Promise<void> {
+  if (options.state !== undefined) return printRollout(new RolloutState(options.state), options.json);
+  const fleet = new Fleet(needed(options.product, "--product NAME"));
+  const seconds = options.seconds ?? LISTEN_SECONDS;
+  const broker = await openBroker(options);
+  const progress = new Progress(!options.json);
+  try {
+    await fleet.listen(broker);
+    for (let second = 0; second < seconds; second++) {
+      progress.show(`listen, ${fleet.devices.size} devices`, second, seconds);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  } finally {
+    progress.stop();
+    await broker.close();
+  }
+  const devices = [...fleet.devices.values()].sort((a, b) => (a.serial < b.serial ? -1 : 1));
+  if (options.json) console.log(JSON.stringify(devices));
+  else console.log(fleetTable(devices));
+}
+
+/** Print the rings of a rollout and why devices failed; closes the state. */
+export function printRollout(state: RolloutState, asJson: boolean | undefined): void {
+  const { product, version, sequence, rings } = state.plan;
+  const rows = rings.map((ring, i) => ({
+    ...{ ring: i + 1, devices: ring.length },
+    ...{
+      state: state.ended.has(i)
+        ? "done"
+        : !state.begun.has(i)
+          ? "waits"
+          : state.stopped
+            ? "stopped"
+            : "under way",
+    },
+    ...state.counts(i),
+  }));
+  const failures = failuresOf(state).map((row) => ({ ...row, text: errorText(row.code) }));
+  const failed = [...state.results].filter(([, { result }]) => result === "failed");
+  state.close();
+  if (asJson) {
+    const { done, stopped } = state;
+    const serials = failed.map(([serial, { code }]) => ({ serial, code }));
+    return console.log(
+      JSON.stringify({ product, version, sequence, done, stopped, rings: rows, failures, failed: serials }),
+    );
+  }
+  console.log(
+    `${product} ${version}, sequence ${sequence}: ${state.stopped ?? (state.done ? "done" : "under way")}`,
+  );
+  console.log(
+    tableText(
+      ["ring", "devices", "state", "confirmed", "failed", "silent", "open"],
+      rows.map((row) => [row.ring, row.devices, row.state, row.confirmed, row.failed, row.silent, row.open]),
+    ),
+  );
+  for (const { code, count, text } of failures) console.log(`${count} x E${code}  ${text ?? ""}`);
+}

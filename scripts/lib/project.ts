@@ -1,0 +1,25 @@
+// Where the project lies, and its boards' data: for whoever needs no build.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** The folder of package.json. */
+export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+
+/** A board's data as the build sees them; boards/board.ts has their shape and units. */
+export type BoardData = Readonly<Record<string, unknown>>;
+
+/** List the boards that have a data file. */
+export function boardNames(): string[] {
+  return readdirSync(join(PROJECT, "boards"))
+    .filter((file) => file.endsWith(".ts") && file !== "board.ts" && !/\.(test|d)\.ts$/.test(file))
+    .map((file) => file.slice(0, -".ts".length))
+    .sort();
+}
+
+/** Read the data of boards/<name>.ts; an unknown name throws a sentence that lists the known ones. */
+export async function readBoard(name: string): Promise<BoardData> {
+  const known = boardNames();
+  if (!known.includes(name)) throw new Error(`no board "${name}"; there are ${known.join(", ")}`);
+  return (await import(pathToFileURL(join(PROJECT, "boards", `${name}.ts`)).href)).board;
+}
