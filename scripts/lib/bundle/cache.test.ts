@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -64,6 +64,18 @@ test("a folder that cannot be written costs a build and nothing else", async () 
   const cache = new Cache<number>(join(file, "below"));
   assert.equal(await cache.get("x", async () => ({ inputs: [], value: 5 })), 5);
   assert.equal(cache.read("x"), undefined);
+});
+
+test("what was made while a source changed is not kept", async () => {
+  const source = join(folder, "edited.ts");
+  const cache = new Cache<number>(join(folder, "edited"));
+  const make = async () => ({ inputs: [source], value: 6 });
+  writeFileSync(source, "print(6)");
+  assert.equal(await cache.get("x", make), 6);
+  assert.equal(cache.read("x"), undefined);
+  utimesSync(source, 1, 1);
+  assert.equal(await cache.get("x", make), 6);
+  assert.equal(cache.read("x"), 6);
 });
 
 test("no more than the last files stay", () => {

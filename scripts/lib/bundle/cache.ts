@@ -69,7 +69,10 @@ export class Cache<T> {
     }
   }
 
-  /** Read it, or make it: in one process at a time, so that the others find it. `make` gives the files that it used, too. */
+  /**
+   * Read it, or make it: in one process at a time, so that the others find it. `make` gives the files that it used, too; when one of
+   * them was written since this process began, nobody knows of which text it was made, and it is not kept.
+   */
   async get(options: unknown, make: () => Promise<{ inputs: readonly string[]; value: T }>): Promise<T> {
     const found = this.read(options);
     if (found !== undefined) return found;
@@ -78,7 +81,7 @@ export class Cache<T> {
       const meanwhile = this.read(options);
       if (meanwhile !== undefined) return meanwhile;
       const { inputs, value } = await make();
-      this.write(options, inputs, value);
+      if (!inputs.some(isNew)) this.write(options, inputs, value);
       return value;
     } finally {
       release();
@@ -111,6 +114,11 @@ export class Cache<T> {
       .sort((a, b) => b.age - a.age);
     for (const { path } of files.slice(KEPT_FILES)) rmSync(path, { force: true });
   }
+}
+
+/** Whether a file was written since this process began; a file system's clock may be a tick behind. */
+function isNew(path: string): boolean {
+  return statSync(path).mtimeMs > performance.timeOrigin - 20;
 }
 
 /** Whether the process that a mark names is there. */

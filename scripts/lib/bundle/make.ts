@@ -1,0 +1,191 @@
+// The way from the sources to one flashable bundle: esbuild strips types, the board's drivers and constants go in,
+// rollup flattens, sections are cut out (bundle/sections.ts), terser minifies, and words become the interpreter's tokens
+// (bundle/tokens.ts). Types are the checker's business, not the bundler's.
+import { dirname, join, relative, resolve } from "node:path";
+import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import MagicString from "magic-string";
+import { type InputOptions, type OutputOptions, type Plugin, rollup } from "rollup";
+import esbuild from "rollup-plugin-esbuild";
+import { BUNDLE_FILE } from "../../../firmware/profile";
+import { PROJECT, readBoard } from "../project";
+import { boardModules } from "./board_modules";
+import { type BuildOptions, type Bundle, LOADER, MAIN, toolFiles } from "./build";
+import { inlineConstants } from "./constants";
+import { shortenDeclarations } from "./declarations";
+import { type Finding, guardBundle } from "./guard";
+import { fold, minify, type Names, rename } from "./minify";
+import { nameNatives } from "./natives";
+import { orderDeclarations } from "./order";
+import { overrideConstants } from "./overrides";
+import { cutSections, markSections, type Placed, placeSections } from "./sections";
+import { holdToBudget, loaderLimit, measure, SIZE_LIMIT } from "./sizes";
+import { type Rewritten, rewritten } from "./syntax";
+import { preferTokens, type Tokenised, tokeniseBundle } from "./tokens";
+
+/** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
+const WHOLE = ["firmware/boot/provision.ts", LOADER];
+
+/** What makes a section. */
+const LOAD_SECTION = join(PROJECT, "firmware/boot/load_section.ts");
+
+const OUTPUT: OutputOptions = {
+  format: "es",
+  sourcemap: "hidden",
+  sourcemapPathTransform: (source, map) => relative(PROJECT, resolve(dirname(map), source)),
+};
+
+/** Make a bundle in memory, and tell of which files. */
+export async function makeBundle(options: BuildOptions): Promise<{ inputs: string[]; value: Bundle }> {
+  const bundles: Bundle[] = [];
+  const build = await rollup(await inputOptions(options, (bundle) => bundles.push(bundle)));
+  try {
+    await build.generate(OUTPUT);
+    const modules = build.watchFiles.filter((file) => !file.startsWith("\0"));
+    return { inputs: [...toolFiles(), ...modules], value: bundles[0] };
+  } finally {
+    await build.close();
+  }
+}
+
+/** A constant made of constants made of constants folds in as many rounds. */
+const FOLDING: Plugin[] = [1, 2, 3].flatMap((round) => [
+  { name: `inline-constants-${round}`, renderChunk: (code: string) => inlineConstants(code) },
+  { name: `fold-${round}`, renderChunk: (code: string) => fold(code) },
+]);
+
+/** The way of one bundle through rollup; `onBundle` gets what came out. */
+async function inputOptions(
+  options: BuildOptions,
+  onBundle: (bundle: Bundle) => void,
+): Promise<InputOptions> {
+  const { defines = {}, debug = false } = options;
+  const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  if (typeof board.randomSource !== "string" || board.randomSource === "")
+    throw new Error(
+      `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
+    );
+  const whole = WHOLE.includes(options.entry ?? "");
+  let names: Names = { variables: {}, properties: {} };
+  let placed: Placed | undefined;
+  let tokenised: Tokenised | undefined;
+  return {
+    input: resolve(PROJECT, options.entry ?? MAIN),
+    preserveEntrySignatures: false,
+    // what no one takes anything of is left out, whatever it would do: only an entry is there for its effects
+    treeshake: { moduleSideEffects: false, propertyReadSideEffects: false, tryCatchDeoptimization: false },
+    onwarn(warning, warn) {
+      if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message);
+      // a section refers to the main part that refers to it
+      if (warning.code !== "CIRCULAR_DEPENDENCY") warn(warning);
+    },
+    plugins: [
+      esbuild({
+        target: "es2015",
+        tsconfig: false,
+        tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
+      }) as Plugin,
+      boardModules(board, join(PROJECT, "hal/espruino")),
+      overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
+      {
+        name: "readable-sections", // are as long as they are
+        transform: (code, id) =>
+          debug && id === LOAD_SECTION
+            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")"))
+            : null,
+      },
+      { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
+      ...FOLDING,
+      { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
+      { name: "cut-sections", renderChunk: (code) => cutSections(code) },
+      { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },
+      { name: "shorten-declarations", renderChunk: (code) => (debug ? null : shortenDeclarations(code)) },
+      {
+        name: "minify",
+        async renderChunk(code) {
+          if (debug) return null;
+          const minified = await minify(code, (options.entry ?? MAIN) === MAIN ? 2 : 1);
+          names = minified.names;
+          return minified;
+        },
+      },
+      { name: "order-declarations", renderChunk: (code) => (debug ? null : orderDeclarations(code)) },
+      {
+        name: "rename",
+        async renderChunk(code) {
+          if (debug) return null;
+          const renamed = await rename(code, names);
+          names = renamed.names;
+          return renamed;
+        },
+      },
+      { name: "prefer-tokens", renderChunk: (code) => (debug ? null : preferTokens(code)) },
+      {
+        name: "place-sections",
+        renderChunk(code) {
+          placed = placeSections(code.trimEnd(), BUNDLE_FILE);
+          return placed;
+        },
+      },
+      {
+        name: "tokenise",
+        renderChunk(code) {
+          if (debug || !placed) return null;
+          tokenised = tokeniseBundle(code, placed.sections, placed.calls);
+          return tokenised;
+        },
+      },
+      {
+        name: "judge",
+        generateBundle(_output, files) {
+          const chunks = Object.values(files).filter((file) => file.type === "chunk");
+          if (chunks.length !== 1) throw new Error("import() outside section(...) made a second file");
+          const [{ map }] = chunks;
+          if (!map || !placed) throw new Error("the source map is missing");
+          // the chunk's own code has got a line end
+          const { code, sections } = tokenised ?? placed;
+          // judged as text: in it stand the line ends that tokens do without
+          const findings = guardBundle(placed.code, placed.sections);
+          refuse(findings, placed.code, code, map.toString(), tokenised?.byteAt);
+          const limit = options.entry === LOADER ? loaderLimit(board) : SIZE_LIMIT;
+          const sizes = measure(String(board.name), code, map.toString(), sections, limit);
+          if (!debug) holdToBudget(sizes, sections);
+          onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
+        },
+      },
+    ],
+  };
+}
+
+/**
+ * Put the loader's program into a function, so that nothing of it is left when what it gives is evaluated at the root:
+ * process.memory() collects first, else what the image declares would lie behind the loader's remains, the heap in pieces.
+ */
+function wrapLoader(code: string): Rewritten {
+  const text = new MagicString(code);
+  const call = /global\.__start__\(([^;]*)\);\s*$/.exec(code);
+  if (!call) throw new Error("the loader does not end with __start__(...)");
+  text.overwrite(call.index, code.length, `return ${call[1]};`);
+  text.prepend("eval((() => {\n").append("\n})(), process.memory());\n");
+  return rewritten(text);
+}
+
+/** Throw one error that names the source place of everything that the guard found in `text`, of which `code` was made. */
+function refuse(
+  findings: Finding[],
+  text: string,
+  code: string,
+  map: string,
+  byteAt = (offset: number): number => offset,
+): void {
+  if (findings.length === 0) return;
+  const trace = new TraceMap(map);
+  const lines = findings.map(({ rule, message, offset }) => {
+    const byte = byteAt(offset);
+    const before = code.slice(0, byte).split("\n");
+    const column = before[before.length - 1].length;
+    const place = originalPositionFor(trace, { line: before.length, column });
+    const where = place.source ? `${place.source}:${place.line}:${place.column + 1}` : `bundle byte ${byte}`;
+    return `${where}: ${rule}: ${message}\n    ${text.slice(offset, offset + 60).replace(/\n/g, " ")}`;
+  });
+  throw new Error(`Espruino cannot run this:\n${lines.join("\n")}`);
+}
