@@ -40,7 +40,10 @@ export function topic(name: Bytes): Bytes {
   return E.toString(length >> 8, length, base, name);
 }
 
-/** Begin a connection as `identity`, `v<n>.<product>.<serial>`, at most 64 bytes: put CONNECT out. */
+/**
+ * Begin a connection of the device `identity`, `v<n>.<product>.<serial>`, at most 64 bytes: put CONNECT out. Its client
+ * identifier is `<product>-<serial>`.
+ */
 export function begin(identity: Bytes): void {
   base = identity.substr(identity.indexOf(".") + 1).replace(".", "/");
   input = "";
@@ -49,7 +52,7 @@ export function begin(identity: Bytes): void {
   // protocol name and level; flags: clean session, will, will retained; the will says "0" on `<base>/state`
   section(import("./packets")).putPacket(
     CONNECT,
-    E.toString("\0\x04MQTT\x04\x26", KEEP_ALIVE_S >> 8, KEEP_ALIVE_S, 0, identity.length, identity),
+    E.toString("\0\x04MQTT\x04\x26", KEEP_ALIVE_S >> 8, KEEP_ALIVE_S, 0, base.length, base.replace("/", "-")),
     section(import("./client")).topic("/state") + "\0\x010",
   );
 }

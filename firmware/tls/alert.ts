@@ -29,6 +29,10 @@ export const OUT_OF_MEMORY = 12;
 export const SEQUENCE_END = 13;
 /** The server's name is unknown: DNS did not answer, or knows no such host. */
 export const NAME_UNKNOWN = 14;
+/** The broker does not let us listen: its SUBACK refuses a subscription. */
+export const MQTT_SUBSCRIPTION = 15;
+/** The broker closed the connection and did not say why. */
+export const MQTT_CLOSED = 16;
 /** Plus the CONNACK's return code, 1 to 5: the broker refused the connection. */
 export const MQTT_REFUSED = 16;
 
@@ -75,6 +79,15 @@ export const MANIFEST_LENGTH = 41;
 export const MANIFEST_SEQUENCE = 42;
 export const MANIFEST_TAG = 43;
 export const MANIFEST_KEYS = 44;
+
+/** An exception in the product's own code (firmware/product/product.ts), in the member of that name. */
+export const PRODUCT_START = 45;
+export const PRODUCT_ONLINE = 46;
+export const PRODUCT_COMMAND = 47;
+export const PRODUCT_TIMES = 48;
+export const PRODUCT_TELEMETRY = 49;
+export const PRODUCT_WELL = 50;
+export const PRODUCT_STOP = 51;
 
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;

@@ -27,6 +27,10 @@ const OWN = {
     "The broker sent something that MQTT 3.1.1 does not allow: is it an MQTT broker that listens behind TLS there?",
   MQTT_SILENT:
     "The broker did not answer a PINGREQ in time: the connection was dead, and the device makes a new one.",
+  MQTT_SUBSCRIPTION:
+    "The broker does not let the device listen to its own topics: it hears no commands or no updates. Look at the broker's access list; the device asks again.",
+  MQTT_CLOSED:
+    "The broker closed the connection in good order and did not say why: was it restarted, does another client bear the device's name, may the device not publish or listen there? The device comes back.",
   OUT_OF_MEMORY: "The interpreter ran out of variables; the device restarts its connection.",
   SEQUENCE_END:
     "The record sequence numbers of this connection are used up; the device makes a new connection with new keys.",
@@ -63,12 +67,19 @@ const OWN = {
   MANIFEST_KEYS:
     "The keys behind the manifest are no whole record: they were not wrapped under this device's `rekey` key.",
   MANIFEST_TAG: "The tag of the manifest is false: it was not signed for this device by its `ota` key.",
+  PRODUCT_START: "The product's own code threw an exception in `start`.",
+  PRODUCT_ONLINE: "The product's own code threw an exception in `online`.",
+  PRODUCT_COMMAND: "The product's own code threw an exception in `command`: the command was not carried out.",
+  PRODUCT_TIMES: "The product's own code threw an exception at one of its own times.",
+  PRODUCT_TELEMETRY: "The product's own code threw an exception in `telemetry`.",
+  PRODUCT_WELL: "The product's own code threw an exception in `well`: an update is not confirmed.",
+  PRODUCT_STOP: "The product's own code threw an exception in `stop`.",
 } satisfies Partial<Record<keyof typeof codes, string>>;
 
 /** What a broker means by the return code of its CONNACK (MQTT 3.1.1, 3.2.2.3). */
 const CONNACK: Record<number, string> = {
   1: "it does not speak MQTT 3.1.1",
-  2: "it refuses the client identifier, which is the device's identity",
+  2: "it refuses the client identifier, `<product>-<serial>`",
   3: "it is not available",
   4: "it wants another user name or password; it should take the TLS identity as the user (Mosquitto: use_identity_as_username true)",
   5: "this device is not authorised",

@@ -14,7 +14,7 @@ import { UsageError } from "../cli/exit";
 import { masterFromBytes, openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { createTokenKey, parseTokenUri } from "../custody/token";
-import { deriveDeviceKey, parseIdentity, randomKey, SCHEME_NAMES } from "../keys/keys";
+import { clientIdOf, deriveDeviceKey, parseIdentity, randomKey, SCHEME_NAMES } from "../keys/keys";
 import { skipWithout } from "../test/peers/install";
 import { freePort } from "../test/peers/process";
 import { makeTokens, skipWithoutToken, tokenUri } from "../test/token";
@@ -267,8 +267,8 @@ describe("the gateway", () => {
       assert.equal(published, false);
     });
 
-    test("the MQTT name must be the TLS identity", async () => {
-      await assert.rejects(mqttClient(gateway, DEVICE, { clientId: "v7.meter.SN2" }), /return code 2/);
+    test("the MQTT name must be that of the TLS identity", async () => {
+      await assert.rejects(mqttClient(gateway, DEVICE, { clientId: "meter-SN2" }), /return code 2/);
     });
 
     test("a packet over the limit is not collected", async () => {
@@ -312,7 +312,7 @@ describe("the gateway", () => {
       );
     });
     const identity = "v7.meter.SN30";
-    const args = ["-h", "127.0.0.1", "-p", `${gateway.port}`, "-i", identity, "--psk-identity", identity];
+    const args = ["-h", "127.0.0.1", "-p", `${gateway.port}`, "-i", "meter-SN30", "--psk-identity", identity];
     const { code, output } = await run("mosquitto_pub", [
       ...args,
       "--psk",
@@ -620,7 +620,7 @@ async function mqttClient(gateway: Gateway, identity: string, connect: object = 
     protocolId: "MQTT",
     protocolVersion: 4,
     clean: true,
-    clientId: identity,
+    clientId: clientIdOf(parseIdentity(identity)),
     keepalive: 60,
     ...connect,
   } as Packet);

@@ -10,7 +10,7 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { Aedes, type Client } from "aedes";
 import { DeviceError, UsageError } from "../cli/exit";
 import { type Master, masterFromBytes } from "../custody/master";
-import { type Identity, parseIdentity, randomKey, topicPrefix } from "../keys/keys";
+import { clientIdOf, type Identity, parseIdentity, randomKey, topicPrefix } from "../keys/keys";
 
 export interface GatewayOptions {
   /** The psk master, wherever it is kept; the caller closes it. */
@@ -176,7 +176,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     counters,
     revoke(text) {
       revoked.add(text);
-      (broker as unknown as { clients: Record<string, Client> }).clients[text]?.close();
+      const { clients } = broker as unknown as { clients: Record<string, Client> };
+      for (const client of Object.values(clients))
+        if (identities.get(client.conn)?.text === text) client.close();
     },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
@@ -309,13 +311,15 @@ function createBroker(
     queueLimit: 64,
     maxInflightInbound: 16,
     authenticate(client, _username, _password, done) {
-      // One key, one client (RFC 9257, 4): its MQTT name is its TLS identity, and the latest connection wins.
+      // One key, one client (RFC 9257, 4): its MQTT name is that of its TLS identity, and the latest connection wins.
       if (operators.has(client.conn)) return done(null, true);
-      const identity = identityOf(client).text;
-      if (client.id === identity) done(null, true);
+      const identity = identityOf(client);
+      if (client.id === clientIdOf(identity)) done(null, true);
       else
         done(
-          Object.assign(new Error(`${identity} came as the MQTT client ${client.id}`), { returnCode: 2 }),
+          Object.assign(new Error(`${identity.text} came as the MQTT client ${client.id}`), {
+            returnCode: 2,
+          }),
           null,
         );
     },
@@ -332,7 +336,7 @@ function createBroker(
     },
   }).then((broker) => {
     const tell = (kind: "connected" | "disconnected") => (client: Client) => {
-      if (!operators.has(client.conn)) emit({ kind, identity: client.id });
+      if (!operators.has(client.conn)) emit({ kind, identity: identityOf(client).text });
     };
     broker.on("clientReady", tell("connected"));
     broker.on("clientDisconnect", tell("disconnected"));

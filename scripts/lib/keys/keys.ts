@@ -25,6 +25,11 @@ export interface Identity {
   serial: string;
 }
 
+/** The MQTT client identifier of a device: no dot, which NATS refuses, and the same over its key versions. */
+export function clientIdOf({ product, serial }: Identity): string {
+  return `${product}-${serial}`;
+}
+
 /** What an identity may not hold: anything but printable ASCII, and the colon that separates it in psk files. */
 export function identityFault(text: string): string | undefined {
   if (text.length === 0) return "is empty";

@@ -39,7 +39,7 @@ const PLACES: Record<string, { skip: string | false; open(): Promise<Place> }> =
       const place = { host: "127.0.0.1", port: peer.port };
       return {
         operator: { ...place, psk: OPERATOR },
-        device: { ...place, psk: { identity: DEVICE, key: keyOf(DEVICE) }, clientId: DEVICE },
+        device: { ...place, psk: { identity: DEVICE, key: keyOf(DEVICE) }, clientId: "meter-SN1" },
         stop: () => peer.stop(),
       };
     },
@@ -55,7 +55,7 @@ const PLACES: Record<string, { skip: string | false; open(): Promise<Place> }> =
       return {
         operator: { host: "127.0.0.1", port: operatorPort },
         device: {
-          ...{ host: "127.0.0.1", port: gateway.port, clientId: DEVICE },
+          ...{ host: "127.0.0.1", port: gateway.port, clientId: "meter-SN1" },
           psk: { identity: DEVICE, key: keyOf(DEVICE) },
         },
         stop: () => gateway.close(),
@@ -246,7 +246,7 @@ describe("a broker that does not do as it should", () => {
     const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)) });
     const { port } = gateway;
     const psk = { identity: DEVICE, key: keyOf(DEVICE) };
-    const broker = await Broker.connect({ host: "127.0.0.1", port, psk, clientId: DEVICE });
+    const broker = await Broker.connect({ host: "127.0.0.1", port, psk, clientId: "meter-SN1" });
     await assert.rejects(
       broker.listen(["meter/SN2/ota"], () => {}),
       /does not let us listen to meter\/SN2\/ota/,

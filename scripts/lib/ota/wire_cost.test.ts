@@ -35,7 +35,7 @@ async function fetchPieces(port: number, window: number): Promise<{ up: number; 
         checkServerIdentity: () => undefined,
       }) as unknown as IStream;
     },
-    { clientId: identity, protocolVersion: 4, reconnectPeriod: 0 },
+    { clientId: "meter-SN1", protocolVersion: 4, reconnectPeriod: 0 },
   );
   await new Promise((resolve, reject) => client.once("connect", resolve).once("error", reject));
   const socket = raw as Socket;

@@ -9,7 +9,7 @@ import { errorCode, errorText } from "../cli/error_text";
 import { DeviceError } from "../cli/exit";
 import { type DeviceKeys, masterFromBytes } from "../custody/master";
 import { type Gateway, startGateway } from "../gateway/gateway";
-import { deriveDeviceKey, type Identity, keyCheckValue, PURPOSES, randomKey } from "../keys/keys";
+import { clientIdOf, deriveDeviceKey, type Identity, keyCheckValue, PURPOSES, randomKey } from "../keys/keys";
 import { Broker } from "../ota/broker";
 import { type DeviceStatus, Fleet } from "../ota/fleet";
 import { piecesPrefix } from "../ota/manifest";
@@ -74,7 +74,7 @@ class Show {
   ) {
     this.fleet = new Fleet(identity.product);
     gateway.broker.on("subscribe", (subscriptions, client) => {
-      if (client?.id !== identity.text) return;
+      if (client?.id !== clientIdOf(identity)) return;
       for (const { topic } of subscriptions) {
         const [, number] = /^fw\/.*\/(\d+)$/.exec(topic) ?? [];
         if (number !== undefined) this.onAsked(Number(number));

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode, errorText } from "../cli/error_text";
 import { DeviceError } from "../cli/exit";
 import type { Gateway } from "../gateway/gateway";
-import { type Identity, topicPrefix } from "../keys/keys";
+import { clientIdOf, type Identity, topicPrefix } from "../keys/keys";
 import type { LiveView } from "./live_view";
 import type { NoiseMonitor } from "./noise_monitor";
 import { type WireMessage, WireView } from "./wire_view";
@@ -40,7 +40,7 @@ export class DeviceRun {
       () => {},
     );
     gateway.broker.on("subscribe", (_subscriptions, client) => {
-      if (client?.id !== identity.text) return;
+      if (client?.id !== clientIdOf(identity)) return;
       clearInterval(this.timer);
       this.timer = setInterval(() => this.command(), COMMAND_EVERY_MS);
       setTimeout(() => this.command(), 200);
