@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { runCommand, UsageError } from "./lib/cli/exit";
 import { endpoint, flag, integer, oneOf, option, parseCommand, port } from "./lib/cli/options";
+import { quoted, show, showJson } from "./lib/cli/show";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { type GatewayEvent, startGateway } from "./lib/gateway/gateway";
@@ -63,7 +64,7 @@ await runCommand("gateway", async (argv) => {
     host,
     port,
     operatorPort: options["operator-port"],
-    onEvent: (event) => console.log(options.json ? JSON.stringify(event) : sentence(event)),
+    onEvent: (event) => console.log(options.json ? showJson(event) : show(sentence(event))),
   });
   if (!options.json) console.log(`the gateway listens on ${gateway.host}:${gateway.port}; Ctrl-C ends it`);
 
@@ -72,7 +73,7 @@ await runCommand("gateway", async (argv) => {
       if (revokedFile) for (const identity of readRevoked(revokedFile)) gateway.revoke(identity);
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
-      console.error(`gateway: ${error.message} The list stays as it was.`);
+      console.error(`gateway: ${show(error.message)} The list stays as it was.`);
     }
   });
   await new Promise((resolve) => {
@@ -106,6 +107,6 @@ function sentence(event: GatewayEvent): string {
     case "fault":
       return event.reason;
     case "denied":
-      return `${event.identity} may not ${event.action} ${JSON.stringify(event.topic)}`;
+      return `${event.identity} may not ${event.action} ${quoted(event.topic, 128)}`;
   }
 }

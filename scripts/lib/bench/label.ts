@@ -7,6 +7,7 @@ import { join } from "node:path";
 import bwip from "bwip-js/node";
 import PDFDocument from "pdfkit";
 import { UsageError } from "../cli/exit";
+import { showXml } from "../cli/show";
 import { TOPIC_LEVEL } from "../keys/keys";
 import { checkSerial } from "../ledger/entry";
 import type { WriteLabel } from "./interfaces";
@@ -80,7 +81,7 @@ export function labelSvg(label: Label): string {
     .join("");
   const texts = lines.map(
     ({ text, baseline, size, width }) =>
-      `<text x="${TEXT_LEFT}" y="${baseline}" font-size="${short(size)}" textLength="${short(width)}">${escapeXml(text)}</text>`,
+      `<text x="${TEXT_LEFT}" y="${baseline}" font-size="${short(size)}" textLength="${short(width)}">${showXml(text)}</text>`,
   );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}mm" height="${HEIGHT}mm" viewBox="0 0 ${WIDTH} ${HEIGHT}">`,
@@ -143,8 +144,3 @@ export const writeLabel: WriteLabel = async (folder, label) => {
     return path;
   });
 };
-
-function escapeXml(text: string): string {
-  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-  return text.replace(/[&<>"]/g, (character) => names[character]);
-}

@@ -1,6 +1,7 @@
 // How every command of this project ends: 0 done, 1 the device (or what was asked of it) failed, 2 wrong usage.
 // A UsageError or a DeviceError carries one sentence for people; anything else is a programming error and keeps its
 // stack. Leaves out: logging, colours.
+import { showLines } from "./show";
 
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
@@ -30,7 +31,7 @@ export async function runCommand(
     await main(process.argv.slice(2));
   } catch (error) {
     if (!(error instanceof UsageError) && !(error instanceof DeviceError)) throw error;
-    console.error(`${name}: ${error.message}`);
+    console.error(`${name}: ${showLines(error.message)}`);
     process.exitCode = error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED;
   }
 }

@@ -4,6 +4,7 @@
 // what may be asked twice is.
 // Leaves out what an answer means (answer_text.ts) and what carries the bytes.
 import { REQUEST_UNKNOWN } from "../../../firmware/tls/alert";
+import { quoted, showSaid } from "../cli/show";
 import { type CommandText, commandOf } from "./command_text";
 
 /** One object that the device answers. */
@@ -114,7 +115,7 @@ export class ConsoleSession {
       if (said === undefined) return answers;
       // what is not in the table may answer anything: `prove`, the bench's, a line of its own
       const isOther = row === DEFAULT && said !== line;
-      const answer = parseAnswer(said) ?? (isOther ? { text: fromLatin1(said) } : undefined);
+      const answer = parseAnswer(said) ?? (isOther ? { text: showSaid(said) } : undefined);
       if (!answer) {
         // in its mode for people, where the echo comes first
         if (said === line || /^\w+:/.test(said)) this.isOpen = false;
@@ -187,8 +188,8 @@ export function parseAnswer(line: string): Answer | undefined {
     const members = Object.entries(JSON.parse(line) as object);
     // what the device does not know (its address, before it has one) is null or false
     const flat = members.map(([name, value]) => [
-      name,
-      typeof value === "number" ? value : fromLatin1(String(value || "")),
+      showSaid(name),
+      typeof value === "number" ? value : showSaid(String(value || "")),
     ]);
     return members.some(([, value]) => value && typeof value === "object")
       ? undefined
@@ -212,18 +213,6 @@ function toLatin1(text: string): string {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
-/** What a device says as text: UTF-8 where it is that, and no control characters, which a terminal would obey. */
-function fromLatin1(bytes: string): string {
-  let text = bytes;
-  try {
-    const codes = Uint8Array.from(bytes, (character) => character.charCodeAt(0));
-    text = new TextDecoder("utf-8", { fatal: true }).decode(codes);
-  } catch {
-    // some other code: as it is
-  }
-  return text.replace(/\p{Cc}/gu, "\ufffd");
-}
-
 /** Whether an answer of several objects ends with this one. */
 function isLast(answer: Answer): boolean {
   return answer.err !== undefined || answer.step === undefined || answer.step === 8;
@@ -237,7 +226,6 @@ function whoAnswers(lines: readonly string[]): string {
   if (code !== undefined) return `the device answers E${code} to everything.`;
   if (lines.some((line) => /^Uncaught|^[>=]/.test(line)))
     return "the interpreter's prompt answers: the device holds no keys yet, it is one for the bench.";
-  if (lines.length)
-    return `what answers is no console of this firmware: ${JSON.stringify(lines[0].slice(0, 40))}.`;
+  if (lines.length) return `what answers is no console of this firmware: ${quoted(lines[0])}.`;
   return "nothing answers: check cable, power and port; a device that starts takes a few seconds.";
 }

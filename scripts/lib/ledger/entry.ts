@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { FAILURES, type LedgerEntry, OPERATIONS, STEPS } from "../bench/interfaces";
 import { UsageError } from "../cli/exit";
+import { quoted } from "../cli/show";
 import { TOPIC_LEVEL } from "../keys/keys";
 
 /** An entry as it stands in the ledger: no column is ever empty of a value, "" and 0 say that nothing is meant. */
@@ -147,7 +148,7 @@ export function rowOf(
     refuseKey(name, row[name]);
   for (const [name, value] of Object.entries(row)) checkForm(name as Column, value);
   if (!TOPIC_LEVEL.test(row.product))
-    throw new UsageError(`the product ${show(row.product)} may hold no dot, space, slash, plus or hash.`);
+    throw new UsageError(`the product ${quoted(row.product)} may hold no dot, space, slash, plus or hash.`);
   return row;
 }
 
@@ -161,7 +162,7 @@ function checkForm(name: Column, value: string | number): void {
   const { form, words } = COLUMNS[name];
   if (!form || form.test(value as string)) return;
   refuseKey(name, String(value));
-  throw new UsageError(`the ${name} ${show(String(value))} is not ${words}.`);
+  throw new UsageError(`the ${name} ${quoted(String(value))} is not ${words}.`);
 }
 
 /** Refuse 32 hex digits, however they are separated, and the base64 of 16 bytes. */
@@ -182,8 +183,4 @@ function milliseconds(name: string, seconds: number): number {
   if (!(seconds >= 0 && seconds <= SECONDS_MAX))
     throw new UsageError(`the ${name} ${seconds} are no number of seconds.`);
   return Math.round(seconds * 1000) / 1000;
-}
-
-function show(text: string): string {
-  return JSON.stringify(text.slice(0, 40));
 }

@@ -3,6 +3,7 @@
 // that went on after a cut counts the seconds of its last run.
 // Leaves out: entries that are no end of a run.
 import { STEPS } from "../bench/interfaces";
+import { showCsv } from "../cli/show";
 import { COLUMN_NAMES, type Row } from "./entry";
 
 export interface Report {
@@ -112,11 +113,7 @@ export function reportTable(report: Report): string {
 /** The entries themselves as CSV (RFC 4180), a head line first; for spreadsheets. */
 export function* csvLines(entries: Iterable<Row>): Generator<string> {
   yield COLUMN_NAMES.join(",");
-  for (const row of entries)
-    yield COLUMN_NAMES.map((name) => {
-      const text = String(row[name]);
-      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-    }).join(",");
+  for (const row of entries) yield COLUMN_NAMES.map((name) => showCsv(String(row[name]))).join(",");
 }
 
 /** The start of this day, local time. */

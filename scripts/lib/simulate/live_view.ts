@@ -2,8 +2,9 @@
 // on a terminal) or one JSON object a line for machines. Keys are no part of any event.
 import { styleText } from "node:util";
 import { errorText } from "../cli/error_text";
+import { quoted, showBytes } from "../cli/show";
 import type { GatewayEvent } from "../gateway/gateway";
-import { hexLines, quote, type WireMessage } from "./wire_view";
+import { hexLines, type WireMessage } from "./wire_view";
 
 export const BUNDLE_LIMIT = 16_384; // bytes
 
@@ -125,7 +126,7 @@ function lines(event: LiveEvent): string[] {
     case "command":
     case "answer":
     case "state":
-      return [event.kind, `${event.topic} ${quote(event.payload).slice(1, -1)}`];
+      return [event.kind, `${event.topic} ${showBytes(event.payload)}`];
     case "memory":
       return [
         "memory",
@@ -136,13 +137,13 @@ function lines(event: LiveEvent): string[] {
       const text =
         refusal.kind === "refused"
           ? `the gateway refused ${refusal.address}: ${refusal.reason}`
-          : `no ${refusal.action} on ${quote(Buffer.from(refusal.topic))}`;
+          : `no ${refusal.action} on ${quoted(refusal.topic)}`;
       return ["gateway", text];
     }
     case "error":
       return [`E${event.code}`, errorText(event.code) ?? "no code of this device"];
     case "console":
-      return ["console", quote(Buffer.from(event.line, "latin1")).slice(1, -1)];
+      return ["console", showBytes(Buffer.from(event.line, "latin1"))];
     case "update":
       return ["update", event.text];
     case "note":

@@ -1,7 +1,7 @@
 // The display of TLS messages: a session recorded against OpenSSL's s_server, in pieces of any size; what is no TLS.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Direction, hexLines, quote, type WireMessage, WireView } from "./wire_view";
+import { type Direction, hexLines, type WireMessage, WireView } from "./wire_view";
 
 // TLS 1.2, CCM_8, identity dev0, server hint srvhint.
 const SESSION: [Direction, string][] = [
@@ -113,8 +113,7 @@ test("an alert in clear is named, what is no TLS is shown once, malformed messag
   }
 });
 
-test("what a server sends cannot steer the terminal", () => {
-  assert.equal(quote(Buffer.from("\x1b[2Jhi\xff", "latin1")), '"\\x1b[2Jhi\\xff"');
+test("bytes are laid out in hex, and no more than the limit", () => {
   assert.deepEqual(hexLines(Buffer.alloc(40), 32, 36), [
     `${"00000000 ".repeat(8).trim()}`,
     "00000000",

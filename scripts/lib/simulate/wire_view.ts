@@ -1,7 +1,9 @@
 // What goes over the wire, made readable: takes the bytes of one TCP connection as they pass and names each TLS 1.2
 // message with its fields (RFC 5246, 6.2.1 and 7.4; RFC 4279; RFC 6066; RFC 7366; RFC 7627; RFC 8449).
 // Only for show: it checks nothing, decrypts nothing, and gives up with a word on what is not TLS.
+
 import { alertName } from "../cli/error_text";
+import { showBytes } from "../cli/show";
 
 export type Direction = "out" | "in";
 
@@ -153,9 +155,10 @@ export class WireView {
     try {
       if (message[0] === 1) return clientHello(reader);
       if (message[0] === 2) return this.serverHello(reader);
-      if (message[0] === 12) return [`identity hint ${quote(reader.vector(2))}, which the device skips`];
+      if (message[0] === 12)
+        return [`identity hint "${showBytes(reader.vector(2))}", which the device skips`];
       if (message[0] === 16)
-        return [`identity ${quote(reader.vector(2))}, the only thing a device says in clear`];
+        return [`identity "${showBytes(reader.vector(2))}", the only thing a device says in clear`];
       return [];
     } catch (error) {
       if (error instanceof RangeError) return ["malformed"];
@@ -251,13 +254,6 @@ function versionName(version: number): string {
 
 function short(bytes: Buffer): string {
   return `${bytes.toString("hex", 0, 6)}...`;
-}
-
-/** Show bytes as ASCII, what is not printable as \xNN: a server must not steer the reader's terminal. */
-export function quote(bytes: Buffer): string {
-  const show = (byte: number) =>
-    byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
-  return `"${Array.from(bytes, show).join("")}"`;
 }
 
 /** Lay bytes out in hex, `width` bytes a line; after `limit` bytes only a count. */
