@@ -30,7 +30,9 @@ import { openBatch } from "./lib/custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
 import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { IDENTITY_MAX_LENGTH, PURPOSES, parseIdentity, readPrivateFile } from "./lib/keys/keys";
+import { readPrivateFile } from "./lib/files/private_file";
+import { IDENTITY_MAX_LENGTH, parseIdentity } from "./lib/keys/identity";
+import { PURPOSES } from "./lib/keys/kdf";
 import { parseRange } from "./lib/keys/serials";
 import { openLedger } from "./lib/ledger/ledger";
 

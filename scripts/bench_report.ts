@@ -16,7 +16,8 @@ import { readBoard } from "./lib/bundle/build";
 import { DeviceError, runCommand } from "./lib/cli/exit";
 import { flag, parseCommand } from "./lib/cli/options";
 import { keySourceOfMasters, masterFromBytes } from "./lib/custody/master";
-import { PURPOSES, randomKey } from "./lib/keys/keys";
+import { PURPOSES } from "./lib/keys/kdf";
+import { randomKey } from "./lib/keys/weak_keys";
 import { openLedger } from "./lib/ledger/ledger";
 
 const COMMAND = {

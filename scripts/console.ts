@@ -10,7 +10,7 @@ import { Terminal, type TerminalResult } from "./lib/console/terminal";
 import { type Master, masterFromBytes, openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { startGateway } from "./lib/gateway/gateway";
-import { SCHEME_NAMES } from "./lib/keys/keys";
+import { SCHEME_NAMES } from "./lib/keys/kdf";
 import { newMasters, simulatedDevice } from "./lib/simulate/console_device";
 
 const COMMAND = {

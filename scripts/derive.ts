@@ -1,23 +1,17 @@
-// Make a throwaway master and one device's key for the simulated board (protocol.md 3): `npm run derive`.
+// Make a throwaway master and one device's key for the simulated board: `npm run derive`.
 // Writes two files of the device as its Storage holds them - `key`, 16 raw bytes, and `conf`, its settings -, the same
 // key as `psk`, a line `identity:hex` that stunnel, GnuTLS and Mosquitto read, and the master beside them if none is
 // given; all of mode 0600. Prints identity and check value, never a key.
 // Leaves out: the bench with its ledger; the root and its custody.
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { runCommand, UsageError } from "./lib/cli/exit";
+import { runCommand } from "./lib/cli/exit";
 import { endpoint, flag, oneOf, option, parseCommand } from "./lib/cli/options";
-import {
-  deriveDeviceKey,
-  keyCheckValue,
-  parseIdentity,
-  randomKey,
-  readSecret,
-  SCHEME_NAMES,
-  SCHEMES,
-  strongKey,
-  writeSecret,
-} from "./lib/keys/keys";
+import { makeFolder, refuseExisting, writeNewFiles } from "./lib/files/new_file";
+import { readSecret, writeSecret } from "./lib/files/private_file";
+import { parseIdentity } from "./lib/keys/identity";
+import { deriveDeviceKey, keyCheckValue, SCHEME_NAMES, SCHEMES } from "./lib/keys/kdf";
+import { randomKey, strongKey } from "./lib/keys/weak_keys";
 
 const COMMAND = {
   usage: "npm run derive --",
@@ -53,18 +47,17 @@ await runCommand("derive", (argv) => {
     psk: inFolder("psk"),
     master: options.master ?? inFolder("master"),
   };
-  for (const path of [files.key, files.conf, files.psk]) {
-    if (existsSync(path))
-      throw new UsageError(`${path} is there already, and keys are not written over: choose another --out.`);
-  }
+  refuseExisting(files.key, files.conf, files.psk);
   makeFolder(folder);
   if (!options.master && !existsSync(files.master))
     writeSecret(files.master, strongKey(randomKey(), "the master"));
   const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme);
-  writeSecret(files.key, key);
-  writeSecret(files.psk, Buffer.from(`${identity.text}:${key.toString("hex")}\n`));
   const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
-  writeSecret(files.conf, Buffer.from(JSON.stringify({ id: identity.text, host, port })));
+  writeNewFiles([
+    { path: files.key, bytes: key },
+    { path: files.psk, bytes: Buffer.from(`${identity.text}:${key.toString("hex")}\n`) },
+    { path: files.conf, bytes: Buffer.from(JSON.stringify({ id: identity.text, host, port })) },
+  ]);
 
   const result = {
     identity: identity.text,
@@ -75,11 +68,3 @@ await runCommand("derive", (argv) => {
   if (options.json) console.log(JSON.stringify(result));
   else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(10)}  ${value}`);
 });
-
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new UsageError(`cannot make the folder ${folder}: ${(error as Error).message}.`);
-  }
-}

@@ -8,7 +8,8 @@ import { quoted, show, showJson } from "./lib/cli/show";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { type GatewayEvent, startGateway } from "./lib/gateway/gateway";
-import { parseIdentity, SCHEME_NAMES } from "./lib/keys/keys";
+import { parseIdentity } from "./lib/keys/identity";
+import { SCHEME_NAMES } from "./lib/keys/kdf";
 
 const COMMAND = {
   usage: "npm run gateway -- --master FILE",

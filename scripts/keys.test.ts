@@ -19,15 +19,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { openBatch } from "./lib/custody/batch";
 import { openFactoryKey, openWithPassphrase, readSealed } from "./lib/custody/sealed_file";
-import {
-  aesKey,
-  deriveDeviceKey,
-  keyCheckValue,
-  PURPOSES,
-  parseIdentity,
-  randomKey,
-  splitRoot,
-} from "./lib/keys/keys";
+import { parseIdentity } from "./lib/keys/identity";
+import { aesKey, deriveDeviceKey, keyCheckValue, PURPOSES, splitRoot } from "./lib/keys/kdf";
+import { randomKey } from "./lib/keys/weak_keys";
 import { skipWithout } from "./lib/test/peers/install";
 import { makeTokens, skipWithoutToken, tokenUri } from "./lib/test/token";
 

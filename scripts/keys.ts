@@ -1,11 +1,10 @@
 // The custody of the keys: `npm run keys -- COMMAND` (protocol.md 3; what is kept how: lib/custody/).
 // `new` draws a root of 128 random bits and splits it once into the four masters, each for other hands:
 //   master = CMAC(root, [1]_32 || "master" || 0x00 || purpose || [128]_32), the KDF of the devices' keys with the label
-//   `master` and the purpose (psk, ota, console, rekey) as context (splitRoot in lib/keys.ts).
+//   `master` and the purpose (psk, ota, console, rekey) as context (splitRoot in lib/keys/kdf.ts).
 // The root is shown to nobody: it goes sealed into a file for the safe, or nowhere. No master is printed either; check
 // values are. Bad input, a wrong passphrase or a file that is there already: a sentence, exit 2, nothing written.
 // Leaves out: making tokens, which softhsm2-util or the token's own tool does.
-import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "./lib/cli/exit";
 import { flag, integer, options as manyOf, oneOf, option } from "./lib/cli/options";
@@ -27,21 +26,20 @@ import {
   readFactoryPublicKey,
   readSealed,
   sealWithPassphrase,
-  writeNewFiles,
 } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { createTokenKey, isTokenUri, parseTokenUri, type TokenUri } from "./lib/custody/token";
+import { makeFolder, PUBLIC, refuseExisting, writeNewFiles } from "./lib/files/new_file";
+import { parseIdentity } from "./lib/keys/identity";
 import {
   keyCheckValue,
   PURPOSES,
   type Purpose,
-  parseIdentity,
-  randomKey,
   SCHEME_NAMES,
   type SchemeName,
   splitRoot,
-  strongKey,
-} from "./lib/keys/keys";
+} from "./lib/keys/kdf";
+import { randomKey, strongKey } from "./lib/keys/weak_keys";
 
 const PLACE = "FILE|pkcs11:...";
 const json = flag("for machines: one JSON object");
@@ -82,7 +80,7 @@ const NEW = subcommand({
     const inFolder = (name: string) => join(folder, `${name}.sealed`);
     const newRoot = !options.root && !options["without-root"];
     const sealed = [...(newRoot ? ["root"] : []), ...purposes.filter((purpose) => !uris.has(purpose))];
-    refuseExisting(sealed.map(inFolder));
+    refuseExisting(...sealed.map(inFolder));
 
     const root = options.root ? await openRoot(options.root, secrets) : randomKey();
     const passphrases = new Map<string, Buffer>();
@@ -177,7 +175,7 @@ const IMPORT = subcommand({
     if (isTokenUri(place)) throw new UsageError("a master never comes out of a token again.");
     if ((options.out === undefined) === (options.token === undefined))
       throw new UsageError("say where it goes, --out FILE or --token pkcs11:....");
-    if (options.out) refuseExisting([options.out]);
+    if (options.out) refuseExisting(options.out);
     const secrets = new Secrets(options, ["old", "new"]);
     const { purpose, scheme } = options;
     const old = await openMasterFile(place, { purpose, scheme, secrets, name: "old" });
@@ -208,7 +206,7 @@ const FACTORY_KEY = subcommand({
   async run(options) {
     const folder = needed(options.out, "--out FOLDER");
     const files = { key: join(folder, "factory.sealed"), publicKey: join(folder, "factory.pub") };
-    refuseExisting(Object.values(files));
+    refuseExisting(...Object.values(files));
     const passphrase = await new Secrets(options, ["factory"]).fresh("factory", "the factory's key");
     const { privateKey, publicKey, pem } = makeFactoryKey();
     const print = fingerprint(publicKey);
@@ -218,7 +216,7 @@ const FACTORY_KEY = subcommand({
     makeFolder(folder);
     writeNewFiles([
       { path: files.key, bytes },
-      { path: files.publicKey, bytes: Buffer.from(pem), mode: 0o644 },
+      { path: files.publicKey, bytes: Buffer.from(pem), mode: PUBLIC },
     ]);
     if (options.json) console.log(JSON.stringify({ ...files, fingerprint: print }));
     else console.log(`${files.key}\n${files.publicKey}\nfingerprint  ${print}`);
@@ -252,7 +250,7 @@ const BATCH = subcommand({
     };
     const factory = readFactoryPublicKey(needed(options.for, "--for FILE"));
     const out = needed(options.out, "--out FILE");
-    refuseExisting([out]);
+    refuseExisting(out);
     const masters = await openMasters(places, new Secrets(options, PURPOSES));
     try {
       const { bytes, digest, count, leftOut } = makeBatch(range, masters, factory);
@@ -336,20 +334,6 @@ const CHECK = subcommand({
 });
 
 // ------------------------------------------------------------------------------------------------ shared
-
-function refuseExisting(paths: readonly string[]): void {
-  const there = paths.find((path) => existsSync(path));
-  if (there !== undefined)
-    throw new UsageError(`${there} is there already, and keys are not written over; nothing was written.`);
-}
-
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new UsageError(`cannot make the folder ${folder}: ${(error as Error).message}.`);
-  }
-}
 
 /** Parse a token's URI out of an option. */
 function tokenUri(text: string): TokenUri {

@@ -7,7 +7,7 @@ import { UsageError } from "./lib/cli/exit";
 import { endpoint, flag, integer, options as manyOf, oneOf, option } from "./lib/cli/options";
 import { runSubcommands, subcommand } from "./lib/cli/subcommands";
 import { SECRET_OPTIONS } from "./lib/custody/secrets";
-import { SCHEME_NAMES } from "./lib/keys/keys";
+import { SCHEME_NAMES } from "./lib/keys/kdf";
 import { parseRange } from "./lib/keys/serials";
 import { LISTEN_SECONDS, PER_SECOND, RINGS, STOP_AT, WAIT_MINUTES } from "./lib/ota/defaults";
 import { checkProduct, KEY_VERSION_GREATEST, SEQUENCE_GREATEST, VERSION_LONGEST } from "./lib/ota/manifest";

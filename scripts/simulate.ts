@@ -10,7 +10,7 @@ import { PROJECT, readBoard } from "./lib/bundle/build";
 import { errorCode, errorText } from "./lib/cli/error_text";
 import { runCommand, UsageError } from "./lib/cli/exit";
 import { flag, integer, oneOf, option, parseCommand } from "./lib/cli/options";
-import { readSecret } from "./lib/keys/keys";
+import { readSecret } from "./lib/files/private_file";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
   .map((file) => file.replace(/\.ts$/, ""))

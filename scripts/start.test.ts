@@ -7,7 +7,9 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey } from "./lib/keys/keys";
+import { parseIdentity } from "./lib/keys/identity";
+import { deriveDeviceKey, keyCheckValue } from "./lib/keys/kdf";
+import { randomKey } from "./lib/keys/weak_keys";
 
 const folder = mkdtempSync(join(tmpdir(), "start-"));
 after(() => rmSync(folder, { recursive: true }));

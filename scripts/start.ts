@@ -12,16 +12,11 @@ import { type Bundle, buildBundle, PROJECT, readBoard } from "./lib/bundle/build
 import { runCommand, UsageError } from "./lib/cli/exit";
 import { endpoint, flag, integer, options as manyOf, oneOf, option, parseCommand } from "./lib/cli/options";
 import { masterFromBytes } from "./lib/custody/master";
+import { readSecret } from "./lib/files/private_file";
 import { type Gateway, startGateway } from "./lib/gateway/gateway";
-import {
-  deriveDeviceKey,
-  type Identity,
-  keyCheckValue,
-  parseIdentity,
-  randomKey,
-  readSecret,
-  SCHEME_NAMES,
-} from "./lib/keys/keys";
+import { type Identity, parseIdentity } from "./lib/keys/identity";
+import { deriveDeviceKey, keyCheckValue, SCHEME_NAMES } from "./lib/keys/kdf";
+import { randomKey } from "./lib/keys/weak_keys";
 import { demonstrateUpdate } from "./lib/simulate/demonstration";
 import { DeviceRun, interrupted } from "./lib/simulate/device_run";
 import { LiveView } from "./lib/simulate/live_view";

@@ -8,7 +8,10 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { challengeAnswer, encodeBase32, type Role } from "./lib/console/challenge";
 import { sealWithPassphrase } from "./lib/custody/sealed_file";
-import { deriveDeviceKey, keyCheckValue, parseIdentity, randomKey, writeSecret } from "./lib/keys/keys";
+import { writeSecret } from "./lib/files/private_file";
+import { parseIdentity } from "./lib/keys/identity";
+import { deriveDeviceKey, keyCheckValue } from "./lib/keys/kdf";
+import { randomKey } from "./lib/keys/weak_keys";
 import { skipWithout } from "./lib/test/peers/install";
 
 const ID = "v1.meter.SN0000041";

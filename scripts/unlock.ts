@@ -10,7 +10,7 @@ import { type DeviceChallenge, parseChallenge } from "./lib/console/challenge_te
 import { parseRole } from "./lib/console/terminal";
 import { openMaster } from "./lib/custody/master";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { SCHEME_NAMES } from "./lib/keys/keys";
+import { SCHEME_NAMES } from "./lib/keys/kdf";
 
 const minutesOf = integer(1, 255);
 

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
-import { deriveDeviceKey, keyCheckValue, parseIdentity } from "../../scripts/lib/keys/keys";
+import { parseIdentity } from "../../scripts/lib/keys/identity";
+import { deriveDeviceKey, keyCheckValue } from "../../scripts/lib/keys/kdf";
 import { IDENTITY, SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,

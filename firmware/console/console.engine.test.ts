@@ -11,7 +11,7 @@ import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/bundle/build
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/console/challenge";
 import { masterFromBytes } from "../../scripts/lib/custody/master";
 import { startGateway } from "../../scripts/lib/gateway/gateway";
-import { keyRecord } from "../../scripts/lib/keys/keys";
+import { keyRecord } from "../../scripts/lib/keys/kdf";
 import { programIn, storageFiles } from "../../scripts/lib/ota/layout";
 import { deviceKeys, newMasters } from "../../scripts/lib/simulate/console_device";
 import { IDENTITY } from "../../scripts/lib/test/device";

@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Board } from "../../../boards/board";
 import { UsageError } from "../cli/exit";
-import { checkValuesOf, type Identity, parseIdentity } from "../keys/keys";
+import { type Identity, parseIdentity } from "../keys/identity";
+import { checkValuesOf } from "../keys/kdf";
 import { isInRange, type Range, serialsOf } from "../keys/serials";
 import { checkSerial } from "../ledger/entry";
 import { Device, StepFailed } from "./device";

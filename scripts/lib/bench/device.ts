@@ -13,7 +13,7 @@ import { BUILDS } from "../../../hal/simulator/builds";
 import { errorText } from "../cli/error_text";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../console/challenge";
 import type { DeviceKeys } from "../custody/master";
-import { keyRecord, PURPOSES } from "../keys/keys";
+import { keyRecord, PURPOSES } from "../keys/kdf";
 import { AT_PROGRAM, KEY_FILE, programIn } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";

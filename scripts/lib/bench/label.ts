@@ -2,13 +2,13 @@
 // scan field takes it, so that a unit that comes back is scanned, not typed. SVG for the screen, PDF for the printer,
 // both drawn from one layout in millimetres. Neither key version nor check value are on it: they change, it stays.
 // Leaves out: the printer.
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import bwip from "bwip-js/node";
 import PDFDocument from "pdfkit";
 import { UsageError } from "../cli/exit";
 import { showXml } from "../cli/show";
-import { TOPIC_LEVEL } from "../keys/keys";
+import { makeFolder, replaceFile } from "../files/new_file";
+import { TOPIC_LEVEL } from "../keys/identity";
 import { checkSerial } from "../ledger/entry";
 import type { WriteLabel } from "./interfaces";
 
@@ -131,16 +131,10 @@ export const writeLabel: WriteLabel = async (folder, label) => {
     ["svg", labelSvg(label)],
     ["pdf", await labelsPdf([label])],
   ] as const;
+  makeFolder(folder);
   return contents.map(([ending, content]) => {
     const path = join(folder, `${label.product}.${label.serial}.${ending}`);
-    try {
-      mkdirSync(folder, { recursive: true });
-      // Whole or not at all: a printer may be watching the folder.
-      writeFileSync(`${path}.new`, content);
-      renameSync(`${path}.new`, path);
-    } catch (error) {
-      throw new UsageError(`cannot write the label ${path}: ${(error as Error).message}.`);
-    }
+    replaceFile(path, Buffer.from(content)); // a printer may be watching the folder
     return path;
   });
 };

@@ -5,7 +5,9 @@
 
 import { UsageError } from "../cli/exit";
 import type { DeviceKeys, KeySource } from "../custody/master";
-import { checkValuesOf, type Identity, PURPOSES, parseIdentity, strongKey } from "../keys/keys";
+import { type Identity, parseIdentity } from "../keys/identity";
+import { checkValuesOf, PURPOSES } from "../keys/kdf";
+import { strongKey } from "../keys/weak_keys";
 import { type Device, StepFailed } from "./device";
 import type { Ledger, LedgerEntry, LedgerUnit, Operation, StepName } from "./interfaces";
 import { type DeviceSettings, settingsPlace } from "./settings_file";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { aesKey } from "../keys/keys";
+import { aesKey } from "../keys/kdf";
 import { challengeAnswer, decodeBase32, encodeBase32, ROLES } from "./challenge";
 
 const KEY = Buffer.from("2b7e151628aed2a6abf7158809cf4f3c", "hex");

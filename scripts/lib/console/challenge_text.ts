@@ -3,7 +3,7 @@
 // Leaves out the answer (challenge.ts) and the role and minutes, which the service desk decides.
 import bwip from "bwip-js/node";
 import { UsageError } from "../cli/exit";
-import { type Identity, parseIdentity } from "../keys/keys";
+import { type Identity, parseIdentity } from "../keys/identity";
 import { CHALLENGE_NONCE_LENGTH, decodeBase32 } from "./challenge";
 
 export interface DeviceChallenge {

@@ -6,7 +6,7 @@ import { ANSWER_WRONG, REQUEST_UNKNOWN, VALUE_REFUSED } from "../../../firmware/
 import { DeviceError, UsageError } from "../cli/exit";
 import { integer } from "../cli/options";
 import type { Master } from "../custody/master";
-import { parseIdentity } from "../keys/keys";
+import { parseIdentity } from "../keys/identity";
 import { answerRows, codeText, failureOf, isLogEntry, logText } from "./answer_text";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
 import { challengeText, qrForTerminal } from "./challenge_text";

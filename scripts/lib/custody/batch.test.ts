@@ -6,16 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { UsageError } from "../cli/exit";
-import {
-  deriveDeviceKey,
-  keyCheckValue,
-  PURPOSES,
-  type Purpose,
-  parseIdentity,
-  randomKey,
-  splitRoot,
-  writeSecret,
-} from "../keys/keys";
+import { writeSecret } from "../files/private_file";
+import { parseIdentity } from "../keys/identity";
+import { deriveDeviceKey, keyCheckValue, PURPOSES, type Purpose, splitRoot } from "../keys/kdf";
+import { randomKey } from "../keys/weak_keys";
 import { BATCH_MOST, identitiesOf, makeBatch, openBatch, type SerialRange } from "./batch";
 import { keySourceOfMasters, type Master, masterFromBytes, openMaster, openMasters } from "./master";
 import { makeFactoryKey, sealForFactory, sealWithPassphrase } from "./sealed_file";

@@ -7,17 +7,16 @@
 // Leaves out: which serials are done, which the ledger knows; who made a batch: compare its digest with the maker.
 import type { KeyObject } from "node:crypto";
 import { UsageError } from "../cli/exit";
+import { type Identity, parseIdentity } from "../keys/identity";
 import {
-  type Identity,
   KEY_LENGTH,
   keyCheckValue,
-  masterFault,
   PURPOSES,
   type Purpose,
-  parseIdentity,
   SCHEME_NAMES,
   type SchemeName,
-} from "../keys/keys";
+} from "../keys/kdf";
+import { masterFault } from "../keys/weak_keys";
 import type { DeviceKeys, KeySource, Master } from "./master";
 import { digestText, openAsFactory, readSealed, sealForFactory } from "./sealed_file";
 

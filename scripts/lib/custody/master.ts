@@ -3,19 +3,19 @@
 // A place is written FILE or pkcs11:...; what a sealed file or token says of purpose and scheme is held to.
 // Leaves out: making masters (scripts/keys.ts).
 import { UsageError } from "../cli/exit";
+import { readSecret } from "../files/private_file";
+import type { Identity } from "../keys/identity";
 import {
   type AesKey,
   aesKey,
   deriveDeviceKey,
-  type Identity,
   keyCheckValue,
   PURPOSES,
   type Purpose,
-  readSecret,
   SCHEME_NAMES,
   type SchemeName,
-  strongKey,
-} from "../keys/keys";
+} from "../keys/kdf";
+import { strongKey } from "../keys/weak_keys";
 import { openWithPassphrase, readSealedFile } from "./sealed_file";
 import { Secrets } from "./secrets";
 import { isTokenUri, openTokenKey, parseTokenUri, type TokenUri } from "./token";

@@ -1,7 +1,7 @@
 // Sealed files: they open as their head says, with stock primitives as well, and no byte of them can be changed.
 import assert from "node:assert/strict";
-import { createDecipheriv, createHash, createPrivateKey, randomBytes, scryptSync } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createDecipheriv, createPrivateKey, randomBytes, scryptSync } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -16,7 +16,6 @@ import {
   readSealedFile,
   sealForFactory,
   sealWithPassphrase,
-  writeNewFiles,
 } from "./sealed_file";
 
 const folder = mkdtempSync(join(tmpdir(), "sealed-"));
@@ -177,35 +176,5 @@ describe("R25 sealed for a factory", () => {
     const pem = privateKey.export({ type: "pkcs8", format: "pem" });
     for (const wrong of ["", "garbage", pem, ours.pem.slice(0, 60)])
       assert.throws(() => readFactoryPublicKey(put(wrong, "wrong")), /no X25519 public key/);
-  });
-});
-
-describe("R25 new files", () => {
-  test("R25 mode 0600, whole, none written over, nothing left beside them", () => {
-    const path = join(folder, "new");
-    writeNewFiles([{ path, bytes: Buffer.from("first") }]);
-    assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.throws(() => writeNewFiles([{ path, bytes: Buffer.from("second") }]), /not written over/);
-    assert.equal(readFileSync(path, "utf8"), "first");
-    assert.ok(!readdirSync(folder).some((name) => name.startsWith(".")));
-  });
-
-  test("R25 all or none: where the second cannot be written, the first is not there either", () => {
-    const first = join(folder, "one");
-    const taken = put("taken", "two");
-    for (const second of [taken, join(folder, "absent", "two"), folder]) {
-      const digest = () => createHash("sha256").update(readdirSync(folder).join()).digest("hex");
-      const before = digest();
-      assert.throws(
-        () =>
-          writeNewFiles([
-            { path: first, bytes: Buffer.from("1") },
-            { path: second, bytes: Buffer.from("2") },
-          ]),
-        /nothing was written/,
-      );
-      assert.ok(!existsSync(first));
-      assert.equal(digest(), before);
-    }
   });
 });

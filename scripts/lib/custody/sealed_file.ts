@@ -18,21 +18,9 @@ import {
   randomBytes,
   scrypt,
 } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { readFileSync, statSync } from "node:fs";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../keys/keys";
+import { fileFault } from "../files/fault";
 
 const FORMAT = 1;
 const SALT_LENGTH = 16; // bytes
@@ -327,62 +315,4 @@ export async function openFactoryKey(file: SealedFile, passphrase: Uint8Array): 
   const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
   der.fill(0);
   return key;
-}
-
-// ------------------------------------------------------------------------------------------------ files
-
-/**
- * Write new files, all or none: each whole under another name in its folder and on the disk, then linked to its name,
- * which fails where something is there already. Mode 0600 unless told otherwise. Throws UsageError.
- */
-export function writeNewFiles(files: readonly { path: string; bytes: Uint8Array; mode?: number }[]): void {
-  const temporary: string[] = [];
-  const linked: string[] = [];
-  let current = "";
-  try {
-    for (const { path, bytes, mode } of files) {
-      current = path;
-      const name = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
-      const descriptor = openSync(name, "wx", mode ?? 0o600);
-      temporary.push(name);
-      try {
-        for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
-        fsyncSync(descriptor);
-      } finally {
-        closeSync(descriptor);
-      }
-    }
-    for (const [i, { path }] of files.entries()) {
-      current = path;
-      publish(temporary[i], path);
-      linked.push(path);
-    }
-    for (const folder of new Set(linked.map(dirname))) syncFolder(folder);
-  } catch (error) {
-    for (const path of linked) unlinkSync(path);
-    throw new UsageError(`cannot write ${current}: ${fileFault(error)}; nothing was written.`);
-  } finally {
-    for (const path of temporary) if (existsSync(path)) unlinkSync(path);
-  }
-}
-
-/** Give a finished file its name, never over another. A memory stick's FAT has no links: there it is looked, then renamed. */
-function publish(temporary: string, path: string): void {
-  try {
-    linkSync(temporary, path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== "EPERM" && code !== "ENOTSUP") throw error;
-    if (existsSync(path)) throw Object.assign(new Error(), { code: "EEXIST" });
-    renameSync(temporary, path);
-  }
-}
-
-function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }

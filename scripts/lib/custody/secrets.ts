@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
 import { type OptionTable, options } from "../cli/options";
-import { fileFault, readPrivateFile } from "../keys/keys";
+import { fileFault } from "../files/fault";
+import { readPrivateFile } from "../files/private_file";
 
 /** The rows that every command with a passphrase or PIN has. */
 export const SECRET_OPTIONS = {

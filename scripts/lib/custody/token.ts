@@ -5,15 +5,8 @@
 // The module `pkcs11js` is compiled at `npm ci` and optional: without it a sentence says so.
 // Leaves out: making tokens and setting PINs, for which each maker has a tool (softhsm2-util --init-token).
 import { DeviceError, UsageError } from "../cli/exit";
-import {
-  type AesKey,
-  hiddenKeyFault,
-  KEY_LENGTH,
-  PURPOSES,
-  type Purpose,
-  SCHEME_NAMES,
-  type SchemeName,
-} from "../keys/keys";
+import { type AesKey, KEY_LENGTH, PURPOSES, type Purpose, SCHEME_NAMES, type SchemeName } from "../keys/kdf";
+import { hiddenKeyFault } from "../keys/weak_keys";
 
 // The part of pkcs11js that is used, so that the types stand where it could not be compiled.
 type Handle = Buffer;

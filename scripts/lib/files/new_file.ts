@@ -1,11 +1,12 @@
-// A file that is there whole or not at all: it grows under another name in its folder, and gets its own when it is on the
-// disk. What has that name already is never written over.
+// Files that are there whole or not at all: they grow under another name in their folder, and get their own when they are on
+// the disk. What has that name already is written over by replaceFile() alone.
 import { randomBytes } from "node:crypto";
 import {
   closeSync,
   existsSync,
   fsyncSync,
   linkSync,
+  mkdirSync,
   openSync,
   renameSync,
   unlinkSync,
@@ -13,42 +14,49 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../keys/keys";
+import { fileFault } from "./fault";
 
+/** Modes of files. */
+export const PRIVATE = 0o600;
+export const PUBLIC = 0o644;
+
+/**
+ * A file to grow: `write`, then `finish`; in any case `close`. Each throws UsageError where it cannot. `isOver`: in the place of
+ * what has the name.
+ */
 export class NewFile {
   private readonly temporary: string;
   private readonly descriptor: number;
 
-  /** Begin a file of mode 0644. Throws UsageError where it is there already or cannot be made. */
-  constructor(readonly path: string) {
-    refuseExisting(path);
+  constructor(
+    readonly path: string,
+    mode: number = PRIVATE,
+    private readonly isOver = false,
+  ) {
+    if (!isOver) refuseExisting(path);
     this.temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
-    try {
-      this.descriptor = openSync(this.temporary, "wx", 0o644);
-    } catch (error) {
-      throw new UsageError(`cannot write ${path}: ${fileFault(error)}; nothing was written.`);
-    }
+    this.descriptor = this.attempt(() => openSync(this.temporary, "wx", mode));
   }
 
   write(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.descriptor, bytes, at);
+    this.attempt(() => {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.descriptor, bytes, at);
+    });
+  }
+
+  /** Put it on the disk, still without its name. */
+  flush(): void {
+    this.attempt(() => fsyncSync(this.descriptor));
   }
 
   /** Put it on the disk and give it its name. */
   finish(): void {
-    fsyncSync(this.descriptor);
-    refuseExisting(this.path);
-    try {
-      linkSync(this.temporary, this.path);
-    } catch (error) {
-      // a memory stick's FAT has no links
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "EPERM" && code !== "ENOTSUP") throw error;
-      renameSync(this.temporary, this.path);
-    }
-    const folder = openSync(dirname(this.path), "r");
-    fsyncSync(folder);
-    closeSync(folder);
+    this.flush();
+    this.attempt(() => {
+      if (this.isOver) renameSync(this.temporary, this.path);
+      else nameNew(this.temporary, this.path);
+      syncFolder(dirname(this.path));
+    });
   }
 
   /** End with it, finished or not: what has not got its name is taken away. */
@@ -56,20 +64,94 @@ export class NewFile {
     closeSync(this.descriptor);
     if (existsSync(this.temporary)) unlinkSync(this.temporary);
   }
+
+  private attempt<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      throw new UsageError(`cannot write ${this.path}: ${fileFault(error)}; nothing was written.`);
+    }
+  }
 }
 
-export function refuseExisting(path: string): void {
-  if (existsSync(path))
-    throw new UsageError(`${path} is there already, and is not written over; nothing was written.`);
+/** Give a file its name, never over another. A memory stick's FAT has no links: there it is looked, then renamed. */
+function nameNew(temporary: string, path: string): void {
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EPERM" && code !== "ENOTSUP") throw error;
+    if (existsSync(path)) throw Object.assign(new Error(), { code: "EEXIST" });
+    renameSync(temporary, path);
+  }
 }
 
-/** Write a new file of bytes at hand. */
-export function writeNewFile(path: string, bytes: Uint8Array): void {
-  const file = new NewFile(path);
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+export interface FileToWrite {
+  path: string;
+  bytes: Uint8Array;
+  mode?: number;
+}
+
+/** Write new files, all or none; mode 0600 unless told otherwise. Throws UsageError. */
+export function writeNewFiles(files: readonly FileToWrite[]): void {
+  const open: NewFile[] = [];
+  const named: string[] = [];
+  try {
+    for (const { path, bytes, mode } of files) {
+      const file = new NewFile(path, mode);
+      open.push(file);
+      file.write(bytes);
+      file.flush();
+    }
+    for (const file of open) {
+      file.finish();
+      named.push(file.path);
+    }
+  } catch (error) {
+    for (const path of named) unlinkSync(path);
+    throw error;
+  } finally {
+    for (const file of open) file.close();
+  }
+}
+
+/** Write one new file of bytes at hand. Throws UsageError. */
+export function writeNewFile(path: string, bytes: Uint8Array, mode?: number): void {
+  writeNewFiles([{ path, bytes, mode }]);
+}
+
+/** Write a file of bytes at hand, whole or not at all, over the one that is there. Throws UsageError. */
+export function replaceFile(path: string, bytes: Uint8Array, mode = PUBLIC): void {
+  const file = new NewFile(path, mode, true);
   try {
     file.write(bytes);
     file.finish();
   } finally {
     file.close();
+  }
+}
+
+/** Refuse paths that are there already. Throws UsageError. */
+export function refuseExisting(...paths: readonly string[]): void {
+  const there = paths.find((path) => existsSync(path));
+  if (there !== undefined)
+    throw new UsageError(`${there} is there already, and is not written over; nothing was written.`);
+}
+
+/** Make a folder, its owner's alone, and those above it. Throws UsageError. */
+export function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new UsageError(`cannot make the folder ${folder}: ${fileFault(error)}.`);
   }
 }

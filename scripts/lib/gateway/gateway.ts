@@ -10,7 +10,8 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { Aedes, type Client } from "aedes";
 import { DeviceError, UsageError } from "../cli/exit";
 import { type Master, masterFromBytes } from "../custody/master";
-import { clientIdOf, type Identity, parseIdentity, randomKey, topicPrefix } from "../keys/keys";
+import { clientIdOf, type Identity, parseIdentity, topicPrefix } from "../keys/identity";
+import { randomKey } from "../keys/weak_keys";
 
 export interface GatewayOptions {
   /** The psk master, wherever it is kept; the caller closes it. */

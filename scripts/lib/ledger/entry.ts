@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { FAILURES, type LedgerEntry, OPERATIONS, STEPS } from "../bench/interfaces";
 import { UsageError } from "../cli/exit";
 import { quoted } from "../cli/show";
-import { TOPIC_LEVEL } from "../keys/keys";
+import { TOPIC_LEVEL } from "../keys/identity";
 
 /** An entry as it stands in the ledger: no column is ever empty of a value, "" and 0 say that nothing is meant. */
 export interface Row {

@@ -9,7 +9,7 @@ import { RECEIVED } from "../../../firmware/tls/alert";
 import { errorText } from "../cli/error_text";
 import { DeviceError, UsageError } from "../cli/exit";
 import type { Endpoint } from "../cli/options";
-import { KEY_LENGTH } from "../keys/keys";
+import { KEY_LENGTH } from "../keys/kdf";
 
 export interface BrokerOptions extends Endpoint {
   /** What the broker knows the operator by, with its key of 16 bytes; without it the connection is plain. */

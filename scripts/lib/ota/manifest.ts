@@ -3,7 +3,7 @@
 // Leaves out: the tag (sign.ts).
 import * as layout from "../../../firmware/ota/manifest";
 import { UsageError } from "../cli/exit";
-import { type Identity, TOPIC_LEVEL } from "../keys/keys";
+import { type Identity, TOPIC_LEVEL } from "../keys/identity";
 
 /** Bytes of the manifest's target, and of a zero behind it. */
 const TARGET_BYTES = layout.AT_SLOT_RULE - layout.AT_TARGET;

@@ -11,15 +11,8 @@ import * as layout from "../../../firmware/ota/manifest";
 import { CHECK_VALUES, RECORD_LENGTH } from "../../../firmware/store/key_record";
 import { UsageError } from "../cli/exit";
 import { keySourceOfMasters, masterFromBytes } from "../custody/master";
-import {
-  aesKey,
-  deriveDeviceKey,
-  IDENTITY_MAX_LENGTH,
-  keyCheckValue,
-  PURPOSES,
-  type Purpose,
-  parseIdentity,
-} from "../keys/keys";
+import { IDENTITY_MAX_LENGTH, parseIdentity } from "../keys/identity";
+import { aesKey, deriveDeviceKey, keyCheckValue, PURPOSES, type Purpose } from "../keys/kdf";
 import { TestBroker } from "../test/broker";
 import { bundleOf } from "../test/device";
 import { recordOf } from "../test/factory";

@@ -10,7 +10,8 @@ import { createCipheriv } from "node:crypto";
 import { AT_KEYS_VERSION, AT_TAG, AT_TYPE, KEYS_BYTES, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import { UsageError } from "../cli/exit";
 import type { DeviceKeys, KeySource, Master } from "../custody/master";
-import { aesKey, IDENTITY_MAX_LENGTH, type Identity, keyRecord, PURPOSES, parseIdentity } from "../keys/keys";
+import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys/identity";
+import { aesKey, keyRecord, PURPOSES } from "../keys/kdf";
 import { addressManifest, checkImageFields, type ImageFields, manifestOfImage } from "./manifest";
 import { ROW_BYTES } from "./sign";
 

@@ -9,7 +9,7 @@ import { openBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "../custody/secrets";
-import { PURPOSES, type Purpose, SCHEME_NAMES } from "../keys/keys";
+import { PURPOSES, type Purpose, SCHEME_NAMES } from "../keys/kdf";
 import type { RekeyKeys } from "./rekey";
 
 const PLACE = "FILE|pkcs11:...";

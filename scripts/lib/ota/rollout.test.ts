@@ -10,7 +10,7 @@ import { IMAGE_DIGEST, MANIFEST_SEQUENCE, MANIFEST_TAG, NOT_CONFIRMED } from "..
 import { DeviceError, UsageError } from "../cli/exit";
 import { masterFromBytes } from "../custody/master";
 import { type Gateway, startGateway } from "../gateway/gateway";
-import { randomKey } from "../keys/keys";
+import { randomKey } from "../keys/weak_keys";
 import { freePort } from "../test/peers/process";
 import { testManifests, testUpdate } from "../test/update";
 import { Broker } from "./broker";

@@ -16,8 +16,8 @@ import {
   writeSync,
 } from "node:fs";
 import { UsageError } from "../cli/exit";
-import { writeNewFile } from "../files/new_file";
-import { fileFault } from "../keys/keys";
+import { fileFault } from "../files/fault";
+import { PUBLIC, writeNewFile } from "../files/new_file";
 
 /** Value of `rollout` in the plan. */
 const FORMAT = 1;
@@ -61,7 +61,7 @@ export class RolloutState {
 
   /** Begin a rollout in a new file. */
   static create(path: string, plan: Plan): RolloutState {
-    writeNewFile(path, Buffer.from(`${JSON.stringify({ rollout: FORMAT, ...plan })}\n`));
+    writeNewFile(path, Buffer.from(`${JSON.stringify({ rollout: FORMAT, ...plan })}\n`), PUBLIC);
     return new RolloutState(path);
   }
 

@@ -7,7 +7,9 @@ import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { AT_TAG, MANIFEST_BYTES, TYPE_IMAGE, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import { UsageError } from "../cli/exit";
 import type { Master } from "../custody/master";
-import { aesKey, fileFault, IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys/keys";
+import { fileFault } from "../files/fault";
+import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys/identity";
+import { aesKey } from "../keys/kdf";
 import {
   addressManifest,
   checkImageFields,

@@ -1,12 +1,11 @@
 // Updates as files: made, read, and refused where a bit is another.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { UsageError } from "../cli/exit";
-import { NewFile } from "../files/new_file";
 import { testImage, testUpdate } from "../test/update";
 import { imageDigest } from "./digest";
 import { imageOf, readUpdate, storedBytes, updateFile } from "./update_file";
@@ -78,23 +77,4 @@ test("an update whose header says what cannot be is refused with a sentence", ()
 
 test("an image that heatshrink makes longer is refused with the advice to leave it", () => {
   assert.throws(() => testUpdate({ image: randomBytes(1024) }), /does not get shorter/);
-});
-
-test("a file that was begun and not finished leaves nothing behind, and none is written over", () => {
-  const name = join(folder, "new");
-  const begun = new NewFile(name);
-  begun.write(Buffer.from("half"));
-  begun.close();
-  assert.ok(!readdirSync(folder).some((file) => file.includes("new")));
-  const first = new NewFile(name);
-  const second = new NewFile(name);
-  first.finish();
-  assert.throws(() => second.finish(), /is not written over/);
-  first.close();
-  second.close();
-  assert.throws(() => new NewFile(name), /is not written over/);
-  assert.deepEqual(
-    readdirSync(folder).filter((file) => file.includes("new")),
-    ["new"],
-  );
 });

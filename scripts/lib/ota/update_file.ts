@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { PIECE_BYTES } from "../../../firmware/ota/manifest";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../keys/keys";
+import { fileFault } from "../files/fault";
 import { imageDigest, piecesOf } from "./digest";
 import { pack, unpack } from "./heatshrink";
 import { checkImageFields, ENCODINGS, type Encoding, IMAGE_LONGEST, type ImageFields } from "./manifest";

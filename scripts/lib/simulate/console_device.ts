@@ -6,7 +6,9 @@ import { LINE_RATE } from "../bench/port";
 import { settingsFile } from "../bench/settings_file";
 import { buildBundle, LOADER, readBoard } from "../bundle/build";
 import type { DeviceKeys } from "../custody/master";
-import { deriveDeviceKey, keyRecord, PURPOSES, type Purpose, parseIdentity, randomKey } from "../keys/keys";
+import { parseIdentity } from "../keys/identity";
+import { deriveDeviceKey, keyRecord, PURPOSES, type Purpose } from "../keys/kdf";
+import { randomKey } from "../keys/weak_keys";
 import { storageFiles } from "../ota/layout";
 import { SimulatedBoard } from "./simulated_board";
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode, errorText } from "../cli/error_text";
 import { DeviceError } from "../cli/exit";
 import type { Gateway } from "../gateway/gateway";
-import { clientIdOf, type Identity, topicPrefix } from "../keys/keys";
+import { clientIdOf, type Identity, topicPrefix } from "../keys/identity";
 import type { LiveView } from "./live_view";
 import type { NoiseMonitor } from "./noise_monitor";
 import { type WireMessage, WireView } from "./wire_view";

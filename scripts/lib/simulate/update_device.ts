@@ -5,7 +5,8 @@ import { settingsFile } from "../bench/settings_file";
 import { buildBundle, LOADER } from "../bundle/build";
 import type { Endpoint } from "../cli/options";
 import type { DeviceKeys } from "../custody/master";
-import { type Identity, keyRecord } from "../keys/keys";
+import type { Identity } from "../keys/identity";
+import { keyRecord } from "../keys/kdf";
 import { storageFiles } from "../ota/layout";
 import { imageOf, type Update } from "../ota/update_file";
 

@@ -5,7 +5,7 @@ import { createCipheriv, createHash } from "node:crypto";
 import { AT_TAG, AT_TYPE, MANIFEST_BYTES, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import { Machine, type MachineOptions } from "../../../hal/simulator/machine";
 import { LOADER, readBoard } from "../bundle/build";
-import { parseIdentity } from "../keys/keys";
+import { parseIdentity } from "../keys/identity";
 import { imageDigest } from "../ota/digest";
 import { slotOf, storageFiles } from "../ota/layout";
 import { addressManifest, type ImageFields, manifestOfImage } from "../ota/manifest";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { UsageError } from "../../cli/exit";
 import { needed } from "../../cli/subcommands";
-import { refuseExisting, writeNewFile } from "../../files/new_file";
+import { PUBLIC, refuseExisting, writeNewFile } from "../../files/new_file";
 import { PROJECT, readBoard } from "../../project";
 import type { Encoding } from "../manifest";
 import { tableText } from "../tables";
@@ -36,7 +36,7 @@ export async function build(options: {
   const hardware = 2 ** Number(data.hardware);
   const encoding: Encoding = options.heatshrink ? "heatshrink" : "none";
   const made = makeUpdate(image, { product, board, hardware, version, sequence, encoding });
-  writeNewFile(out, updateFile(made));
+  writeNewFile(out, updateFile(made), PUBLIC);
   printUpdate(out, made, options.json);
 }
 

@@ -5,8 +5,9 @@ import { Progress } from "../../cli/progress";
 import { needed } from "../../cli/subcommands";
 import { openMaster } from "../../custody/master";
 import { type SECRET_OPTIONS, Secrets } from "../../custody/secrets";
-import { NewFile, refuseExisting } from "../../files/new_file";
-import { type Identity, parseIdentity, type SchemeName } from "../../keys/keys";
+import { NewFile, PUBLIC, refuseExisting } from "../../files/new_file";
+import { type Identity, parseIdentity } from "../../keys/identity";
+import type { SchemeName } from "../../keys/kdf";
 import { type Range, serialsOf } from "../../keys/serials";
 import { REKEY_ROW_BYTES, rekeyRows } from "../rekey";
 import { openRekeyKeys, type REKEY_KEYS_OPTIONS } from "../rekey_keys";
@@ -41,7 +42,7 @@ export async function sign(options: SignGiven): Promise<void> {
   const progress = new Progress(!options.json);
   const start = process.hrtime.bigint();
   let rows = 0;
-  const file = new NewFile(out);
+  const file = new NewFile(out, PUBLIC);
   try {
     for (const some of signRows(made, devices, master)) {
       file.write(some);
@@ -74,7 +75,7 @@ export async function rekey(options: RekeyGiven): Promise<void> {
   const progress = new Progress(!options.json);
   let rows = 0;
   try {
-    const file = new NewFile(out);
+    const file = new NewFile(out, PUBLIC);
     try {
       for await (const some of rekeyRows(made, to, devices, keys)) {
         file.write(some);

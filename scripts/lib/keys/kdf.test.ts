@@ -1,29 +1,14 @@
-// Key derivation against published answers, stock OpenSSL and NIST's vectors; identities; weak masters; key files.
+// Key derivation against published answers, stock OpenSSL and NIST's vectors.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createCipheriv } from "node:crypto";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { existsSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
 import { cmac } from "@noble/ciphers/aes.js";
 import { UsageError } from "../cli/exit";
-import {
-  an10922,
-  deriveDeviceKey,
-  identityFault,
-  kbkdf,
-  keyCheckValue,
-  masterFault,
-  PURPOSES,
-  parseIdentity,
-  randomKey,
-  readSecret,
-  splitRoot,
-  strongKey,
-  topicPrefix,
-  writeSecret,
-} from "./keys";
+import { parseIdentity } from "./identity";
+import { an10922, deriveDeviceKey, kbkdf, keyCheckValue, PURPOSES, splitRoot } from "./kdf";
+import { randomKey } from "./weak_keys";
 
 const hex = (text: string) => Buffer.from(text.replace(/\s/g, ""), "hex");
 const KNOWN_MASTER = hex("00112233445566778899AABBCCDDEEFF");
@@ -159,126 +144,4 @@ test("the key check value is the first 3 bytes of CMAC(key, 16 zero bytes)", () 
     .toUpperCase();
   assert.equal(keyCheckValue(KNOWN_MASTER), expected);
   assert.match(keyCheckValue(randomKey()), /^[0-9A-F]{6}$/);
-});
-
-describe("R12 identities", () => {
-  test("R12 a good one is taken apart and never changed", () => {
-    const identity = parseIdentity("v12.meter.SN_0-1");
-    assert.deepEqual(identity, {
-      text: "v12.meter.SN_0-1",
-      keyVersion: 12,
-      product: "meter",
-      serial: "SN_0-1",
-    });
-    assert.equal(topicPrefix(identity), "meter/SN_0-1/");
-  });
-
-  test("R12 64 bytes are taken, 65 are not", () => {
-    const longest = `v1.m.${"S".repeat(59)}`;
-    assert.equal(longest.length, 64);
-    assert.equal(parseIdentity(longest).text, longest);
-    assert.throws(() => parseIdentity(`${longest}S`), /longer than 64/);
-  });
-
-  test("R12 compared as bytes: case and digits matter", () => {
-    const keys = ["v1.meter.sn1", "v1.meter.SN1", "v1.METER.sn1"].map((text) =>
-      kbkdf(KNOWN_MASTER, "psk", text).toString("hex"),
-    );
-    assert.equal(new Set(keys).size, 3);
-  });
-
-  const refused: Record<string, string> = {
-    empty: "",
-    NUL: "v1.meter.SN1\0",
-    "NUL inside": "v1.meter\0.SN1",
-    colon: "v1.meter.SN:1",
-    "UTF-8": "v1.mètre.SN1",
-    "line feed": "v1.meter.SN1\n",
-    delete: "v1.meter.SN1\x7f",
-    "no version": "meter.SN1",
-    "version 0": "v0.meter.SN1",
-    "leading zero": "v01.meter.SN1",
-    "capital V": "V1.meter.SN1",
-    "huge version": "v123456.meter.SN1",
-    "no serial": "v1.meter",
-    "empty serial": "v1.meter.",
-    "empty product": "v1..SN1",
-    "four parts": "v1.meter.SN1.x",
-    slash: "v1.meter/other.SN1",
-    plus: "v1.meter.+",
-    hash: "v1.#.SN1",
-    space: "v1.meter.SN 1",
-    dollar: "v1.$SYS.SN1",
-  };
-  for (const [name, text] of Object.entries(refused)) {
-    test(`R12 refused: ${name}`, () => assert.throws(() => parseIdentity(text), UsageError));
-  }
-
-  test("R12 what any TLS-PSK identity may hold is the wider rule", () => {
-    assert.equal(identityFault("any printable ~ text"), undefined);
-    assert.match(identityFault("a:b") ?? "", /colon/);
-  });
-});
-
-describe("R1 weak masters", () => {
-  const weak: Record<string, Buffer> = {
-    short: randomKey().subarray(0, 15),
-    empty: Buffer.alloc(0),
-    long: Buffer.concat([randomKey(), randomKey()]),
-    zero: Buffer.alloc(16),
-    "one byte repeated": Buffer.alloc(16, 0xa7),
-    "two bytes repeated": Buffer.alloc(16, hex("a712")),
-    "four bytes repeated": Buffer.alloc(16, hex("a7129c5e")),
-    "eight bytes repeated": Buffer.alloc(16, hex("a7129c5e01ff3344")),
-    counting: hex("101112131415161718191a1b1c1d1e1f"),
-    "counting down": hex("f0efeeedecebeae9e8e7e6e5e4e3e2e1"),
-    "the key of FIPS 197": hex("000102030405060708090a0b0c0d0e0f"),
-    "the key of SP 800-38B": hex("2b7e151628aed2a6abf7158809cf4f3c"),
-    "the key of AN10922": KNOWN_MASTER,
-    "a serial number": Buffer.from("SN00000000012345"),
-  };
-  for (const [name, master] of Object.entries(weak)) {
-    test(`R1 refused: ${name}`, () => assert.throws(() => strongKey(master, "the master"), UsageError));
-  }
-
-  test("R1 random keys are taken, and the sentence never shows the key", () => {
-    for (let i = 0; i < 2000; i++) assert.equal(masterFault(randomKey()), undefined);
-    for (const master of Object.values(weak)) {
-      const shown = masterFault(master) ?? "";
-      if (master.length >= 4) assert.ok(!shown.toLowerCase().includes(master.toString("hex")));
-    }
-  });
-});
-
-describe("R25 key files", () => {
-  const folder = mkdtempSync(join(tmpdir(), "keys-"));
-  after(() => rmSync(folder, { recursive: true }));
-
-  test("R25 written for the owner alone, never over another, read back whole", () => {
-    const path = join(folder, "key");
-    const key = randomKey();
-    writeSecret(path, key);
-    assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.deepEqual(readSecret(path), key);
-    assert.throws(() => writeSecret(path, randomKey()), /not written over/);
-    assert.deepEqual(readSecret(path), key);
-  });
-
-  test("R25 hex is read too; a weak, missing, oversized or shared file is a sentence without the key in it", () => {
-    const path = join(folder, "hex");
-    const key = randomKey();
-    writeFileSync(path, `${key.toString("hex")}\n`, { mode: 0o600 });
-    assert.deepEqual(readSecret(path), key);
-    chmodSync(path, 0o644);
-    assert.throws(() => readSecret(path), /chmod 600/);
-    chmodSync(path, 0o600);
-    writeFileSync(path, KNOWN_MASTER);
-    assert.throws(() => readSecret(path), /published/);
-    writeFileSync(path, key.subarray(1));
-    assert.throws(() => readSecret(path), /15 bytes/);
-    writeFileSync(path, Buffer.alloc(100));
-    assert.throws(() => readSecret(path), /too long/);
-    assert.throws(() => readSecret(join(folder, "absent")), /no such file/);
-    assert.throws(() => readSecret(folder), /folder/);
-  });
 });

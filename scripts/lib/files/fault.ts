@@ -1,0 +1,12 @@
+// Why a file could not be read or written, in words.
+
+/** Say in words why a file could not be read or written. */
+export function fileFault(error: unknown): string {
+  const sentences: Record<string, string> = {
+    ENOENT: "there is no such file or folder",
+    EEXIST: "it is there already, and is not written over",
+    EACCES: "it is not permitted",
+    EISDIR: "it is a folder",
+  };
+  return sentences[(error as NodeJS.ErrnoException).code ?? ""] ?? (error as Error).message;
+}

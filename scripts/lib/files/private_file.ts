@@ -1,0 +1,41 @@
+// Secrets in files of mode 0600, whole or not at all; what others can read is refused. They are never printed.
+import { readFileSync, statSync } from "node:fs";
+import { UsageError } from "../cli/exit";
+import { KEY_LENGTH } from "../keys/kdf";
+import { strongKey } from "../keys/weak_keys";
+import { fileFault } from "./fault";
+import { PRIVATE, writeNewFile } from "./new_file";
+
+/** Write a secret into a new file of mode 0600; a file that is already there is never written over. */
+export function writeSecret(path: string, secret: Uint8Array): void {
+  writeNewFile(path, secret, PRIVATE);
+}
+
+/**
+ * Read a file that holds a secret, at most `limit` bytes. One that others can read is refused: its secret is no longer
+ * one. `what` names the contents in the sentence.
+ */
+export function readPrivateFile(path: string, limit: number, what: string): Buffer {
+  try {
+    const status = statSync(path);
+    if (status.isFile() && status.size > limit) throw new UsageError(`${path} is too long for ${what}.`);
+    if (process.platform !== "win32" && status.isFile() && status.mode & 0o077) {
+      throw new UsageError(
+        `${path} can be read by others than its owner; chmod 600 it, and think of what is in it as known.`,
+      );
+    }
+    return readFileSync(path);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`cannot read ${path}: ${fileFault(error)}.`);
+  }
+}
+
+/** Read a secret of 16 bytes from a private file, stored as 16 raw bytes or as 32 hex digits; refuse a weak one. */
+export function readSecret(path: string): Buffer {
+  const bytes = readPrivateFile(path, 64, "a key of 16 bytes or 32 hex digits");
+  const text = bytes.toString("latin1").trim();
+  const secret =
+    bytes.length !== KEY_LENGTH && /^[0-9A-Fa-f]*$/.test(text) ? Buffer.from(text, "hex") : bytes;
+  return strongKey(secret, `the key in ${path}`);
+}
