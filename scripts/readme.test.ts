@@ -1,28 +1,39 @@
-// The README is true: its commands are taken out of it and run, its servers meet the built bundle, its paths exist.
+// The pages are true: commands are taken out of them and run, the servers meet the built bundle, paths and links exist.
 // The servers run in a network namespace of their own where that is permitted, and gnutls-serv, which listens on every
 // address, only there.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { PROJECT } from "./lib/bundle/build";
 import { skipWithout } from "./lib/test/peers/install";
 
-const README = readFileSync(join(PROJECT, "README.md"), "utf8");
+/** The pages of this project, by their paths from its folder. */
+const PAGES = new Map(
+  execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
+    cwd: PROJECT,
+    encoding: "utf8",
+  })
+    .split("\n")
+    .filter((path) => path && path !== "CHANGELOG.md" && existsSync(join(PROJECT, path)))
+    .map((path) => [path, readFileSync(join(PROJECT, path), "utf8")]),
+);
+const SERVERS = "scripts/lib/gateway/README.md";
+const CUSTODY = "scripts/lib/custody/README.md";
 const folder = mkdtempSync(join(tmpdir(), "readme-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** The first block of shell commands after a heading, working in our folder instead of dist/device. */
-function commandsUnder(heading: string): string {
-  const section = README.split(`${heading}\n`)[1];
+/** The first block of shell commands after a line of a page, working in our folder instead of dist/device. */
+function commandsUnder(page: string, heading: string): string {
+  const section = PAGES.get(page)?.split(`${heading}\n`)[1];
   const block = /```sh\n([\s\S]*?)```/.exec(section ?? "");
   assert.ok(block, `no commands under ${heading}`);
   return block[1].replaceAll("dist/device", folder);
 }
 
-const START = commandsUnder("Start one of the\nservers below, then in another terminal:").trim();
+const START = commandsUnder(SERVERS, "Start one of the\nservers below, then in another terminal:").trim();
 
 /** How this user may open namespaces in which servers bother nobody and end with their shell, or undefined. */
 const namespace = [[], ["-r"]]
@@ -56,7 +67,7 @@ function shell(script: string, isolated = false): Promise<{ code: number | null;
 describe("the servers of the README meet the device", () => {
   before(async () => {
     const { code, output } = await shell(
-      commandsUnder("Nothing that is there already is written over:").replace(
+      commandsUnder(SERVERS, "Nothing that is there already is written over:").replace(
         "derive",
         `derive -- --out ${folder}`,
       ),
@@ -80,7 +91,7 @@ describe("the servers of the README meet the device", () => {
   ];
   for (const [name, setup, skip, mqtt] of servers) {
     test(name, { skip, timeout: 120_000 }, async () => {
-      const server = commandsUnder(`### ${name}`);
+      const server = commandsUnder(SERVERS, `### ${name}`);
       const script = `${namespace ? "ip link set lo up" : ""}\n${setup}\n( ${server}\n) > ${folder}/server.log 2>&1 &\nsleep 1\n${START} --once --timeout 60`;
       const { code, output } = await shell(script, true);
       assert.equal(code, 0, output + readFileSync(join(folder, "server.log"), "utf8"));
@@ -91,18 +102,27 @@ describe("the servers of the README meet the device", () => {
 });
 
 test("the README's derivation with OpenSSL gives what the protocol page says", async () => {
-  const { output } = await shell(commandsUnder("## Keys"));
+  const { output } = await shell(commandsUnder(CUSTODY, "OpenSSL agrees:"));
   assert.equal(output.trim().replaceAll(":", ""), "5293A6ECAB33C6938F2783A537694190");
 });
 
-test("every path, npm script and make target that the README names exists", () => {
-  for (const [, path] of README.matchAll(/`((?:firmware|boards|hal|scripts)\/[\w./]*|[A-Z]+(?:\.md)?)`/g)) {
-    if (path !== "ESPRUINO_BIN") assert.ok(existsSync(join(PROJECT, path)), path);
-  }
-  const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
-  for (const [, script] of README.matchAll(/npm run ([\w:]+)/g))
-    assert.ok(scripts[script], `npm run ${script}`);
-  const makefile = readFileSync(join(PROJECT, "Makefile"), "utf8");
-  for (const [, target] of README.matchAll(/`?make ([a-z-]+)/g))
-    assert.match(makefile, new RegExp(`^${target}:`, "m"));
+for (const [page, text] of PAGES) {
+  test(`${page}: every path, npm script, make target and link that it names exists`, () => {
+    for (const [, path] of text.matchAll(/`((?:firmware|boards|hal|scripts)\/[\w./]*|[A-Z]+\.md)`/g))
+      assert.ok(existsSync(join(PROJECT, path)), path);
+    for (const [, target] of text.matchAll(/\]\(([^):]+)\)/g))
+      assert.ok(existsSync(join(PROJECT, dirname(page), target)), target);
+    const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+    for (const [, script] of text.matchAll(/npm run (?:-s )?([\w:-]+)/g))
+      assert.ok(scripts[script], `npm run ${script}`);
+    const makefile = readFileSync(join(PROJECT, "Makefile"), "utf8");
+    for (const [, target] of text.matchAll(/`make ([a-z-]+)/g))
+      assert.match(makefile, new RegExp(`^${target}:`, "m"));
+  });
+}
+
+test("the README is a map: at most 150 lines, with a link to every other page", () => {
+  const map = PAGES.get("README.md") as string;
+  assert.ok(map.split("\n").length <= 150);
+  for (const page of PAGES.keys()) if (page !== "README.md") assert.ok(map.includes(`](${page})`), page);
 });
