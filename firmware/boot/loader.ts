@@ -10,7 +10,16 @@ import type { Bytes } from "../bytes";
 import { SLOT_BYTES } from "../ota/manifest";
 import { image } from "../ota/slots";
 import { TRIAL_MS } from "../profile";
-import { newest, place, STATE, seal } from "../store/journal";
+import {
+  AT_ACTIVE,
+  AT_ATTEMPTS,
+  AT_REVERT,
+  newest,
+  place,
+  RECORD_BYTES,
+  STATE,
+  seal,
+} from "../store/journal";
 import { IMAGE_DIGEST, NO_IMAGE, NOT_CONFIRMED } from "../tls/alert";
 import { isBlank } from "./port";
 
@@ -27,10 +36,10 @@ const start = {
     const state = E.toUint8Array(newest(STATE));
     const hasPlace = place % board.journalLength;
     // without a state slot 0 is active and confirmed
-    slot = state[1] ? SLOT_BYTES : 0;
+    slot = state[AT_ACTIVE] ? SLOT_BYTES : 0;
     let reason = 0;
     // a start that cannot be counted is none that may be made
-    if (state[2] > (hasPlace ? STARTS : 0)) {
+    if (state[AT_ATTEMPTS] > (hasPlace ? STARTS : 0)) {
       reason = NOT_CONFIRMED;
       slot ^= SLOT_BYTES;
     }
@@ -40,11 +49,11 @@ const start = {
       code = image((slot ^= SLOT_BYTES));
     }
     if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
-    else if (hasPlace && (reason || state[2])) {
-      state[1] = slot && 1;
-      state[2] = reason ? 0 : state[2] + 1;
-      state[5] = reason;
-      let i = 16;
+    else if (hasPlace && (reason || state[AT_ATTEMPTS])) {
+      state[AT_ACTIVE] = slot && 1;
+      state[AT_ATTEMPTS] = reason ? 0 : state[AT_ATTEMPTS] + 1;
+      state[AT_REVERT + 1] = reason;
+      let i = RECORD_BYTES;
       while (!(++state[--i] & 255));
       require("Flash").write(seal(E.toString(state)), place);
       // whatever the image does or does not do, this start ends

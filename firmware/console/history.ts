@@ -2,7 +2,7 @@
 // halves. A turn over leaves copies: what is not older than the one before is passed over.
 import { board } from "board";
 import { type Bytes, uint16 } from "../bytes";
-import { LOG, PLACE, place } from "../store/journal";
+import { AT_BOOTS, AT_CODE, AT_KIND, AT_NUMBER, AT_STEP, LOG, PLACE, place } from "../store/journal";
 import type { Answer } from "./console";
 
 /** The row of `log` (commands.ts); the other one is `err`. */
@@ -22,11 +22,11 @@ export default function history(row: number): Answer {
     at -= PLACE;
     if (at < board.journalStart) at += LENGTH;
     const record = E.toString(require("Flash").read(PLACE, at));
-    const step = record.charCodeAt(1);
-    const code = uint16(record, 2);
-    const number = record.substr(12, 4);
+    const step = record.charCodeAt(AT_STEP);
+    const code = uint16(record, AT_CODE);
+    const number = record.substr(AT_NUMBER, 4);
     if (
-      record.charCodeAt(0) === LOG &&
+      record.charCodeAt(AT_KIND) === LOG &&
       number < before &&
       (isLog || (step && code)) &&
       section(import("../store/journal")).seal(record) === record
@@ -37,7 +37,7 @@ export default function history(row: number): Answer {
         n: uint16(number, 2),
         at: step,
         err: code,
-        boots: (record.charCodeAt(4) << 16) | uint16(record, 5),
+        boots: (record.charCodeAt(AT_BOOTS) << 16) | uint16(record, AT_BOOTS + 1),
       });
     }
   }

@@ -6,7 +6,7 @@ import { bundle } from "../boot/load_section";
 import { uint16 } from "../bytes";
 import { AT_MANIFEST, AT_VERSION } from "../ota/manifest";
 import { lastError, lastStep } from "../store/event_log";
-import { LOG, STATE } from "../store/journal";
+import { AT_BOOTS, AT_FAILURES, AT_REVERT, AT_SESSIONS, AT_TRIES, LOG, STATE } from "../store/journal";
 import { startedAt } from "./console";
 import { until } from "./unlock";
 
@@ -20,9 +20,9 @@ export const ID = 3;
 export default function tell(row: number): Record<string, unknown> {
   // what takes much of the heap comes first, and only a number of it stays
   const used = process.memory().usage;
-  const revert = row === STATUS && uint16(section(import("../store/journal")).newest(STATE), 4);
+  const revert = row === STATUS && uint16(section(import("../store/journal")).newest(STATE), AT_REVERT);
   const log = row > NET ? section(import("../store/journal")).newest(LOG) : "";
-  const boots = (log.charCodeAt(4) << 16) | uint16(log, 5);
+  const boots = (log.charCodeAt(AT_BOOTS) << 16) | uint16(log, AT_BOOTS + 1);
   const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
   if (row === STATUS)
@@ -41,7 +41,12 @@ export default function tell(row: number): Record<string, unknown> {
       rev: revert,
     };
   if (row === CNT)
-    return { boots: boots, sessions: uint16(log, 8), fails: uint16(log, 10), tries: log.charCodeAt(7) | 0 };
+    return {
+      boots: boots,
+      sessions: uint16(log, AT_SESSIONS),
+      fails: uint16(log, AT_FAILURES),
+      tries: log.charCodeAt(AT_TRIES) | 0,
+    };
   const settings = section(import("../store/settings")).readSettings();
   if (row === NET)
     return { host: settings.host, port: settings.port, ssid: settings.ssid, ip: networkAddress() };

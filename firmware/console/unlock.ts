@@ -5,7 +5,7 @@
 import { STEP_CONSOLE } from "../app/steps";
 import { type Bytes, uint16 } from "../bytes";
 import { TRIES } from "../store/event_log";
-import { LOG } from "../store/journal";
+import { AT_BOOTS, LOG } from "../store/journal";
 import { key } from "../store/key";
 import { CONSOLE_KEY } from "../store/key_record";
 import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
@@ -59,7 +59,7 @@ export function unlock(_row: number, words: Bytes[]): Answer {
     throw WAIT;
   if (!nonce) throw ANSWER_WRONG;
   const minutes = (words[2] as any) & 255;
-  const block = E.toString("con", words[1].charCodeAt(0), nonce, log.substr(4, 3), minutes);
+  const block = E.toString("con", words[1].charCodeAt(0), nonce, log.substr(AT_BOOTS, 3), minutes);
   nonce = undefined;
   note(STEP_CONSOLE, 0, tries < FREE_TRIES + DOUBLINGS ? TRIES : 0);
   // a count that is not written counts nothing

@@ -10,7 +10,7 @@ import { type Bytes, uint16 } from "../bytes";
 import { base, payload } from "../mqtt/client";
 import { SUBSCRIBE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
-import { STATE } from "../store/journal";
+import { AT_ACTIVE, AT_ATTEMPTS, AT_FLOOR, AT_REVERT, STATE } from "../store/journal";
 import { key } from "../store/key";
 import { OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../store/key_record";
 import {
@@ -81,7 +81,7 @@ export function onManifest(): number | undefined {
   const state = section(import("../store/journal")).newest(STATE);
   // the tag from here and not from `fault`: its frame and that one's would be on the heap together
   let code =
-    section(import("./updater")).fault(payload, state.substr(8, 4)) ||
+    section(import("./updater")).fault(payload, state.substr(AT_FLOOR, 4)) ||
     (section(import("../bytes")).difference(
       section(import("../crypto/cmac")).cmac(
         key.substr(OTA_KEY, 16),
@@ -92,7 +92,7 @@ export function onManifest(): number | undefined {
       MANIFEST_TAG);
   if (code) return code;
   piece = 0;
-  code = uint16(state, 4);
+  code = uint16(state, AT_REVERT);
   // cut out each time: what looks at the keys wants the heap that a copy held
   if (payload.substr(0, MANIFEST_BYTES) === section(import("./updater")).offered()) {
     // what came back once is not tried again
@@ -137,7 +137,7 @@ export function offered(): Bytes {
 
 /** Write a STATE: the slot that begins at `active`, its attempts, the reason of a revert (journal.ts). The floor never falls. */
 export function setState(active: number, attempts: number, reason: number): void {
-  const floor = section(import("../store/journal")).newest(STATE).substr(8, 4);
+  const floor = section(import("../store/journal")).newest(STATE).substr(AT_FLOOR, 4);
   const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
   section(import("../store/journal")).append(
     E.toString(STATE, active && 1, attempts, 0, 0, reason, 0, 0, sequence > floor ? sequence : floor),
@@ -199,7 +199,7 @@ export function onPiece(): number | undefined {
       return IMAGE_DIGEST;
     }
     section(import("./updater")).setState(other, 1, 0);
-    if (section(import("../store/journal")).newest(STATE).charCodeAt(2) !== 1) return FLASH_FAILED;
+    if (section(import("../store/journal")).newest(STATE).charCodeAt(AT_ATTEMPTS) !== 1) return FLASH_FAILED;
     section(import("hal:system")).restart();
   }
 }
@@ -207,11 +207,11 @@ export function onPiece(): number | undefined {
 /** Note that the image that runs has had a session: it stays, and what is not above it is taken no more. */
 export function confirm(): void {
   const state = section(import("../store/journal")).newest(STATE);
-  revertReason = uint16(state, 4);
-  if (state && !state.charCodeAt(2)) return;
+  revertReason = uint16(state, AT_REVERT);
+  if (state && !state.charCodeAt(AT_ATTEMPTS)) return;
   // caught as an error, that there is none would cost the heap the class of that error
   if (typeof trial === "number") trial = clearTimeout(trial);
   // the loader could not count the start of the image that it was to try
-  if (state && state.charCodeAt(1) !== (slot && 1)) revertReason = NOT_CONFIRMED;
+  if (state && state.charCodeAt(AT_ACTIVE) !== (slot && 1)) revertReason = NOT_CONFIRMED;
   section(import("./updater")).setState(slot, 0, revertReason);
 }

@@ -2,7 +2,7 @@
 // all counters.
 
 import { FLASH_FAILED } from "../tls/alert";
-import { LOG } from "./journal";
+import { AT_BOOTS, AT_CODE, AT_FAILURES, AT_SESSIONS, AT_STEP, AT_TRIES, LOG } from "./journal";
 
 /** The last error, of tls/alert.ts, 0: none since the start; goes with the telemetry. */
 export let lastError = 0;
@@ -10,10 +10,10 @@ export let lastError = 0;
 export let lastStep = 0;
 
 /** Counters, by the place of their last byte in a record: boots (3 bytes), false answers (1), sessions (2), failures (2). */
-export const BOOTS = 6;
-export const TRIES = 7;
-export const SESSIONS = 9;
-export const FAILURES = 11;
+export const BOOTS = AT_BOOTS + 2;
+export const TRIES = AT_TRIES;
+export const SESSIONS = AT_SESSIONS + 1;
+export const FAILURES = AT_FAILURES + 1;
 
 /**
  * Note an event: its step, its code, and which counter goes up by one, 0: none; negative: which goes to 0 (one byte). Flash
@@ -26,9 +26,9 @@ export function note(step: number, code: number, counter: number): void {
   }
   try {
     const record = E.toUint8Array(section(import("./journal")).newest(LOG) || "\x02\0\0\0\0\0\0\0\0\0\0\0");
-    record[1] = step;
-    record[2] = code >> 8;
-    record[3] = code;
+    record[AT_STEP] = step;
+    record[AT_CODE] = code >> 8;
+    record[AT_CODE + 1] = code;
     if (counter < 0) record[-counter] = 0;
     // those of two bytes stop at their end
     else if (counter < SESSIONS || (record[counter] & record[counter - 1]) < 255)

@@ -2,8 +2,9 @@
 // bytes from board.journalStart on, an address of whole halves; in each, from its beginning on, places of 32 bytes: a
 // record of 16 bytes, then its seal, the first 16 bytes of SHA-256(`ota` key of the file || record). Numbers are big-endian.
 //
-//   STATE  kind 1 (1), active slot (1), attempts: 0 confirmed, else 1 + starts so far (1), 0 (1), code of the last
-//          revert, 0: none (2), 0 (2), floor: the sequence at or below which nothing is taken (4), number (4)
+//   STATE  kind 1 (1), active slot (1), attempts: 0 confirmed, else 1 + starts so far (1), erases of the other slot since an
+//          image was confirmed last (1), code of the last revert, 0: none (2), 0 (2), floor: the sequence at or below which
+//          nothing is taken (4), number (4)
 //   LOG    kind 2 (1), step (1), code (2), boots (3), false answers at the console (1), sessions (2), failed attempts (2),
 //          number (4)
 //
@@ -24,8 +25,27 @@ import { OTA_KEY, RECORD_LENGTH } from "./key_record";
 export const STATE = 1;
 export const LOG = 2;
 
-/** Bytes of a record with its seal, of a place. */
+/** Bytes of a record, of a place: a record with its seal. */
+export const RECORD_BYTES = 16;
 export const PLACE = 32;
+
+/** Where the fields begin that every record has. */
+export const AT_KIND = 0; // 1
+export const AT_NUMBER = 12; // 4
+/** Those of a STATE. */
+export const AT_ACTIVE = 1; // 1
+export const AT_ATTEMPTS = 2; // 1
+export const AT_ERASES = 3; // 1
+export const AT_REVERT = 4; // 2
+export const AT_FLOOR = 8; // 4
+/** Those of a LOG. */
+export const AT_STEP = 1; // 1
+export const AT_CODE = 2; // 2
+export const AT_BOOTS = 4; // 3
+export const AT_TRIES = 7; // 1
+export const AT_SESSIONS = 8; // 2
+export const AT_FAILURES = 10; // 2
+
 /** Places that `append` leaves free behind what it has written: for the loader, which only writes on. */
 const SPARE = 16;
 /** What a place of erased flash adds up to. */
@@ -47,8 +67,8 @@ export function newest(kind: number): Bytes {
   for (let at = board.journalStart + 2 * board.journalLength; (at -= PLACE) >= board.journalStart; ) {
     const record = E.toString(require("Flash").read(PLACE, at));
     if (
-      record.charCodeAt(0) === kind &&
-      record.substr(12, 4) > best.substr(12) &&
+      record.charCodeAt(AT_KIND) === kind &&
+      record.substr(AT_NUMBER, 4) > best.substr(AT_NUMBER) &&
       section(import("./journal")).seal(record) === record
     ) {
       best = record;
@@ -61,20 +81,20 @@ export function newest(kind: number): Bytes {
 
 /** Put the seal behind the first 16 bytes of `record`. */
 export function seal(record: Bytes): Bytes {
-  record = record.substr(0, 16);
+  record = record.substr(0, RECORD_BYTES);
   return (
     record +
     section(import("../crypto/sha256_of"))(
       (UPDATES ? (flash.read("key") as Bytes) : key).substr(OTA_KEY, 16),
       record,
-    ).substr(0, 16)
+    ).substr(0, PLACE - RECORD_BYTES)
   );
 }
 
 /** Count up the number of a record of 16 bytes. */
 export function countUp(record: Bytes): Bytes {
   const bytes = E.toUint8Array(record);
-  let i = 16;
+  let i = RECORD_BYTES;
   while (!(++bytes[--i] & 255));
   return E.toString(bytes);
 }
@@ -82,17 +102,17 @@ export function countUp(record: Bytes): Bytes {
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
   if (!CONSOLE || !key[RECORD_LENGTH - 1]) return;
-  const kind = data.charCodeAt(0);
-  const last = section(import("./journal")).newest(kind).substr(12, 4) || "\0\0\0\0";
-  data = section(import("./journal")).countUp(data.substr(0, 12) + last);
+  const kind = data.charCodeAt(AT_KIND);
+  const last = section(import("./journal")).newest(kind).substr(AT_NUMBER, 4) || "\0\0\0\0";
+  data = section(import("./journal")).countUp(data.substr(0, AT_NUMBER) + last);
   // where nothing is known slot 0 is active
   const state = section(import("./journal")).newest(STATE) || "\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
   let at = place;
   const taken = at % board.journalLength;
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
-    if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, 16)) + data;
-    data = section(import("./journal")).newest(LOG).substr(0, 16) + data;
+    if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, RECORD_BYTES)) + data;
+    data = section(import("./journal")).newest(LOG).substr(0, RECORD_BYTES) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;
     if (board.journalLength === board.pageLength) require("Flash").erasePage(at);
@@ -100,6 +120,6 @@ export function append(data: Bytes): void {
       for (let page = at; page < at + board.journalLength; page += board.pageLength)
         require("Flash").erasePage(page);
   }
-  for (let i = 0; i < data.length; i += 16, at += PLACE)
-    require("Flash").write(section(import("./journal")).seal(data.substr(i, 16)), at);
+  for (let i = 0; i < data.length; i += RECORD_BYTES, at += PLACE)
+    require("Flash").write(section(import("./journal")).seal(data.substr(i, RECORD_BYTES)), at);
 }
