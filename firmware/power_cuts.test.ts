@@ -98,13 +98,13 @@ test("R23 power fails in the writing of the keys: all of them or nothing readabl
   );
   assert.equal(report.operations, 1);
   assert.ok(report.once > 120, `${report.once} cuts`);
-  // the last cut is after all of it; before it only a torn last byte may have all its bits
-  assert.ok(locked >= 1 && locked <= 2, `${locked} were locked`);
+  // behind the last key: the check values that are missing are made good; a byte torn at their beginning may look whole
+  assert.ok(locked >= 12 && locked <= 26, `${locked} were locked`);
   assert.ok(report.twice > 10_000, `${report.twice} second cuts`);
 });
 
 for (const isRekeyed of [false, true])
-  test(`R23 R30 power fails in the factory reset${isRekeyed ? " of a device that has got other keys" : ""}: whole before it, nothing readable once the prompt is open`, async (t) => {
+  test(`R23 R30 power fails in the factory reset${isRekeyed ? " of a device that has got other keys" : ""}: it is whole as before, or nothing is readable and all is done`, async (t) => {
     const keys = newKeys();
     const first = isRekeyed ? newKeys() : keys;
     const files: Record<string, string> = { key: first.record.toString("latin1") };
@@ -121,6 +121,7 @@ for (const isRekeyed of [false, true])
     const image = Buffer.from(machine.flash.bytes);
     const secrets = [...keys.all, ...first.all, Buffer.from(PASSPHRASE)];
     const journal = image.length - 2 * machine.board.journalLength;
+    const before = machine.files;
     let request = "";
     const report = await cutPower(
       {
@@ -146,7 +147,7 @@ for (const isRekeyed of [false, true])
             for (const [name, data] of Object.entries(machine.files))
               if (!name.startsWith(".")) assert.match(data, /^\0*$/, place);
           } else {
-            assert.equal(machine.read("key"), files.key, place);
+            for (const name of ["key", "conf"]) assert.equal(machine.read(name), before[name], place);
             assert.equal(machine.value("key"), keys.record.toString("latin1"), place);
           }
         },

@@ -3,14 +3,14 @@
 // each of its members, `name:value`, an error is E and its code; for machines (`json on`) a line of JSON, an error is
 // {"err":code}. E0 is done. Lines that no one asked for come from `hs` and `ping` alone.
 //
-// Power cuts: a record that is not whole when the device starts is what a cut left, of its writing or of a wipe. Before the
-// prompt opens the wipe is done again, whole, from the beginning.
+// Nothing is destroyed on a guess: a device is wiped at its start only where flash shows that a cut stopped its wipe or the
+// writing of its keys (factory.ts). Keys that do not agree with their check values are told, and go on being used: the cipher
+// may have been wrong, and of four keys one may be damaged alone.
 import { resetCause } from "hal:system";
 import { STEP_CONSOLE, STEP_IDLE } from "../app/steps";
 import type { Bytes } from "../bytes";
 import { PROVISIONING } from "../profile";
 import { BOOTS } from "../store/event_log";
-import { key } from "../store/key";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
 import { row } from "./commands";
 import { LINE_LIMIT } from "./line_editor";
@@ -24,14 +24,17 @@ export let isJson: boolean;
 /** When the device started, by getTime(). */
 export let startedAt: number;
 
-/** Begin, on a device with a key record: returns whether it is whole; else the device is wiped and starts anew. */
+/** Begin, on a device with a key record: returns whether it may go on; else it is wiped, and starts anew. */
 export function open(): true | undefined {
   startedAt = getTime();
-  if (!PROVISIONING || section(import("../store/key_record")).isWhole(key)) {
-    section(import("../store/event_log")).note(STEP_IDLE, resetCause(), BOOTS);
-    return true;
+  if (section(import("./factory")).isCut()) return section(import("./factory")).wipe();
+  section(import("../store/event_log")).note(STEP_IDLE, resetCause(), BOOTS);
+  try {
+    if (PROVISIONING) section(import("../boot/check_keys"))();
+  } catch (error) {
+    section(import("../store/event_log")).note(STEP_CONSOLE, error as number, 0);
   }
-  section(import("./factory")).wipe();
+  return true;
 }
 
 /** Carry out one line. */

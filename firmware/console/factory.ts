@@ -3,15 +3,18 @@
 import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "../bytes";
-import { AT_KEYS, AT_KEYS_VERSION, SLOT_BYTES } from "../ota/manifest";
+import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
 import { UPDATES } from "../profile";
-import { RECORD_LENGTH } from "../store/key_record";
+import { CHECK_VALUES, RECORD_LENGTH } from "../store/key_record";
 import { ANSWER_WRONG, LOCKED } from "../tls/alert";
 import type { Answer } from "./console";
 import { role } from "./unlock";
 
 /** Where Storage ends, an address. */
 const STORAGE_END = board.storageStart + board.storageLength;
+/** Where a zero is the mark of a wipe: the journal's last byte, which no record reaches (SPARE in journal.ts). */
+const MARK = board.journalStart + 2 * board.journalLength - 1;
+const ZEROS = "\0\0\0\0";
 
 /** The code that must be sent back, 4 digits; undefined: there is none. */
 let code: Bytes | undefined;
@@ -32,23 +35,32 @@ export function factory(_row: number, words: Bytes[]): Answer {
 }
 
 /**
- * Erase the pages behind the slots, where settings and all else lie, and the journal; overwrite the key records; then start
- * anew, blank. The name of the file goes last: until then the next start wipes again.
+ * Destroy the check values of all key records, then the keys, then what lies behind the slots, settings and all, and the journal;
+ * then start anew, blank. A mark comes first and the file's name last: at each start between them it is all done again.
  */
 export function wipe(): undefined {
-  for (let at = board.slotsStart + 2 * SLOT_BYTES; at < STORAGE_END; at += board.pageLength)
-    require("Flash").erasePage(at);
-  for (let i = 2 * board.journalLength; i; )
-    require("Flash").erasePage(board.journalStart + (i -= board.pageLength));
+  const raw = require("Flash");
+  raw.write("\0", MARK);
   const record = board.storageStart + 32; // of the file: its size and name stand before it
   const slots = board.slotsStart + AT_KEYS;
-  for (let i = 0; i < RECORD_LENGTH; i += 4)
-    if (UPDATES)
-      for (const at of [slots, slots + SLOT_BYTES, record]) require("Flash").write("\0\0\0\0", at + i);
-    else require("Flash").write("\0\0\0\0", record + i);
-  // with its version a slot's record counts: until here it is one that is not whole, and wiped again
-  if (UPDATES)
-    for (const at of [slots, slots + SLOT_BYTES]) require("Flash").write("\0\0\0\0", at + AT_KEYS_VERSION);
+  // from behind: a slot's version, by which its record counts, then the check values
+  for (let i = UPDATES ? KEYS_BYTES : RECORD_LENGTH; i; ) {
+    i -= 4;
+    if (UPDATES) for (const at of [slots, slots + SLOT_BYTES]) raw.write(ZEROS, at + i);
+    if (i < RECORD_LENGTH) raw.write(ZEROS, record + i);
+  }
+  for (let at = STORAGE_END; at > board.slotsStart + 2 * SLOT_BYTES; )
+    raw.erasePage((at -= board.pageLength));
+  for (let i = 2 * board.journalLength; i; ) raw.erasePage(board.journalStart + (i -= board.pageLength));
   flash.erase("key");
   section(import("hal:system")).restart();
+}
+
+/**
+ * Tell whether a cut has stopped a wipe, or the bench's writing of the keys. There is the mark then, or the check values are not
+ * written yet, or no more: all the same byte, which those of four keys are not.
+ */
+export function isCut(): boolean {
+  const checks = (flash.read("key") as Bytes).substr(CHECK_VALUES);
+  return checks === checks[0].repeat(RECORD_LENGTH - CHECK_VALUES) || !require("Flash").read(1, MARK)[0];
 }

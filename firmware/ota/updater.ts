@@ -12,7 +12,7 @@ import { SUBSCRIBE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
 import { AT_ACTIVE, AT_ATTEMPTS, AT_FLOOR, AT_REVERT, STATE } from "../store/journal";
 import { key } from "../store/key";
-import { OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../store/key_record";
+import { CHECK_VALUES, OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../store/key_record";
 import {
   FLASH_FAILED,
   IMAGE_DIGEST,
@@ -112,7 +112,11 @@ export function onManifest(): number | undefined {
         key.substr(REKEY_KEY, 16) + payload,
         E.toString(payload.substr(MANIFEST_BYTES), ""),
       );
-      if (!section(import("../store/key_record")).isWhole(keys)) return MANIFEST_KEYS;
+      if (
+        section(import("../store/key_record")).checkValues(keys) !==
+        keys.substr(CHECK_VALUES, RECORD_LENGTH - CHECK_VALUES)
+      )
+        return MANIFEST_KEYS;
     }
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
     for (let at = SLOT_BYTES; at; )

@@ -16,6 +16,8 @@ export class NrfEcb {
   busyAccesses = 2;
   /** Asked at each start: whether the radio has the AES core. */
   contended: () => boolean = () => false;
+  /** Asked for each block that ends: whether it comes out wrong, as where the SoftDevice has put its own ECBDATAPTR. */
+  spoils: () => boolean = () => false;
   private end = 0;
   private error = 0;
   private pointer = 0;
@@ -63,7 +65,7 @@ export class NrfEcb {
       return;
     }
     const cipher = createCipheriv("aes-128-ecb", ram.subarray(0, 16), null).setAutoPadding(false);
-    ram.set(cipher.update(ram.subarray(16, 32)), 32);
+    if (!this.spoils()) ram.set(cipher.update(ram.subarray(16, 32)), 32);
     this.end = 1;
     this.counters.aesBlocks++;
   }
