@@ -60,6 +60,12 @@ sheet: node_modules ## every command and error of the console on one sheet of pa
 keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
 	npm run -s keys -- $(A)
 
+doctor: node_modules ## who is at PORT=, and whether the firmware will run there; its options: A="--help"
+	npm run -s doctor -- $(if $(PORT),--port $(PORT)) $(A)
+
+farm: node_modules ## N= simulated boards as serial ports, to try all of it without hardware
+	npm run -s farm -- $(if $(N),--boards $(N)) $(A)
+
 flash: node_modules ## write the firmware of BOARD= to the board at PORT=, and compare
 	npm run -s flash
 

@@ -46,6 +46,8 @@ export class NorFlash {
   operations: FlashOperation[] = [];
   /** Called once as the power goes. */
   private onCut: () => void = () => {};
+  /** Called after each change, with what has changed; for a flash that is kept in a file. */
+  onChange: (offset: number, length: number) => void = () => {};
   /** Whether it has power. */
   isOn = true;
   private planned: Cut | undefined;
@@ -124,6 +126,7 @@ export class NorFlash {
     if (planned?.operation !== this.operations.length) {
       result.copy(this.bytes, offset);
       this.operations.push(operation);
+      this.onChange(offset, length);
       return;
     }
     const { byte, torn = 0 } = planned;
@@ -135,6 +138,7 @@ export class NorFlash {
     this.isOn = false;
     this.planned = undefined;
     this.interrupted = operation;
+    this.onChange(offset, length);
     this.onCut();
     throw new PowerCut();
   }
