@@ -23,7 +23,7 @@ import { type Rewritten, rewritten } from "./syntax";
 import { preferTokens, type Tokenised, tokeniseBundle } from "./tokens";
 
 /** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
-const WHOLE = ["firmware/boot/provision.ts", LOADER];
+const WHOLE = ["firmware/boot/provision.ts", "firmware/boot/drivers.ts", LOADER];
 
 /** What makes a section. */
 const LOAD_SECTION = join(PROJECT, "firmware/boot/load_section.ts");

@@ -1,0 +1,164 @@
+// The doctor on simulated boards: what is blank, locked, too old, another build, silent; and the drivers' contract on a good chip and
+// on chips with one fault each.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { after, test } from "node:test";
+import type { Board } from "../boards/board";
+import { board as esp32 } from "../boards/esp32-sim";
+import { board as mdbt42q } from "../boards/mdbt42q-w5500-sim";
+import type { Runtime } from "../hal/simulator/runtime";
+import { Port } from "./lib/bench/port";
+import { readBoard } from "./lib/bundle/build";
+import { examineDrivers } from "./lib/home/drivers";
+import { examine } from "./lib/home/examine";
+import { boardNames, PROJECT } from "./lib/project";
+import { newMasters, simulatedDevice } from "./lib/simulate/console_device";
+import { SimulatedBoard, type SimulatedBoardOptions } from "./lib/simulate/simulated_board";
+
+const FAST = 10_000_000; // bits per second
+const all = (await Promise.all(boardNames().map(readBoard))) as unknown as Board[];
+const started: SimulatedBoard[] = [];
+after(() => Promise.all(started.map((board) => board.unplug())));
+
+async function start(board: SimulatedBoard): Promise<Port> {
+  started.push(board);
+  return Port.open(await board.start());
+}
+
+const blank = (options: Partial<SimulatedBoardOptions> = {}) =>
+  start(
+    new SimulatedBoard({
+      board: mdbt42q,
+      chip: "chip",
+      lineRate: FAST,
+      ...options,
+      machine: { network: { up: false }, ...options.machine },
+    }),
+  );
+/** Change what the chip has before anything runs. */
+const withRuntime = (change: (runtime: Runtime) => void) => ({ machine: { onPowerOn: change } });
+
+test("the doctor says which board and Espruino it is, and that it will do", async () => {
+  for (const [board, name] of [
+    [mdbt42q, "mdbt42q-w5500"],
+    [esp32, "esp32"],
+  ] as const) {
+    const { state, interpreter, boards, findings } = await examine(await blank({ board }), all);
+    assert.equal(state.mode, "prompt");
+    assert.equal(interpreter?.version, "2v29");
+    assert.equal(boards[0].name, name);
+    assert.deepEqual(
+      findings.filter(({ isGood }) => !isGood),
+      [],
+    );
+  }
+});
+
+test("the doctor names what a board lacks", async () => {
+  const bad = async (change: (runtime: Runtime) => void) => {
+    const { findings } = await examine(await blank(withRuntime(change)), all);
+    return findings.filter(({ isGood }) => !isGood).map(({ what, found }) => `${what}: ${found}`);
+  };
+  const environment = ({ globals }: Runtime) => (globals.process as { env: Record<string, unknown> }).env;
+  assert.deepEqual(await bad((runtime) => void (environment(runtime).VERSION = "2v28.11")), [
+    "Espruino: 2v28.11",
+  ]);
+  assert.deepEqual(await bad((runtime) => void (environment(runtime).BOARD = "PICO")), ["board: PICO"]);
+  assert.deepEqual(await bad((runtime) => void (environment(runtime).STORAGE = 4096)), [
+    "Storage: 4096 bytes",
+  ]);
+  const memory = { total: 300, blocksize: 12 };
+  assert.deepEqual(
+    await bad(({ globals }) => void ((globals.process as { memory: () => object }).memory = () => memory)),
+    ["variables: 300 of 12 bytes"],
+  );
+});
+
+test("the doctor knows our firmware, and what does not answer", async () => {
+  const masters = newMasters();
+  const settings = { id: "v1.meter.SN0000007", host: "127.0.0.1", port: 1, ssid: "x", pass: "x" };
+  const device = await simulatedDevice({ board: mdbt42q.name, masters, settings, lineRate: FAST });
+  const { state, findings } = await examine(await start(device), all);
+  assert.deepEqual([state.mode, state.identity, findings], ["locked", settings.id, []]);
+  await assert.rejects(examine(await blank({ faults: { silent: true } }), all), { name: "NoAnswer" });
+});
+
+function doctor(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) =>
+    execFile(
+      process.execPath,
+      ["--import", "tsx", "scripts/doctor.ts", ...argv],
+      { cwd: PROJECT },
+      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    ),
+  );
+}
+
+/** The simulator has no model of it yet. */
+const WATCHDOG = "watchdog";
+const DRIVER_OPTIONS = { board: mdbt42q, host: "127.0.0.1", blocks: 100 };
+
+test("the drivers' contract holds on a simulated chip, and its flash is as it was", async () => {
+  const port = await blank();
+  const { flash } = started[started.length - 1].machine;
+  const before = Buffer.from(flash.bytes);
+  const { findings, noise } = await examineDrivers(port, { ...DRIVER_OPTIONS, noiseBytes: 3000 });
+  assert.deepEqual(
+    findings.filter(({ isGood, name }) => !isGood && name !== WATCHDOG),
+    [],
+  );
+  assert.equal(findings.length, 11);
+  assert.equal(noise.length, 3000);
+  assert.ok(flash.bytes.equals(before));
+});
+
+test("the doctor finds each fault of a chip's units", async () => {
+  const failing = async (change: (runtime: Runtime) => void, options = {}) => {
+    const { findings } = await examineDrivers(await blank(withRuntime(change)), {
+      ...DRIVER_OPTIONS,
+      ...options,
+    });
+    return findings
+      .filter(({ isGood, name }) => isGood === false && name !== WATCHDOG)
+      .map(({ name }) => name);
+  };
+  // one false block of AES in some hundred
+  assert.deepEqual(
+    await failing((runtime) => {
+      const ecb = runtime.nrfEcb as unknown as { finish(): void; end: number };
+      const finish = ecb.finish.bind(ecb);
+      let count = 0;
+      ecb.finish = () => {
+        if (count++ === 120) ecb.end = 1;
+        else finish();
+      };
+    }),
+    ["AES, 100 blocks in a chain"],
+  );
+  // noise that stands still
+  assert.deepEqual(
+    await failing(
+      (runtime) =>
+        void ((runtime.nrfRng as unknown as { noise: { word(): number } }).noise = { word: () => 0x55 }),
+    ),
+    ["noise, radio on"],
+  );
+});
+
+test("the doctor as a command: exit codes and sentences", async () => {
+  const board = new SimulatedBoard({ board: mdbt42q, chip: "chip", lineRate: FAST });
+  started.push(board);
+  const name = await board.start();
+  const good = await doctor("--port", name, "--json");
+  assert.equal(good.code, 0, good.stderr);
+  assert.equal(JSON.parse(good.stdout).boards[0], "mdbt42q-w5500");
+  for (const [argv, code, sentence] of [
+    [["--port", "tcp://127.0.0.1:1"], 1, /ECONNREFUSED/],
+    [["--port", name, "--noise", "x"], 2, /go with --drivers/],
+  ] as const) {
+    const { code: found, stderr } = await doctor(...argv);
+    assert.equal(found, code, stderr);
+    assert.match(stderr, sentence);
+    assert.doesNotMatch(stderr, /\n\s+at /);
+  }
+});
