@@ -26,7 +26,7 @@ import {
   parseCommand,
   port,
 } from "./lib/cli/options";
-import { openBatch } from "./lib/custody/batch";
+import { DIGEST_OPTION, openBatch, readBatch } from "./lib/custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
 import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
@@ -58,7 +58,8 @@ const COMMAND = {
       parsePurposePlace,
     ),
     batch: manyOf("FILE", "device keys from a factory's batch instead of masters; repeat it for its parts"),
-    "factory-key": option("FILE", "with --batch: the factory's private key, sealed"),
+    digest: DIGEST_OPTION,
+    "factory-key": option("FILE", "with --batch: the factory's private key, factory.age"),
     "key-version": option("N", "of the keys to write; default 1", integer(1, 99_999)),
     operation: option(
       "NAME",
@@ -185,14 +186,14 @@ function wifiPassword(options: Options): string {
 async function openKeys(options: Options): Promise<KeySource> {
   if (options.batch) {
     if (options.master) throw new UsageError("--batch and --master exclude each other.");
-    const file = readSealed(options["factory-key"] ?? missing("--factory-key"), "factory");
+    const file = readSealed(options["factory-key"] ?? missing("--factory-key"));
+    const parts = readBatch(options.batch, options.digest ?? missing("--digest"));
     const secrets = new Secrets(options, ["passphrase"]);
-    return openBatch(
-      options.batch,
-      await openFactoryKey(file, await secrets.existing("passphrase", file.path)),
-    );
+    const privateKey = await openFactoryKey(file, secrets, "passphrase").finally(() => secrets.close());
+    return openBatch(parts, privateKey);
   }
   if (!options.master)
     throw new UsageError("the keys' source is missing: --master for each purpose, or --batch.");
-  return keySourceOfMasters(await openMasters(options.master, new Secrets(options, PURPOSES)));
+  const secrets = new Secrets(options, PURPOSES);
+  return keySourceOfMasters(await openMasters(options.master, secrets).finally(() => secrets.close()));
 }

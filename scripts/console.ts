@@ -3,7 +3,7 @@
 // Leaves out what the commands are (lib/console/command_text.ts) and the service desk (scripts/unlock.ts).
 import { Port, PortClosed, portName } from "./lib/bench/port";
 import { DeviceError, EXIT_FAILED, EXIT_USAGE, runCommand, UsageError } from "./lib/cli/exit";
-import { flag, oneOf, option, parseCommand, port } from "./lib/cli/options";
+import { flag, oneOf, option, type Parsed, parseCommand, port } from "./lib/cli/options";
 import { servePage } from "./lib/console/page_file";
 import { ConsoleSession, NoAnswer } from "./lib/console/session";
 import { Terminal, type TerminalResult } from "./lib/console/terminal";
@@ -54,20 +54,19 @@ await runCommand("console", async (argv) => {
   const name = options.port ?? portName(process.env.PORT || missing());
   if (!options.master && (options.scheme || options["passphrase-file"] || options["passphrase-fd"]))
     throw new UsageError("--scheme and the passphrase are for --master, which is missing.");
-  const master = options.master
-    ? await openMaster(options.master, {
-        purpose: "console",
-        scheme: options.scheme,
-        secrets: new Secrets(options, ["master"]),
-        name: "master",
-      })
-    : undefined;
+  const master = options.master ? await open(options.master, options) : undefined;
   try {
     await serve(name, options.json, master);
   } finally {
     master?.close();
   }
 });
+
+async function open(place: string, options: Parsed<(typeof COMMAND)["options"]>): Promise<Master> {
+  const secrets = new Secrets(options, ["master"]);
+  const wanted = { purpose: "console", scheme: options.scheme, secrets, name: "master" } as const;
+  return await openMaster(place, wanted).finally(() => secrets.close());
+}
 
 /** Talk over the port, and end as it went. Throws DeviceError where the device is gone or is none. */
 async function serve(name: string, json: boolean | undefined, master: Master | undefined): Promise<void> {

@@ -18,7 +18,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { openBatch } from "./lib/custody/batch";
-import { openFactoryKey, openWithPassphrase, readSealed } from "./lib/custody/sealed_file";
+import { keyIn, openFactoryKey, openWithPassphrase, readSealed } from "./lib/custody/sealed_file";
+import { Secrets } from "./lib/custody/secrets";
 import { parseIdentity } from "./lib/keys/identity";
 import { aesKey, deriveDeviceKey, keyCheckValue, PURPOSES, splitRoot } from "./lib/keys/kdf";
 import { randomKey } from "./lib/keys/weak_keys";
@@ -158,9 +159,17 @@ const passphraseFile = (name: string) => secretFile(name, `${PASSPHRASES[name]}\
 const passphrases = (...names: string[]) =>
   names.flatMap((name) => ["--passphrase-file", `${name}=${passphraseFile(name)}`]);
 const onePassphrase = (name: string) => ["--passphrase-file", passphraseFile(name)];
-const sealed = (name: string) => at("custody", `${name}.sealed`);
-const opened = async (path: string, holds: "root" | "master" | "factory", name: string) =>
-  openWithPassphrase(readSealed(path, holds), Buffer.from(PASSPHRASES[name]));
+const sealed = (name: string) => at("custody", `${name}.age`);
+/** Cheap files: scrypt is what costs. */
+const QUICK = ["--work-factor", "14"];
+const opened = async (path: string, holds: "root" | "master", name: string) =>
+  keyIn(await openWithPassphrase(readSealed(path), Buffer.from(PASSPHRASES[name]), holds), path);
+const factoryKey = (path = at("factory", "factory.age"), name = "factory") =>
+  openFactoryKey(
+    readSealed(path),
+    new Secrets({ "passphrase-file": [passphraseFile(name)] }, ["passphrase"]),
+    "passphrase",
+  );
 
 /** Run, demand exit 2 and one sentence, and that no file came or went. */
 async function refused(argv: string[], sentence: RegExp, options?: RunOptions): Promise<string> {
@@ -186,10 +195,11 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       "--out",
       at("custody"),
       ...passphrases("root", ...PURPOSES),
+      ...QUICK,
     ]);
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trim().split("\n").length, 5);
-    const made = await keys(["factory-key", "--out", at("factory"), ...onePassphrase("factory")]);
+    const made = await keys(["factory-key", "--out", at("factory"), ...onePassphrase("factory"), ...QUICK]);
     assert.equal(made.code, 0, made.stderr);
   });
 
@@ -215,12 +225,13 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       "--out",
       at("again"),
       ...passphrases("root", "ota"),
+      ...QUICK,
     ];
     const { code, stderr } = await keys(argv);
     assert.equal(code, 0, stderr);
-    assert.deepEqual(readdirSync(at("again")), ["ota.sealed"]);
+    assert.deepEqual(readdirSync(at("again")), ["ota.age"]);
     assert.deepEqual(
-      await opened(at("again", "ota.sealed"), "master", "ota"),
+      await opened(at("again", "ota.age"), "master", "ota"),
       await opened(sealed("ota"), "master", "ota"),
     );
     const rootless = await keys([
@@ -229,17 +240,15 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       "--out",
       at("rootless"),
       ...passphrases(...PURPOSES),
+      ...QUICK,
       "--json",
     ]);
     assert.equal(rootless.code, 0, rootless.stderr);
-    assert.deepEqual(
-      readdirSync(at("rootless")).sort(),
-      PURPOSES.map((purpose) => `${purpose}.sealed`).sort(),
-    );
+    assert.deepEqual(readdirSync(at("rootless")).sort(), PURPOSES.map((purpose) => `${purpose}.age`).sort());
     for (const { purpose, checkValue } of JSON.parse(rootless.stdout))
       assert.equal(
         checkValue,
-        keyCheckValue(await opened(at("rootless", `${purpose}.sealed`), "master", purpose)),
+        keyCheckValue(await opened(at("rootless", `${purpose}.age`), "master", purpose)),
       );
   });
 
@@ -272,7 +281,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
         "--passphrase-file",
         `root=${passphraseFile("wrong")}`,
       ],
-      /root\.sealed does not open: the passphrase is wrong/,
+      /root\.age does not open: the passphrase is wrong/,
     );
     const batch = [
       "--product",
@@ -295,7 +304,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
         "--passphrase-file",
         `psk=${passphraseFile("wrong")}`,
       ],
-      /psk\.sealed does not open/,
+      /psk\.age does not open/,
     );
     await refused(
       [
@@ -324,7 +333,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
     await refused(["new", "--out", at("no"), ...same], /is another's as well; they are for different hands/);
     await refused(
       ["new", "--out", at("custody"), ...passphrases("root", ...PURPOSES)],
-      /root\.sealed is there already/,
+      /root\.age is there already/,
     );
     await refused(["factory-key", "--out", at("factory"), ...onePassphrase("factory")], /is there already/);
     writeFileSync(at("plain"), "");
@@ -341,7 +350,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       sealed(name),
       ...onePassphrase(passphrase),
     ];
-    await refused(gateway("psk", "wrong"), /psk\.sealed does not open/, { script });
+    await refused(gateway("psk", "wrong"), /psk\.age does not open/, { script });
     await refused(gateway("ota", "ota"), /is the master ota, and the master psk is needed/, { script });
     await refused(gateway("root", "root"), /holds a root, not a master/, { script });
     // With the right one it gets as far as its port, which is another machine's.
@@ -353,9 +362,9 @@ describe("npm run keys", { timeout: 240_000 }, () => {
     for (const scheme of ["aes-serial", "an10922"]) {
       const master = randomKey();
       const raw = secretFile(`legacy-${scheme}`, `${master.toString("hex")}\n`);
-      const out = at(`${scheme}.sealed`);
+      const out = at(`${scheme}.age`);
       const argv = ["import", "--master", raw, "--purpose", "psk", "--scheme", scheme, "--out", out];
-      const made = await keys([...argv, "--passphrase-file", `new=${passphraseFile("psk")}`]);
+      const made = await keys([...argv, ...QUICK, "--passphrase-file", `new=${passphraseFile("psk")}`]);
       assert.equal(made.code, 0, made.stderr);
       const id = parseIdentity("v1.meter.SN00000000012345".slice(0, 25));
       const checked = await keys(["check", "--master", out, ...onePassphrase("psk"), "--identity", id.text]);
@@ -406,12 +415,13 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       "--master",
       sealed("psk"),
       "--out",
-      at("moved.sealed"),
+      at("moved.age"),
       ...old,
+      ...QUICK,
     ]);
     assert.equal(code, 0, stderr);
     assert.deepEqual(
-      await opened(at("moved.sealed"), "master", "factory"),
+      await opened(at("moved.age"), "master", "factory"),
       await opened(sealed("psk"), "master", "psk"),
     );
   });
@@ -432,7 +442,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
       "--batch",
       at("batch"),
       "--factory-key",
-      at("factory", "factory.sealed"),
+      at("factory", "factory.age"),
       ...onePassphrase("factory"),
       "--json",
     ]);
@@ -458,7 +468,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
     await refused([...argv, ...target, ...passphrases(...PURPOSES)], /batch is there already/);
     await refused(
       [...argv, "--for", at("batch"), "--out", at("no"), ...passphrases(...PURPOSES)],
-      /no X25519 public key/,
+      /no public key of a factory/,
     );
     await refused(
       [
@@ -503,17 +513,18 @@ describe("npm run keys", { timeout: 240_000 }, () => {
         "--token",
         `ota=${token("release", "ota")}`,
         ...passphrases("root", "rekey"),
+        ...QUICK,
         ...pin("psk", "gateway"),
       ];
       const wrong = ["--passphrase-file", `ota=${secretFile("wrong-pin", "99999-pin")}`];
       const failed = await keys([...argv("mixed"), ...wrong]);
       assert.equal(failed.code, 2);
       assert.match(failed.stderr, /^keys: the token "release" does not open: the PIN is wrong\.\n$/);
-      assert.ok(!existsSync(at("mixed", "rekey.sealed")));
+      assert.ok(!existsSync(at("mixed", "rekey.age")));
       // psk had gone into its token before: it was taken out again, so the same goes in now.
       const made = await keys([...argv("mixed"), ...pin("ota", "release")]);
       assert.equal(made.code, 0, made.stderr);
-      assert.deepEqual(readdirSync(at("mixed")), ["rekey.sealed"]);
+      assert.deepEqual(readdirSync(at("mixed")), ["rekey.age"]);
       const [inToken, inFile] = await Promise.all([
         keys([
           "check",
@@ -581,15 +592,9 @@ describe("npm run keys", { timeout: 240_000 }, () => {
         at("token-batch"),
       ]);
       assert.equal(batch.code, 0, batch.stderr);
-      const factory = await openFactoryKey(
-        readSealed(at("factory", "factory.sealed"), "factory"),
-        Buffer.from(PASSPHRASES.factory),
-      );
       const identity = parseIdentity("v1.meter.SN2");
-      assert.deepEqual(
-        openBatch([at("token-batch")], factory).deviceKey(identity, "psk"),
-        deriveDeviceKey(bytes, identity, "an10922"),
-      );
+      const fromToken = await openBatch([readSealed(at("token-batch"))], await factoryKey());
+      assert.deepEqual(fromToken.deviceKey(identity, "psk"), deriveDeviceKey(bytes, identity, "an10922"));
       await refused(
         ["import", "--master", token("gateway", "psk"), "--out", at("no")],
         /never comes out of a token again/,
@@ -602,23 +607,77 @@ describe("npm run keys", { timeout: 240_000 }, () => {
   });
 
   describe("at a terminal", { skip: skipWithout("script") }, () => {
-    test("R25 asked for twice and shown never; erased and typed again", async () => {
-      const [good] = Object.values(PASSPHRASES);
-      const typed = [`wrong\x15${good}x\x7f\r`, `${good}\r`];
-      const { code, stdout } = await keys(["factory-key", "--out", at("typed")], { typed });
+    const [good, other] = Object.values(PASSPHRASES);
+
+    test("R25 asked for twice and shown never; erased and typed again; CR LF is one end of line", async () => {
+      const typed = [`wrong\x15${good}x\x7f\r\n`, `${good}\n`];
+      const { code, stdout } = await keys(["factory-key", "--out", at("typed"), ...QUICK], { typed });
       assert.equal(code, 0, stdout);
-      assert.match(stdout, /New passphrase for the factory's key: \r\nThe same again: \r\n/);
-      await openFactoryKey(readSealed(at("typed", "factory.sealed"), "factory"), Buffer.from(good));
+      assert.match(stdout, /New passphrase for the factory's key: \r\nThe same again: \r\nsealing a file/);
+      await factoryKey(at("typed", "factory.age"), "root");
     });
 
-    test("two that differ, and Ctrl-C: a sentence, exit 2, nothing written", async () => {
-      const argv = ["factory-key", "--out", at("no")];
-      await refused(argv, /the two passphrases for the factory's key differ/, {
-        typed: [`${PASSPHRASES.psk}\r`, `${PASSPHRASES.ota}\r`],
+    test("a slip is asked again: too short, two that differ, the same for two hands, one that does not open", async () => {
+      const argv = [
+        "new",
+        "--root",
+        sealed("root"),
+        "--only",
+        "psk",
+        "--only",
+        "ota",
+        "--out",
+        at("slips"),
+        ...QUICK,
+      ];
+      const typed = [
+        other,
+        good,
+        "short",
+        other,
+        good,
+        other,
+        other,
+        other,
+        "none but this 5 one",
+        "none but this 5 one",
+      ];
+      const { code, stdout } = await keys(argv, { typed: typed.map((line) => `${line}\r`) });
+      assert.equal(code, 0, stdout);
+      for (const sentence of [
+        /root\.age does not open: the passphrase is wrong, or the file was changed\. Once more/,
+        /master psk has 5 characters, .*\. Once more/,
+        /the two passphrases for the master psk differ\. Once more/,
+        /master ota is another's as well; .*\. Once more/,
+      ])
+        assert.match(stdout, sentence);
+      for (const line of typed) assert.ok(!stdout.includes(line), stdout);
+      assert.deepEqual(
+        await opened(at("slips", "psk.age"), "master", "psk"),
+        await opened(sealed("psk"), "master", "psk"),
+      );
+    });
+
+    test("Ctrl-C: a sentence, exit 2, nothing written", async () => {
+      const typed = [`${PASSPHRASES.psk}\x03`];
+      await refused(["factory-key", "--out", at("no")], /given up at the prompt; nothing was written/, {
+        typed,
       });
-      await refused(argv, /given up at the prompt; nothing was written/, {
-        typed: [`${PASSPHRASES.psk}\x03`],
-      });
+    });
+
+    test("R25 what is typed before the question is not shown, and answers it; Ctrl-C ends what runs", async () => {
+      // opening the root takes its time; meanwhile the next two lines are typed
+      const argv = ["new", "--root", sealed("root"), "--only", "psk", "--out", at("ahead"), ...QUICK];
+      const ahead = await keys(argv, { typed: [`${good}\r${other}\r${other}\r`] });
+      assert.equal(ahead.code, 0, ahead.stdout);
+      assert.ok(!ahead.stdout.includes(other), ahead.stdout);
+      const stopped = await keys(
+        ["new", "--root", sealed("root"), "--only", "psk", "--out", at("no"), ...QUICK],
+        {
+          typed: [`${good}\r${other}\r${other}\r\x03`],
+        },
+      );
+      assert.notEqual(stopped.code, 0, stopped.stdout);
     });
   });
 
@@ -677,7 +736,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
   test("R25 after all of this no secret was in any command line, environment, output or file", async () => {
     const root = await opened(sealed("root"), "root", "root");
     const masters = Object.values(splitRoot(root));
-    const factory = await opened(at("factory", "factory.sealed"), "factory", "factory");
+    const factory = await factoryKey();
     const devices = Array.from({ length: 500 }, (_, i) =>
       parseIdentity(`v2.meter.SN${String(i + 1).padStart(4, "0")}`),
     );
@@ -691,7 +750,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
     const secrets = [
       root,
       ...masters,
-      factory.subarray(-32),
+      Buffer.from(factory),
       ...deviceKeys,
       ...typed,
       ...raw.filter(({ length }) => length >= 16),
@@ -701,7 +760,7 @@ describe("npm run keys", { timeout: 240_000 }, () => {
     for (const one of [
       "scripts/keys.ts\0new",
       "is there already, and keys",
-      '{"sealed":1,"holds":"master"',
+      "-> scrypt ",
       `TMPDIR=${at("tmp")}`,
     ])
       assert.ok(all.includes(one), one);

@@ -7,7 +7,7 @@
 // Leaves out: making tokens, which softhsm2-util or the token's own tool does.
 import { join } from "node:path";
 import { UsageError } from "./lib/cli/exit";
-import { flag, integer, options as manyOf, oneOf, option } from "./lib/cli/options";
+import { flag, integer, options as manyOf, oneOf, option, type Parsed } from "./lib/cli/options";
 import { needed, runSubcommands, subcommand } from "./lib/cli/subcommands";
 import { BATCH_MOST, makeBatch, openBatch } from "./lib/custody/batch";
 import {
@@ -16,16 +16,21 @@ import {
   openMasterFile,
   openMasters,
   parsePurposePlace,
-  tokenPin,
+  withPin,
 } from "./lib/custody/master";
 import {
+  type Contents,
   fingerprint,
+  keyIn,
   makeFactoryKey,
   openFactoryKey,
   openWithPassphrase,
   readFactoryPublicKey,
   readSealed,
+  type SealedFile,
+  sealFactoryKey,
   sealWithPassphrase,
+  WORK_FACTOR,
 } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
 import { createTokenKey, isTokenUri, parseTokenUri, type TokenUri } from "./lib/custody/token";
@@ -43,6 +48,14 @@ import { randomKey, strongKey } from "./lib/keys/weak_keys";
 
 const PLACE = "FILE|pkcs11:...";
 const json = flag("for machines: one JSON object");
+const SEAL_OPTIONS = {
+  "work-factor": option(
+    "N",
+    `log2 of scrypt's cost, 14 to 20, for who opens the file and for who guesses; default ${WORK_FACTOR}: 256 MiB, seconds`,
+    integer(14, 20),
+  ),
+  ...SECRET_OPTIONS,
+};
 const scheme = option(
   "NAME",
   `how devices' keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the place says`,
@@ -54,9 +67,9 @@ const scheme = option(
 const NEW = subcommand({
   usage: "npm run keys -- new --out FOLDER",
   about:
-    "Draw a root, split it once into the four masters, and seal each into its own file. Every file has a passphrase of\n" +
-    "its own: FOLDER/root.sealed, psk.sealed, ota.sealed, console.sealed, rekey.sealed. With --root, make masters\n" +
-    "again from a root out of the safe. Names of passphrases: root, psk, ota, console, rekey.",
+    "Draw a root, split it once into the four masters, and seal each into its own file (age). Every file has a passphrase\n" +
+    "of its own: FOLDER/root.age, psk.age, ota.age, console.age, rekey.age. With --root, make masters again from a root\n" +
+    "out of the safe. Names of passphrases: root, psk, ota, console, rekey.",
   options: {
     out: option("FOLDER", "where the sealed files go; made if it is not there"),
     "without-root": flag("keep no root: what is lost then is lost for ever"),
@@ -67,7 +80,7 @@ const NEW = subcommand({
       "put this master into a token instead of a file; its passphrase is the PIN",
       parsePurposePlace,
     ),
-    ...SECRET_OPTIONS,
+    ...SEAL_OPTIONS,
     json,
   },
   async run(options) {
@@ -76,33 +89,28 @@ const NEW = subcommand({
     if (options.only && !options.root) throw new UsageError("--only is for masters made again, with --root.");
     if (options.root && options["without-root"]) throw new UsageError("--without-root is for a new root.");
     const uris = tokenUris(options.token ?? [], purposes);
-    const secrets = new Secrets(options, ["root", ...PURPOSES]);
-    const inFolder = (name: string) => join(folder, `${name}.sealed`);
+    const inFolder = (name: string) => join(folder, `${name}.age`);
     const newRoot = !options.root && !options["without-root"];
     const sealed = [...(newRoot ? ["root"] : []), ...purposes.filter((purpose) => !uris.has(purpose))];
     refuseExisting(...sealed.map(inFolder));
+    const oldRoot = options.root === undefined ? undefined : readSealed(options.root);
+    const secrets = new Secrets(options, ["root", ...PURPOSES]);
 
-    const root = options.root ? await openRoot(options.root, secrets) : randomKey();
+    const root = oldRoot ? await openRoot(oldRoot, secrets) : randomKey();
     const passphrases = new Map<string, Buffer>();
     for (const name of sealed) {
-      const passphrase = await secrets.fresh(name, name === "root" ? "the root" : `the master ${name}`);
-      if ([...passphrases.values()].some((other) => other.equals(passphrase)))
-        throw new UsageError(
-          `the passphrase for ${name} is another's as well; they are for different hands.`,
-        );
-      passphrases.set(name, passphrase);
+      const what = name === "root" ? "the root" : `the master ${name}`;
+      passphrases.set(name, await secrets.fresh(name, what, [...passphrases.values()]));
     }
     const masters = splitRoot(root);
     for (const purpose of PURPOSES) strongKey(masters[purpose], `the master ${purpose}`);
     const files: { path: string; bytes: Buffer }[] = [];
     for (const [name, passphrase] of passphrases) {
-      files.push({
-        path: inFolder(name),
-        bytes:
-          name === "root"
-            ? await sealWithPassphrase("root", {}, root, passphrase)
-            : await sealMaster(masters[name as Purpose], name as Purpose, "kdf", passphrase),
-      });
+      const contents =
+        name === "root"
+          ? ({ holds: "root", key: root.toString("hex") } as const)
+          : masterContents(masters[name as Purpose], name as Purpose, "kdf");
+      files.push({ path: inFolder(name), bytes: await sealing(contents, passphrase, options) });
     }
     makeFolder(folder);
     await intoTokens(
@@ -125,9 +133,11 @@ const NEW = subcommand({
   },
 });
 
-async function openRoot(path: string, secrets: Secrets): Promise<Buffer> {
-  const file = readSealed(path, "root");
-  return strongKey(await openWithPassphrase(file, await secrets.existing("root", path)), "the root");
+async function openRoot(file: SealedFile, secrets: Secrets): Promise<Buffer> {
+  const contents = await secrets.opening("root", file.path, (passphrase) =>
+    openWithPassphrase(file, passphrase, "root"),
+  );
+  return strongKey(keyIn(contents, file.path), "the root");
 }
 
 // ---------------------------------------------------------------------------------------- generate, import
@@ -147,9 +157,8 @@ const GENERATE = subcommand({
     const purpose = needed(options.purpose, "--purpose PURPOSE");
     const uri = needed(options.token, "--token pkcs11:...");
     const secrets = new Secrets(options, ["token"]);
-    const pin = await tokenPin(uri, secrets, "token");
     const chosen = options.scheme ?? "kdf";
-    const { key } = await createTokenKey(uri, pin, purpose, chosen);
+    const { key } = await withPin(uri, secrets, "token", (pin) => createTokenKey(uri, pin, purpose, chosen));
     printMaster(options.json, { purpose, scheme: chosen, place: key.about, checkValue: keyCheckValue(key) });
     key.close();
   },
@@ -167,7 +176,7 @@ const IMPORT = subcommand({
     scheme,
     out: option("FILE", "the sealed file to make"),
     token: option("pkcs11:...", "or the token and the new key's name", tokenUri),
-    ...SECRET_OPTIONS,
+    ...SEAL_OPTIONS,
     json,
   },
   async run(options) {
@@ -183,9 +192,8 @@ const IMPORT = subcommand({
     const row = { purpose: master.purpose, scheme: master.scheme, checkValue: master.checkValue() };
     if (options.out) {
       const passphrase = await secrets.fresh("new", options.out);
-      writeNewFiles([
-        { path: options.out, bytes: await sealMaster(old.bytes, master.purpose, master.scheme, passphrase) },
-      ]);
+      const contents = masterContents(old.bytes, master.purpose, master.scheme);
+      writeNewFiles([{ path: options.out, bytes: await sealing(contents, passphrase, options) }]);
     } else if (options.token) {
       const value = { purpose: master.purpose, uri: options.token, value: old.bytes };
       await intoTokens([value], secrets, master.scheme, () => {}, "new");
@@ -200,23 +208,23 @@ const IMPORT = subcommand({
 const FACTORY_KEY = subcommand({
   usage: "npm run keys -- factory-key --out FOLDER",
   about:
-    "Make a factory's pair of keys, there. FOLDER/factory.sealed stays under its passphrase, and\n" +
+    "Make a factory's pair of keys, there. FOLDER/factory.age stays under its passphrase, and\n" +
     "FOLDER/factory.pub goes to whoever makes batches. Read the fingerprint to them on another way.",
-  options: { out: option("FOLDER", "where the two files go"), ...SECRET_OPTIONS, json },
+  options: { out: option("FOLDER", "where the two files go"), ...SEAL_OPTIONS, json },
   async run(options) {
     const folder = needed(options.out, "--out FOLDER");
-    const files = { key: join(folder, "factory.sealed"), publicKey: join(folder, "factory.pub") };
+    const files = { key: join(folder, "factory.age"), publicKey: join(folder, "factory.pub") };
     refuseExisting(...Object.values(files));
     const passphrase = await new Secrets(options, ["factory"]).fresh("factory", "the factory's key");
-    const { privateKey, publicKey, pem } = makeFactoryKey();
+    const { privateKey, publicKey } = await makeFactoryKey();
     const print = fingerprint(publicKey);
-    const bytes = await sealWithPassphrase("factory", { fingerprint: print }, privateKey, passphrase);
-    privateKey.fill(0);
+    tellSealing(options);
+    const bytes = await sealFactoryKey(privateKey, passphrase, options["work-factor"]);
     passphrase.fill(0);
     makeFolder(folder);
     writeNewFiles([
       { path: files.key, bytes },
-      { path: files.publicKey, bytes: Buffer.from(pem), mode: PUBLIC },
+      { path: files.publicKey, bytes: Buffer.from(`${publicKey}\n`), mode: PUBLIC },
     ]);
     if (options.json) console.log(JSON.stringify({ ...files, fingerprint: print }));
     else console.log(`${files.key}\n${files.publicKey}\nfingerprint  ${print}`);
@@ -253,7 +261,7 @@ const BATCH = subcommand({
     refuseExisting(out);
     const masters = await openMasters(places, new Secrets(options, PURPOSES));
     try {
-      const { bytes, digest, count, leftOut } = makeBatch(range, masters, factory);
+      const { bytes, digest, count, leftOut } = await makeBatch(range, masters, factory);
       writeNewFiles([{ path: out, bytes }]);
       const row = {
         out,
@@ -286,22 +294,20 @@ const CHECK = subcommand({
     purpose: option("PURPOSE", `what a raw file holds: ${PURPOSES.join(", ")}`, oneOf(PURPOSES)),
     scheme,
     batch: manyOf("FILE", "a batch, or each of its parts"),
-    "factory-key": option("FILE", "factory.sealed, to open the batch"),
+    "factory-key": option("FILE", "factory.age, to open the batch"),
     identity: option("ID", "v<key version>.<product>.<serial>", parseIdentity),
     ...SECRET_OPTIONS,
     json,
   },
   async run(options) {
     const { identity, purpose, scheme } = options;
-    const secrets = new Secrets(options, ["passphrase"]);
     if ((options.master === undefined) === (options.batch === undefined))
       throw new UsageError("say what to check, --master PLACE or --batch FILE.");
     if (options.batch) {
-      const file = readSealed(needed(options["factory-key"], "--factory-key FILE"), "factory");
-      const batch = openBatch(
-        options.batch,
-        await openFactoryKey(file, await secrets.existing("passphrase", file.path)),
-      );
+      const file = readSealed(needed(options["factory-key"], "--factory-key FILE"));
+      const parts = options.batch.map(readSealed);
+      const secrets = new Secrets(options, ["passphrase"]);
+      const batch = await openBatch(parts, await openFactoryKey(file, secrets, "passphrase"));
       const identities = identity
         ? [identity]
         : batch.serials.map((serial) => parseIdentity(`v${batch.keyVersion}.${batch.product}.${serial}`));
@@ -321,6 +327,7 @@ const CHECK = subcommand({
       return;
     }
     const place = needed(options.master, "--master PLACE");
+    const secrets = new Secrets(options, ["passphrase"]);
     const master = await openMaster(place, { purpose, scheme, secrets, name: "passphrase" });
     try {
       const checkValue = identity ? keyCheckValue(master.deviceKey(identity)) : master.checkValue();
@@ -376,8 +383,8 @@ async function intoTokens(
   const made: Awaited<ReturnType<typeof createTokenKey>>[] = [];
   try {
     for (const { purpose, uri, value } of masters) {
-      const pin = await tokenPin(uri, secrets, name ?? purpose);
-      made.push(await createTokenKey(uri, pin, purpose, scheme, value).finally(() => pin.fill(0)));
+      const create = (pin: Buffer) => createTokenKey(uri, pin, purpose, scheme, value);
+      made.push(await withPin(uri, secrets, name ?? purpose, create));
     }
     rest();
   } catch (error) {
@@ -388,18 +395,20 @@ async function intoTokens(
   }
 }
 
-function sealMaster(
-  master: Buffer,
-  purpose: Purpose,
-  scheme: SchemeName,
-  passphrase: Buffer,
-): Promise<Buffer> {
-  return sealWithPassphrase(
-    "master",
-    { purpose, scheme, checkValue: keyCheckValue(master) },
-    master,
-    passphrase,
-  );
+function masterContents(master: Buffer, purpose: Purpose, scheme: SchemeName): Contents {
+  return { holds: "master", purpose, scheme, checkValue: keyCheckValue(master), key: master.toString("hex") };
+}
+
+type SealOptions = Parsed<typeof SEAL_OPTIONS & { json: typeof json }>;
+
+/** Seal, and say so: it takes a while. */
+function sealing(contents: Contents, passphrase: Buffer, options: SealOptions): Promise<Buffer> {
+  tellSealing(options);
+  return sealWithPassphrase(contents, passphrase, options["work-factor"]);
+}
+
+function tellSealing({ json }: SealOptions): void {
+  if (process.stderr.isTTY && !json) console.error("sealing a file ...");
 }
 
 function printMaster(

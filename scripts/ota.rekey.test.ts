@@ -9,7 +9,7 @@ import { connectAsync, type MqttClient } from "mqtt";
 import { PROJECT } from "./lib/bundle/build";
 import { makeBatch } from "./lib/custody/batch";
 import { masterFromBytes } from "./lib/custody/master";
-import { fingerprint, makeFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
+import { makeFactoryKey, sealFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
 import { type Gateway, startGateway } from "./lib/gateway/gateway";
 import { parseIdentity } from "./lib/keys/identity";
 import { deriveDeviceKey, PURPOSES } from "./lib/keys/kdf";
@@ -217,7 +217,8 @@ describe("at the gateway", () => {
       const bytes = next[purpose];
       const passphrase = Buffer.from(`${purpose}: clip rust onyx eel mango`);
       writeFileSync(at(`${purpose}-phrase`), passphrase, { mode: 0o600 });
-      const sealed = await sealWithPassphrase("master", { purpose, scheme: "kdf" }, bytes, passphrase);
+      const contents = { holds: "master", purpose, scheme: "kdf", key: bytes.toString("hex") } as const;
+      const sealed = await sealWithPassphrase(contents, passphrase, 10);
       writeFileSync(at(`${purpose}-sealed`), sealed, { mode: 0o600 });
     }
     const { code, error } = await run(
@@ -237,21 +238,24 @@ describe("at the gateway", () => {
   });
 
   test("R1 the new keys out of a batch, of which each holder of masters has made a part", async () => {
-    const { privateKey, publicKey } = makeFactoryKey();
+    const { privateKey, publicKey } = await makeFactoryKey();
     const passphrase = Buffer.from("clip rust onyx eel mango tidy");
-    const print = { fingerprint: fingerprint(publicKey) };
-    const factory = await sealWithPassphrase("factory", print, privateKey, passphrase);
+    const factory = await sealFactoryKey(privateKey, passphrase, 10);
     writeFileSync(at("station"), factory, { mode: 0o600 });
     writeFileSync(at("station-phrase"), passphrase, { mode: 0o600 });
     const next = testMasters();
     const range = { product: "meter", keyVersion: 2, first: "SN01", count: 12 };
+    const digests: string[] = [];
     for (const purposes of [["psk"], ["console"], ["ota", "rekey"]] as const) {
       const some = purposes.map((purpose) => masterFromBytes(Buffer.from(next[purpose]), purpose));
-      writeFileSync(at(`${purposes[0]}-part`), makeBatch(range, some, publicKey).bytes, { mode: 0o600 });
+      const { bytes, digest } = await makeBatch(range, some, publicKey);
+      writeFileSync(at(`${purposes[0]}-part`), bytes, { mode: 0o600 });
+      digests.push("--digest", digest);
     }
     const { code, error } = await run(
       ...[...REKEY.slice(0, -4), "--serials", "SN01..SN12", "--out", at("batch-keys")],
       ...["psk", "console", "ota"].flatMap((name) => ["--batch", at(`${name}-part`)]),
+      ...digests,
       ...["--factory-key", at("station"), "--passphrase-file", `factory-key=${at("station-phrase")}`],
     );
     assert.equal(code, 0, error);

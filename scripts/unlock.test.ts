@@ -10,7 +10,7 @@ import { challengeAnswer, encodeBase32, type Role } from "./lib/console/challeng
 import { sealWithPassphrase } from "./lib/custody/sealed_file";
 import { writeSecret } from "./lib/files/private_file";
 import { parseIdentity } from "./lib/keys/identity";
-import { deriveDeviceKey, keyCheckValue } from "./lib/keys/kdf";
+import { deriveDeviceKey } from "./lib/keys/kdf";
 import { randomKey } from "./lib/keys/weak_keys";
 import { skipWithout } from "./lib/test/peers/install";
 
@@ -67,15 +67,15 @@ function desk(
 
 before(async () => {
   writeSecret(at("console"), master);
-  const fields = { purpose: "console", scheme: "kdf", checkValue: keyCheckValue(master) };
-  writeSecret(
-    at("console.sealed"),
-    await sealWithPassphrase("master", fields, master, Buffer.from(PASSPHRASE)),
-  );
-  writeSecret(
-    at("psk.sealed"),
-    await sealWithPassphrase("master", { ...fields, purpose: "psk" }, master, Buffer.from(PASSPHRASE)),
-  );
+  const contents = {
+    holds: "master",
+    purpose: "console",
+    scheme: "kdf",
+    key: master.toString("hex"),
+  } as const;
+  const passphrase = Buffer.from(PASSPHRASE);
+  writeSecret(at("console.age"), await sealWithPassphrase(contents, passphrase, 10));
+  writeSecret(at("psk.age"), await sealWithPassphrase({ ...contents, purpose: "psk" }, passphrase, 10));
   writeFileSync(at("passphrase"), `${PASSPHRASE}\n`, { mode: 0o600 });
 });
 after(() => rmSync(folder, { recursive: true }));
@@ -85,7 +85,7 @@ test("R25 the answer to a challenge, from options or from a pipe; raw and sealed
   const { code, stdout, stderr } = await desk(["--master", at("console"), ...given]);
   assert.deepEqual([code, stdout], [0, `unlock r 5 ${answerTo("r", 5)}\n`], stderr);
   assert.match(stderr, /^v1\.meter\.SN0000041 {2}\S+ {2}boots 17\nReset: .*5 minutes/);
-  const sealed = ["--master", at("console.sealed"), "--passphrase-file", at("passphrase")];
+  const sealed = ["--master", at("console.age"), "--passphrase-file", at("passphrase")];
   const piped = await desk(sealed, { lines: `${CHALLENGE.toLowerCase()}\nservice\n255\n` });
   // an identity is compared as bytes: in lower case it is another device's
   const other = deriveDeviceKey(master, parseIdentity(ID.toLowerCase()), "kdf", "console");
@@ -117,7 +117,7 @@ test("at a terminal what is no answer is asked again", { skip: skipWithout("scri
 test("bad input is a sentence and exit 2, and no answer", async () => {
   const good = ["--master", at("console"), "--role", "s", "--minutes", "5", "--challenge", CHALLENGE];
   const without = (name: string) => good.filter((_, i) => good[i] !== name && good[i - 1] !== name);
-  const sealed = ["--master", at("psk.sealed"), "--passphrase-file", at("passphrase")];
+  const sealed = ["--master", at("psk.age"), "--passphrase-file", at("passphrase")];
   const cases: [argv: string[], sentence: RegExp, lines?: string][] = [
     [without("--master"), /--master is missing/],
     [without("--challenge"), /there is no answer to "Challenge/],
@@ -131,7 +131,7 @@ test("bad input is a sentence and exit 2, and no answer", async () => {
     [[...without("--challenge"), "--challenge", `UNLOCK ${ID} 123 4`], /--challenge: "123" is no nonce/],
     [[...without("--master"), "--master", at("nothing")], /cannot read/],
     [[...without("--master"), ...sealed], /is the master psk/],
-    [[...without("--master"), "--master", at("console.sealed")], /no terminal to ask for the passphrase/],
+    [[...without("--master"), "--master", at("console.age")], /no terminal to ask for the passphrase/],
   ];
   for (const [argv, sentence, lines] of cases) {
     const { code, stdout, stderr } = await desk(argv, { lines });

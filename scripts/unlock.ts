@@ -69,12 +69,9 @@ await runCommand("unlock", async (argv) => {
   if (!parsed) return;
   const { options } = parsed;
   if (!options.master) throw new UsageError("--master is missing: the console master. See --help.");
-  const master = await openMaster(options.master, {
-    purpose: "console",
-    scheme: options.scheme,
-    secrets: new Secrets(options, ["master"]),
-    name: "master",
-  });
+  const secrets = new Secrets(options, ["master"]);
+  const wanted = { purpose: "console", scheme: options.scheme, secrets, name: "master" } as const;
+  const master = await openMaster(options.master, wanted).finally(() => secrets.close());
   const questions = new Questions();
   try {
     const challenge =

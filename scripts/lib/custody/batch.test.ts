@@ -1,6 +1,5 @@
 // Batches for factories and the masters they are made from: whole, in parts, resumed, forged; no equal check values.
 import assert from "node:assert/strict";
-import { createPrivateKey } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,15 +9,23 @@ import { writeSecret } from "../files/private_file";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, keyCheckValue, PURPOSES, type Purpose, splitRoot } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
-import { BATCH_MOST, identitiesOf, makeBatch, openBatch, type SerialRange } from "./batch";
+import {
+  BATCH_MOST,
+  type Batch,
+  DIGEST_OPTION,
+  identitiesOf,
+  makeBatch,
+  openBatch,
+  readBatch,
+  type SerialRange,
+} from "./batch";
 import { keySourceOfMasters, type Master, masterFromBytes, openMaster, openMasters } from "./master";
-import { makeFactoryKey, sealForFactory, sealWithPassphrase } from "./sealed_file";
+import { type Contents, makeFactoryKey, readSealed, sealForFactory, sealWithPassphrase } from "./sealed_file";
 import { Secrets } from "./secrets";
 
 const folder = mkdtempSync(join(tmpdir(), "batch-"));
 after(() => rmSync(folder, { recursive: true }));
-const pair = makeFactoryKey();
-const factory = createPrivateKey({ key: pair.privateKey, format: "der", type: "pkcs8" });
+const { privateKey, publicKey } = await makeFactoryKey();
 const split = splitRoot(randomKey());
 const masters: Master[] = PURPOSES.map((purpose) => masterFromBytes(Buffer.from(split[purpose]), purpose));
 const only = (...purposes: Purpose[]) => masters.filter(({ purpose }) => purposes.includes(purpose));
@@ -30,9 +37,15 @@ function put(name: string, bytes: Uint8Array): string {
   return path;
 }
 
+async function made(name: string, range: SerialRange, some: readonly Master[]): Promise<string> {
+  return put(name, (await makeBatch(range, some, publicKey)).bytes);
+}
+
+const open = (...paths: string[]): Promise<Batch> => openBatch(paths.map(readSealed), privateKey);
+
 describe("a batch", () => {
   test("R1 holds what the masters derive, for each serial and purpose, and no more", async () => {
-    const batch = openBatch([put("whole", makeBatch(RANGE, masters, pair.publicKey).bytes)], factory);
+    const batch = await open(await made("whole", RANGE, masters));
     const source = keySourceOfMasters(masters);
     assert.deepEqual(batch.serials.length, 20);
     assert.deepEqual([batch.serials[0], batch.serials[5], batch.serials[19]], ["SN0095", "SN0100", "SN0114"]);
@@ -53,8 +66,8 @@ describe("a batch", () => {
       await assert.rejects(batch.deviceKeys(parseIdentity(text)), UsageError, text);
   });
 
-  test("a bench goes on after any serial", () => {
-    const batch = openBatch([put("resumed", makeBatch(RANGE, only("psk"), pair.publicKey).bytes)], factory);
+  test("a bench goes on after any serial", async () => {
+    const batch = await open(await made("resumed", RANGE, only("psk")));
     for (const [place, serial] of batch.serials.entries())
       assert.deepEqual(batch.after(serial), batch.serials.slice(place + 1));
     assert.deepEqual(batch.after(), batch.serials);
@@ -62,7 +75,7 @@ describe("a batch", () => {
   });
 
   test("R25 the caller may wipe what it gets; a closed batch has nothing", async () => {
-    const batch = openBatch([put("wiped", makeBatch(RANGE, masters, pair.publicKey).bytes)], factory);
+    const batch = await open(await made("wiped", RANGE, masters));
     const identity = parseIdentity("v2.meter.SN0095");
     const before = Buffer.from((await batch.deviceKeys(identity)).psk);
     (await batch.deviceKeys(identity)).psk.fill(0);
@@ -72,98 +85,124 @@ describe("a batch", () => {
   });
 
   test("parts of different holders open together, and only where they belong together", async () => {
-    const part = (name: string, purposes: Purpose[], range = RANGE) =>
-      put(name, makeBatch(range, only(...purposes), pair.publicKey).bytes);
-    const [gateway, release, desk] = [
-      part("gateway", ["psk"]),
-      part("release", ["ota", "rekey"]),
-      part("desk", ["console"]),
-    ];
+    const part = (name: string, purposes: Purpose[], range = RANGE) => made(name, range, only(...purposes));
+    const gateway = await part("gateway", ["psk"]);
+    const release = await part("release", ["ota", "rekey"]);
+    const desk = await part("desk", ["console"]);
     const identity = parseIdentity("v2.meter.SN0100");
-    const together = openBatch([desk, gateway, release], factory);
+    const together = await open(desk, gateway, release);
     assert.deepEqual(
       await together.deviceKeys(identity),
       await keySourceOfMasters(masters).deviceKeys(identity),
     );
     assert.equal(together.digests.length, 3);
-    await assert.rejects(openBatch([gateway, desk], factory).deviceKeys(identity), /has no ota key/);
-    assert.throws(() => openBatch([gateway, gateway], factory), /keys psk are in more than one part/);
-    const otherVersion = part("version", ["console"], { ...RANGE, keyVersion: 3 });
-    assert.throws(() => openBatch([gateway, otherVersion], factory), /different products or key versions/);
-    const otherSerials = part("serials", ["console"], { ...RANGE, first: "SN0500" });
-    assert.throws(() => openBatch([gateway, otherSerials], factory), /no serial in common/);
-    const overlapping = part("overlap", ["console"], { ...RANGE, first: "SN0110" });
-    assert.deepEqual(openBatch([gateway, overlapping], factory).serials, [
-      "SN0110",
-      "SN0111",
-      "SN0112",
-      "SN0113",
-      "SN0114",
-    ]);
+    await assert.rejects((await open(gateway, desk)).deviceKeys(identity), /has no ota key/);
+    await assert.rejects(open(gateway, gateway), /keys psk are in more than one part/);
+    const otherVersion = await part("version", ["console"], { ...RANGE, keyVersion: 3 });
+    await assert.rejects(open(gateway, otherVersion), /different products or key versions/);
+    const otherSerials = await part("serials", ["console"], { ...RANGE, first: "SN0500" });
+    await assert.rejects(open(gateway, otherSerials), /no serial in common/);
+    const overlapping = await part("overlap", ["console"], { ...RANGE, first: "SN0110" });
+    const { serials } = await open(gateway, overlapping);
+    assert.deepEqual(serials, ["SN0110", "SN0111", "SN0112", "SN0113", "SN0114"]);
   });
 
-  test("R3 no equal check values in the largest batch: whoever has another's is left out, by name", () => {
+  test("R1 each part is held to a digest that was told: whoever has the public key can make a batch", async () => {
+    const { bytes, digest } = await makeBatch(RANGE, only("psk"), publicKey);
+    const theirs = put("theirs", bytes);
+    const desk = await made("told", RANGE, only("console"));
+    const told = (text: string) => DIGEST_OPTION.parse?.(text) as unknown as string;
+    const second = told(readSealed(desk).digest);
+    assert.equal(readBatch([theirs], [told(digest.toUpperCase())])[0].digest, digest);
+    assert.equal(readBatch([theirs, desk], [second, told(digest.replaceAll(" ", ""))]).length, 2);
+    // keys of a stranger's, in all else the same
+    const own = masterFromBytes(randomKey(), "psk");
+    const stranger = await made("stranger", RANGE, [own]);
+    const refused = (paths: string[], digests: string[], sentence: RegExp) =>
+      assert.throws(
+        () => readBatch(paths, digests),
+        (error: Error) => {
+          assert.match(error.message, sentence);
+          // or it would be taken from here
+          assert.ok(!error.message.includes(readSealed(stranger).digest));
+          return true;
+        },
+      );
+    refused([stranger], [told(digest)], /none of the digests that --digest says/);
+    refused([theirs, stranger], [told(digest), second], /none of the digests/);
+    refused([theirs, desk], [told(digest)], /none of the digests/);
+    refused([theirs], [told(digest), second], /needs a --digest of its own/);
+    for (const none of ["", "1234", `${digest} 0`, digest.replace(/^./, "g")])
+      assert.throws(() => told(none), /a digest is 32 hex digits/);
+  });
+
+  test("R3 no equal check values in the largest batch: whoever has another's is left out, by name", async () => {
     const range = { ...RANGE, first: "SN00001", count: BATCH_MOST };
     // Fixed masters, so that there are equal ones among 10,000 values of 24 bits.
     const master = masterFromBytes(Buffer.from("9fe3c1a2557f08d46b0e93712cad5586", "hex"));
-    const made = makeBatch(range, [master], pair.publicKey);
+    const largest = await makeBatch(range, [master], publicKey);
     const derived = identitiesOf(range).map((identity) => keyCheckValue(master.deviceKey(identity)));
-    assert.ok(made.leftOut.length > 0);
-    assert.equal(made.leftOut.length, derived.length - new Set(derived).size);
-    const batch = openBatch([put("largest", made.bytes)], factory);
+    assert.ok(largest.leftOut.length > 0);
+    assert.equal(largest.leftOut.length, derived.length - new Set(derived).size);
+    const batch = await open(put("largest", largest.bytes));
     const values = batch.serials.map((serial) =>
       keyCheckValue(batch.deviceKey(parseIdentity(`v2.meter.${serial}`), "psk")),
     );
-    assert.equal(values.length, made.count);
+    assert.equal(values.length, largest.count);
     assert.equal(new Set(values).size, values.length);
-    for (const { serial, reason } of made.leftOut) {
+    for (const { serial, reason } of largest.leftOut) {
       assert.ok(!batch.serials.includes(serial));
       assert.match(reason, /its check value psk [0-9A-F]{6} is that of SN\d{5} as well/);
     }
   });
 
-  const fields = { ...RANGE, count: 2, leftOut: [], purposes: [{ purpose: "psk", scheme: "kdf" }] };
-  const key = randomKey();
-  const forged: Record<string, [object, Buffer, RegExp]> = {
-    "R3 one key for two devices": [fields, Buffer.concat([key, key]), /is that of SN0095 as well/],
-    "R1 a zero key": [fields, Buffer.concat([key, Buffer.alloc(16)]), /is all zero/],
-    "R1 a repeated key": [fields, Buffer.concat([key, Buffer.alloc(16, 0xa7)]), /repeats itself/],
+  const key = randomKey().toString("hex");
+  const other = () => randomKey().toString("hex");
+  const fields = { holds: "batch", product: "meter", keyVersion: 2, purposes: ["psk"] } as const;
+  const devices = (...keys: string[]) => keys.map((each, i) => [`SN009${i}`, each]);
+  const forged: Record<string, [Contents, RegExp]> = {
+    "R3 one key for two devices": [{ ...fields, devices: devices(key, key) }, /is that of SN0090 as well/],
+    "R1 a zero key": [{ ...fields, devices: devices(key, "00".repeat(16)) }, /is all zero/],
+    "R1 a repeated key": [{ ...fields, devices: devices(key, "a7".repeat(16)) }, /repeats itself/],
     "R1 a test key": [
-      fields,
-      Buffer.concat([key, Buffer.from("2b7e151628aed2a6abf7158809cf4f3c", "hex")]),
+      { ...fields, devices: devices(key, "2b7e151628aed2a6abf7158809cf4f3c") },
       /published test key/,
     ],
-    "R1 a short key": [fields, Buffer.concat([key, randomKey().subarray(1)]), /another number of keys/],
-    "a key too many": [fields, Buffer.concat([key, randomKey(), randomKey()]), /another number of keys/],
-    "R12 a serial that is none": [
-      { ...fields, product: "me/ter" },
-      Buffer.concat([key, randomKey()]),
-      /is not v</,
+    "R1 a short key": [{ ...fields, devices: devices(key, other().slice(2)) }, /as no batch is/],
+    "a key too many": [{ ...fields, devices: [["SN0090", key, other()]] }, /as no batch is/],
+    "a serial twice": [
+      {
+        ...fields,
+        devices: [
+          ["SN0090", key],
+          ["SN0090", other()],
+        ],
+      },
+      /it is there twice/,
     ],
-    "no purposes": [{ ...fields, purposes: [] }, Buffer.alloc(0), /header that no batch has/],
+    "R12 a product that is none": [{ ...fields, product: "me/ter", devices: devices(key) }, /is not v</],
+    "R12 a serial that is none": [{ ...fields, devices: [["SN.1", key]] }, /is not v</],
+    "no purposes": [{ ...fields, purposes: [], devices: [["SN0090"]] }, /as no batch is/],
     "a purpose that is none": [
-      { ...fields, purposes: [{ purpose: "__proto__", scheme: "kdf" }] },
-      Buffer.concat([key, randomKey()]),
-      /header that no batch has/,
+      { ...fields, purposes: ["__proto__"], devices: devices(key) },
+      /as no batch is/,
     ],
-    "a count without end": [{ ...fields, count: 1e12 }, key, /header that no batch has/],
-    "no fields": [{}, key, /header that no batch has/],
+    "no devices": [{ ...fields, devices: [] }, /no serial in common/],
+    "devices without end": [
+      { ...fields, devices: Array.from({ length: BATCH_MOST + 1 }, () => ["SN1", key]) },
+      /as no batch is/,
+    ],
+    "no fields": [{ holds: "batch" }, /as no batch is/],
+    "something else": [{ holds: "master", key }, /holds a master, not a batch/],
   };
-  for (const [name, [header, contents, sentence]] of Object.entries(forged)) {
-    test(`forged by whoever has the public key: ${name}: refused`, () => {
-      const path = put(
-        "forged",
-        sealForFactory("batch", header as Record<string, unknown>, contents, pair.publicKey),
-      );
-      assert.throws(
-        () => openBatch([path], factory),
-        (error: Error) => {
-          assert.ok(error instanceof UsageError, error.stack);
-          assert.match(error.message, sentence);
-          assert.ok(!error.message.includes(key.toString("hex")));
-          return true;
-        },
-      );
+  for (const [name, [contents, sentence]] of Object.entries(forged)) {
+    test(`forged by whoever has the public key: ${name}: refused`, async () => {
+      await assert.rejects(open(put("forged", await sealForFactory(contents, publicKey))), (error: Error) => {
+        assert.ok(error instanceof UsageError, error.stack);
+        assert.match(error.message, sentence);
+        assert.ok(!error.message.includes(key));
+        return true;
+      });
     });
   }
 });
@@ -202,21 +241,22 @@ describe("R12 serials", () => {
 describe("a master at its place", () => {
   const noSecrets = new Secrets({}, ["master"]);
   const passphrase = "clip rust onyx eel mango tidy";
-  const open = (path: string, wanted: object = {}) => {
+  const openHere = (path: string, wanted: object = {}) => {
     writeFileSync(join(folder, "passphrase"), passphrase, { mode: 0o600 });
     const secrets = new Secrets({ "passphrase-file": [join(folder, "passphrase")] }, ["master"]);
     return openMaster(path, { secrets, name: "master", ...wanted });
+  };
+
+  const sealedFile = async (name: string, bytes: Buffer, purpose: Purpose, scheme: string) => {
+    const contents = { holds: "master", purpose, scheme, key: bytes.toString("hex") } as const;
+    return put(name, await sealWithPassphrase(contents, Buffer.from(passphrase), 10));
   };
 
   test("R1 raw and sealed derive the same; what the sealed file says of itself is held to", async () => {
     const bytes = randomKey();
     const raw = join(folder, "raw");
     writeSecret(raw, bytes);
-    const fields = { purpose: "ota", scheme: "an10922" };
-    const sealed = put(
-      "sealed",
-      await sealWithPassphrase("master", fields, bytes, Buffer.from(passphrase), 1 << 14),
-    );
+    const sealed = await sealedFile("sealed", bytes, "ota", "an10922");
     const identity = parseIdentity("v1.meter.SN1");
     const fromRaw = await openMaster(raw, {
       purpose: "ota",
@@ -224,13 +264,16 @@ describe("a master at its place", () => {
       secrets: noSecrets,
       name: "master",
     });
-    const fromSealed = await open(sealed);
+    const fromSealed = await openHere(sealed);
     assert.equal(fromSealed.purpose, "ota");
     assert.deepEqual(fromSealed.deviceKey(identity), fromRaw.deviceKey(identity));
     assert.equal(fromSealed.checkValue(), keyCheckValue(bytes));
-    await assert.rejects(open(sealed, { purpose: "psk" }), /is the master ota, and the master psk is needed/);
-    await assert.rejects(open(sealed, { scheme: "kdf" }), /is for the scheme an10922, not for kdf/);
-    await assert.rejects(open(raw), /does not say which of the masters it holds/);
+    await assert.rejects(
+      openHere(sealed, { purpose: "psk" }),
+      /is the master ota, and the master psk is needed/,
+    );
+    await assert.rejects(openHere(sealed, { scheme: "kdf" }), /is for the scheme an10922, not for kdf/);
+    await assert.rejects(openHere(raw), /does not say which of the masters it holds/);
     fromSealed.close();
   });
 
@@ -240,14 +283,10 @@ describe("a master at its place", () => {
       Buffer.alloc(16, 0x5a),
       randomKey().subarray(0, 15),
     ].entries()) {
-      const fields = { purpose: "psk", scheme: "kdf" };
-      const path = put(
-        `weak${i}`,
-        await sealWithPassphrase("master", fields, weak, Buffer.from(passphrase), 1 << 14),
-      );
-      await assert.rejects(open(path), /is all zero|repeats itself|is 15 bytes long/);
+      const path = await sealedFile(`weak${i}`, weak, "psk", "kdf");
+      await assert.rejects(openHere(path), /is all zero|repeats itself|is 15 bytes long/);
       writeSecret(join(folder, `weak-raw${i}`), weak);
-      await assert.rejects(open(join(folder, `weak-raw${i}`), { purpose: "psk" }), UsageError);
+      await assert.rejects(openHere(join(folder, `weak-raw${i}`), { purpose: "psk" }), UsageError);
     }
   });
 

@@ -1,26 +1,31 @@
-// Batches: the derived keys of a range of serials for a contract factory, sealed for its X25519 key, so that no factory
-// ever holds a master. A holder who has one master only makes a part; the factory opens the parts together.
-//   header: product, keyVersion, first serial, count, left out (places from 0), purposes with their schemes, in order
-//   contents: key[16] of each purpose, serial after serial, those left out excepted
+// Batches: the derived keys of a range of serials for a contract factory, sealed for its public key (sealed_file.ts), so
+// that no factory ever holds a master. A holder who has one master only makes a part; the factory opens the parts together.
+//   {"holds":"batch","product":"meter","keyVersion":1,"purposes":["psk","ota"],
+//    "devices":[["SN0000001","<psk key, hex>","<ota key, hex>"],...]}
 // Left out are serials whose check value another serial of the batch has already (row 3): of 10,000 random values of 24
 // bits about three pairs are equal; and the one in a million whose key looks weak (row 1).
-// Leaves out: which serials are done, which the ledger knows; who made a batch: compare its digest with the maker.
-import type { KeyObject } from "node:crypto";
+// Whoever has the public key can make a batch, of keys that he knows: its digest, told on another way, says who made it.
+// Leaves out: which serials are done, which the ledger knows.
 import { UsageError } from "../cli/exit";
+import { options } from "../cli/options";
 import { type Identity, parseIdentity } from "../keys/identity";
-import {
-  KEY_LENGTH,
-  keyCheckValue,
-  PURPOSES,
-  type Purpose,
-  SCHEME_NAMES,
-  type SchemeName,
-} from "../keys/kdf";
+import { KEY_LENGTH, keyCheckValue, PURPOSES, type Purpose } from "../keys/kdf";
 import { masterFault } from "../keys/weak_keys";
 import type { DeviceKeys, KeySource, Master } from "./master";
-import { digestText, openAsFactory, readSealed, sealForFactory } from "./sealed_file";
+import { digestText, openAsFactory, readSealed, type SealedFile, sealForFactory } from "./sealed_file";
 
 export const BATCH_MOST = 10_000; // serials: ten days of a bench
+
+/** The row of every command that takes a batch. */
+export const DIGEST_OPTION = options(
+  "DIGEST",
+  "with --batch, for each part: its digest as its maker told it, by voice and not in the same mail",
+  (text) => {
+    if (!/^([0-9A-Fa-f]\s*){32}$/.test(text))
+      throw new UsageError("a digest is 32 hex digits, with or without spaces, in quotes.");
+    return text.replace(/\s/g, "").toLowerCase();
+  },
+);
 
 /** A run of serials of one product under one key version; the first ends with digits, which count up. */
 export interface SerialRange {
@@ -52,34 +57,28 @@ export interface MadeBatch {
 }
 
 /** Derive the keys of a range under each of the masters, and seal them for a factory. */
-export function makeBatch(range: SerialRange, masters: readonly Master[], factory: KeyObject): MadeBatch {
-  const leftOut: { place: number; serial: string; reason: string }[] = [];
+export async function makeBatch(
+  range: SerialRange,
+  masters: readonly Master[],
+  publicKey: string,
+): Promise<MadeBatch> {
+  const { product, keyVersion } = range;
+  const purposes = masters.map(({ purpose }) => purpose);
+  const leftOut: { serial: string; reason: string }[] = [];
+  const devices: string[][] = [];
   const seen = new Map<string, string>();
-  const kept: Buffer[] = [];
-  for (const [place, identity] of identitiesOf(range).entries()) {
+  for (const identity of identitiesOf(range)) {
+    const { serial } = identity;
     const keys = masters.map((master) => master.deviceKey(identity));
-    const fault = keysFault(
-      masters.map(({ purpose }) => purpose),
-      keys,
-      identity.serial,
-      seen,
-    );
-    if (fault) {
-      leftOut.push({ place, serial: identity.serial, reason: fault });
-      for (const key of keys) key.fill(0);
-    } else kept.push(...keys);
+    const fault = keysFault(purposes, keys, serial, seen);
+    if (fault) leftOut.push({ serial, reason: fault });
+    else devices.push([serial, ...keys.map((key) => key.toString("hex"))]);
+    for (const key of keys) key.fill(0);
   }
-  if (kept.length === 0) throw new UsageError("none of these serials has a key of its own.");
-  const contents = Buffer.concat(kept);
-  for (const key of kept) key.fill(0);
-  const fields = {
-    ...range,
-    leftOut: leftOut.map(({ place }) => place),
-    purposes: masters.map(({ purpose, scheme }) => ({ purpose, scheme })),
-  };
-  const bytes = sealForFactory("batch", fields, contents, factory);
-  contents.fill(0);
-  return { bytes, digest: digestText(bytes), count: range.count - leftOut.length, leftOut };
+  if (devices.length === 0) throw new UsageError("none of these serials has a key of its own.");
+  const contents = { holds: "batch", product, keyVersion, purposes, devices } as const;
+  const bytes = await sealForFactory(contents, publicKey);
+  return { bytes, digest: digestText(bytes), count: devices.length, leftOut };
 }
 
 /** Say why a serial's keys cannot be in a batch, or enter their check values into `seen`. */
@@ -116,21 +115,37 @@ export interface Batch extends KeySource {
 }
 
 interface Part {
-  range: SerialRange;
+  product: string;
+  keyVersion: number;
   purposes: Purpose[];
   digest: string;
   keys: Map<string, DeviceKeys>;
+}
+
+/** Read a batch's parts, and hold each to one of the digests that their makers told: as many as there are parts. */
+export function readBatch(paths: readonly string[], digests: readonly string[]): SealedFile[] {
+  const files = paths.map((path) => readSealed(path));
+  // the digest that it has is not shown: it would be typed in for the one that was told
+  for (const { path, digest } of files)
+    if (!digests.includes(digest.replaceAll(" ", "")))
+      throw new UsageError(
+        `${path} has none of the digests that --digest says: it is not what was told of. Ask its maker.`,
+      );
+  if (new Set(digests).size !== files.length)
+    throw new UsageError(`each of the ${files.length} parts of the batch needs a --digest of its own.`);
+  return files;
 }
 
 /**
  * Open a batch, or its parts together, with the factory's private key (openFactoryKey). Throws UsageError where a part
  * does not open, parts do not belong together, or keys are weak or not each device's own.
  */
-export function openBatch(paths: readonly string[], factory: KeyObject): Batch {
-  const parts = paths.map((path) => openPart(path, factory));
-  const [{ range }] = parts;
+export async function openBatch(files: readonly SealedFile[], privateKey: string): Promise<Batch> {
+  const parts = await Promise.all(files.map((file) => openPart(file, privateKey)));
+  const paths = files.map(({ path }) => path);
+  const [{ product, keyVersion }] = parts;
   for (const [i, part] of parts.entries()) {
-    if (part.range.product !== range.product || part.range.keyVersion !== range.keyVersion)
+    if (part.product !== product || part.keyVersion !== keyVersion)
       throw new UsageError(`${paths[i]} and ${paths[0]} are of different products or key versions.`);
   }
   const purposes = parts.flatMap((part) => part.purposes);
@@ -143,10 +158,8 @@ export function openBatch(paths: readonly string[], factory: KeyObject): Batch {
   const about = `the batch ${paths.join(", ")}`;
 
   const deviceKey = (identity: Identity, purpose: Purpose): Buffer => {
-    if (identity.product !== range.product || identity.keyVersion !== range.keyVersion)
-      throw new UsageError(
-        `${about} is for v${range.keyVersion}.${range.product}, not for ${identity.text}.`,
-      );
+    if (identity.product !== product || identity.keyVersion !== keyVersion)
+      throw new UsageError(`${about} is for v${keyVersion}.${product}, not for ${identity.text}.`);
     const key = parts.find((part) => part.purposes.includes(purpose))?.keys.get(identity.serial)?.[purpose];
     if (!key || !places.has(identity.serial))
       throw new UsageError(`${about} has no ${purpose} key for the serial ${identity.serial}.`);
@@ -154,8 +167,8 @@ export function openBatch(paths: readonly string[], factory: KeyObject): Batch {
   };
   return {
     about,
-    product: range.product,
-    keyVersion: range.keyVersion,
+    product,
+    keyVersion,
     serials,
     purposes,
     digests: parts.map(({ digest }) => digest),
@@ -180,47 +193,50 @@ export function openBatch(paths: readonly string[], factory: KeyObject): Batch {
   };
 }
 
-function openPart(path: string, factory: KeyObject): Part {
-  const file = readSealed(path, "batch");
-  const contents = openAsFactory(file, factory);
-  const { range, leftOut, purposes } = fieldsOf(file.fields, path);
-  const identities = identitiesOf(range).filter((_, place) => !leftOut.has(place));
-  if (contents.length !== identities.length * purposes.length * KEY_LENGTH)
-    throw new UsageError(`${path} has another number of keys than its header says.`);
+async function openPart(file: SealedFile, privateKey: string): Promise<Part> {
+  const { path, digest } = file;
+  const { product, keyVersion, purposes, devices } = fieldsOf(
+    await openAsFactory(file, privateKey, "batch"),
+    path,
+  );
   const keys = new Map<string, DeviceKeys>();
   const seen = new Map<string, string>();
-  for (const [i, { serial }] of identities.entries()) {
-    const own = purposes.map((_, j) => {
-      const at = (i * purposes.length + j) * KEY_LENGTH;
-      return contents.subarray(at, at + KEY_LENGTH);
-    });
-    const fault = keysFault(purposes, own, serial, seen);
+  for (const [text, ...digits] of devices) {
+    const { serial } = parseIdentity(`v${keyVersion}.${product}.${text}`);
+    const own = digits.map((each) => Buffer.from(each, "hex"));
+    const fault = keys.has(serial) ? "it is there twice" : keysFault(purposes, own, serial, seen);
     if (fault) throw new UsageError(`${path}, serial ${serial}: ${fault}.`);
-    keys.set(serial, Object.fromEntries(purposes.map((purpose, j) => [purpose, own[j]])) as DeviceKeys);
+    keys.set(serial, Object.fromEntries(purposes.map((purpose, i) => [purpose, own[i]])) as DeviceKeys);
   }
-  return { range, purposes, digest: file.digest, keys };
+  return { product, keyVersion, purposes, digest, keys };
 }
 
-/** The header was sealed with the contents, but whoever has the public key can seal: hold it to what it may be. */
-function fieldsOf(fields: Record<string, unknown>, path: string) {
-  const { product, keyVersion, first, count, leftOut, purposes } = fields as Record<string, never>;
-  const isNumber = (value: unknown, most: number) =>
-    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
-  const listed = (Array.isArray(purposes) ? purposes : []) as { purpose: Purpose; scheme: SchemeName }[];
+interface Fields {
+  product: string;
+  keyVersion: number;
+  purposes: Purpose[];
+  devices: string[][];
+}
+
+/** Hold what was opened to what a batch may be: whoever has the public key can seal. */
+function fieldsOf(contents: object, path: string): Fields {
+  const { product, keyVersion, purposes, devices } = contents as Fields;
+  const isDevice = (row: unknown) =>
+    Array.isArray(row) &&
+    row.length === purposes.length + 1 &&
+    row.every((each, i) => typeof each === "string" && (i === 0 || KEY_DIGITS.test(each)));
   const good =
     typeof product === "string" &&
-    typeof first === "string" &&
-    isNumber(keyVersion, 99_999) &&
-    isNumber(count, BATCH_MOST) &&
-    Array.isArray(leftOut) &&
-    (leftOut as unknown[]).every((place) => isNumber(place, BATCH_MOST)) &&
-    listed.length > 0 &&
-    listed.every((row) => PURPOSES.includes(row?.purpose) && SCHEME_NAMES.includes(row?.scheme)) &&
-    new Set(listed.map(({ purpose }) => purpose)).size === listed.length;
-  if (!good) throw new UsageError(`${path} has a header that no batch has.`);
-  return {
-    range: { product, keyVersion, first, count } as SerialRange,
-    leftOut: new Set<number>(leftOut),
-    purposes: listed.map(({ purpose }) => purpose),
-  };
+    Number.isInteger(keyVersion) &&
+    Array.isArray(purposes) &&
+    purposes.length > 0 &&
+    purposes.every((purpose) => PURPOSES.includes(purpose)) &&
+    new Set(purposes).size === purposes.length &&
+    Array.isArray(devices) &&
+    devices.length <= BATCH_MOST &&
+    devices.every(isDevice);
+  if (!good) throw new UsageError(`${path} is laid out as no batch is.`);
+  return { product, keyVersion, purposes, devices };
 }
+
+const KEY_DIGITS = new RegExp(`^[0-9a-f]{${KEY_LENGTH * 2}}$`);

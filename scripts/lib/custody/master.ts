@@ -16,7 +16,7 @@ import {
   type SchemeName,
 } from "../keys/kdf";
 import { strongKey } from "../keys/weak_keys";
-import { openWithPassphrase, readSealedFile } from "./sealed_file";
+import { keyIn, openWithPassphrase, readSealedFile } from "./sealed_file";
 import { Secrets } from "./secrets";
 import { isTokenUri, openTokenKey, parseTokenUri, type TokenUri } from "./token";
 
@@ -88,24 +88,26 @@ export async function openMaster(place: string, wanted: MasterWanted): Promise<M
     return masterFromBytes(bytes, purpose, scheme, about);
   }
   const uri = parseTokenUri(place);
-  const pin = await tokenPin(uri, wanted.secrets, wanted.name);
-  const key = await openTokenKey(uri, pin).finally(() => pin.fill(0));
+  const key = await withPin(uri, wanted.secrets, wanted.name, (pin) => openTokenKey(uri, pin));
   try {
-    return masterOf(key, ...settled(key, wanted, key.about), key.about, key.close);
+    return masterOf(key, ...settled({ ...key }, wanted, key.about), key.about, key.close);
   } catch (error) {
     key.close();
     throw error;
   }
 }
 
-/** Read a token's PIN: from the URI's pin-source, else as any passphrase. */
-export function tokenPin(uri: TokenUri, secrets: Secrets, name: string): Promise<Buffer> {
+/** Do something with a token under its PIN: from the URI's pin-source, else as any passphrase. */
+export function withPin<Result>(
+  uri: TokenUri,
+  secrets: Secrets,
+  name: string,
+  work: (pin: Buffer) => Promise<Result>,
+): Promise<Result> {
   const token = `the token ${JSON.stringify(uri.token)}`;
-  const source =
-    uri.pinSource === undefined
-      ? secrets
-      : new Secrets({ "passphrase-file": [`pin=${uri.pinSource}`] }, ["pin"]);
-  return source.existing(uri.pinSource === undefined ? name : "pin", token, true);
+  if (uri.pinSource === undefined) return secrets.opening(name, token, work, true);
+  const source = new Secrets({ "passphrase-file": [`pin=${uri.pinSource}`] }, ["pin"]);
+  return source.opening("pin", token, work, true);
 }
 
 /** Open a master that is in a file; the caller wipes its bytes. For all but moving it elsewhere: openMaster(). */
@@ -119,16 +121,16 @@ export async function openMasterFile(
     const [purpose, scheme] = settled({}, wanted, about);
     return { bytes: readSecret(path), purpose, scheme, about };
   }
-  if (sealed.holds !== "master") throw new UsageError(`${path} holds a ${sealed.holds}, not a master.`);
-  const [purpose, scheme] = settled(sealed.fields, wanted, path);
-  const passphrase = await wanted.secrets.existing(wanted.name, path);
-  const bytes = await openWithPassphrase(sealed, passphrase).finally(() => passphrase.fill(0));
-  return { bytes, purpose, scheme, about };
+  const contents = await wanted.secrets.opening(wanted.name, path, (passphrase) =>
+    openWithPassphrase(sealed, passphrase, "master"),
+  );
+  const [purpose, scheme] = settled(contents, wanted, path);
+  return { bytes: keyIn(contents, path), purpose, scheme, about };
 }
 
 /** Purpose and scheme out of what the place says and what is wanted. */
 function settled(
-  said: { purpose?: unknown; scheme?: unknown },
+  said: { readonly [field: string]: unknown },
   wanted: MasterWanted,
   about: string,
 ): [purpose: Purpose, scheme: SchemeName] {

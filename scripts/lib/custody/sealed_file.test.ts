@@ -1,27 +1,40 @@
-// Sealed files: they open as their head says, with stock primitives as well, and no byte of them can be changed.
+// Sealed files: they open with the right passphrase or key and no other, with Debian's age as well, which makes them too;
+// and no byte of them can be changed.
 import assert from "node:assert/strict";
-import { createDecipheriv, createPrivateKey, randomBytes, scryptSync } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { armor, Encrypter } from "age-encryption";
 import { UsageError } from "../cli/exit";
+import { skipWithout } from "../test/peers/install";
 import {
+  type Contents,
+  keyIn,
   makeFactoryKey,
   openAsFactory,
   openFactoryKey,
   openWithPassphrase,
   readFactoryPublicKey,
   readSealed,
-  readSealedFile,
+  sealFactoryKey,
   sealForFactory,
   sealWithPassphrase,
 } from "./sealed_file";
+import { Secrets } from "./secrets";
 
 const folder = mkdtempSync(join(tmpdir(), "sealed-"));
 after(() => rmSync(folder, { recursive: true }));
 const PASSPHRASE = Buffer.from("clip rust onyx eel mango tidy");
-const QUICK = 1 << 14; // scrypt's N for tests
+const QUICK = 10; // log2 of scrypt's N for tests
+const master = (): Contents => ({
+  holds: "master",
+  purpose: "psk",
+  scheme: "kdf",
+  key: randomBytes(16).toString("hex"),
+});
 
 function put(bytes: Uint8Array | string, name = "file"): string {
   const path = join(folder, name);
@@ -29,152 +42,204 @@ function put(bytes: Uint8Array | string, name = "file"): string {
   return path;
 }
 
-/** Every change of one byte: low bit, high bit, gone. */
-function* mutants(bytes: Buffer): Generator<Buffer> {
-  for (let i = 0; i < bytes.length; i++) {
-    for (const bit of [1, 0x20]) {
-      const changed = Buffer.from(bytes);
-      changed[i] ^= bit;
-      yield changed;
-    }
-    yield Buffer.concat([bytes.subarray(0, i), bytes.subarray(i + 1)]);
-  }
+/** Demand that a file with any byte changed does not open, nor one that is cut off, nor one whose armor is damaged. */
+async function refuseMutants(file: Buffer, open: (path: string) => Promise<unknown>): Promise<void> {
+  const bytes = armor.decode(file.toString());
+  const changed = (from: Uint8Array, at: number) => {
+    const copy = Buffer.from(from);
+    copy[at] ^= 1 << (at % 7);
+    return copy;
+  };
+  const mutants = [
+    ...[...bytes.keys()].map((at) => changed(bytes, at)),
+    ...[0, 1, 21, 22, 40, bytes.length - 17, bytes.length - 1].map((length) => bytes.subarray(0, length)),
+    ...[3, 30, 36, 70, 99, file.length - 40, file.length - 3].map((at) => changed(file, at)),
+  ];
+  for (const mutant of mutants)
+    await assert.rejects(open(put(mutant, "mutant")), UsageError, Buffer.from(mutant).toString("latin1"));
 }
 
 describe("R25 sealed by a passphrase", () => {
   test("R25 opens with it and with no other; a sentence", async () => {
-    const contents = randomBytes(16);
-    const path = put(await sealWithPassphrase("master", { purpose: "psk" }, contents, PASSPHRASE, QUICK));
-    const file = readSealed(path, "master");
-    assert.deepEqual(file.fields, { purpose: "psk" });
-    assert.deepEqual(await openWithPassphrase(file, PASSPHRASE), contents);
-    for (const wrong of [
-      "",
-      "clip rust onyx eel mango tidz",
-      `${PASSPHRASE} `,
-      "Clip rust onyx eel mango tidy",
-    ])
+    const contents = master();
+    const path = put(await sealWithPassphrase(contents, PASSPHRASE, QUICK));
+    const file = readSealed(path);
+    const opened = await openWithPassphrase(file, PASSPHRASE, "master");
+    assert.deepEqual(opened, contents);
+    assert.equal(keyIn(opened, path).toString("hex"), contents.key);
+    for (const wrong of ["clip rust onyx eel mango tidz", `${PASSPHRASE} `, "Clip rust onyx eel mango tidy"])
       await assert.rejects(
-        openWithPassphrase(file, Buffer.from(wrong)),
+        openWithPassphrase(file, Buffer.from(wrong), "master"),
         /the passphrase is wrong, or the file/,
       );
-    assert.throws(() => readSealed(path, "root"), /holds a master, not a root/);
+    await assert.rejects(openWithPassphrase(file, PASSPHRASE, "root"), /holds a master, not a root/);
+    await assert.rejects(
+      openAsFactory(file, (await makeFactoryKey()).privateKey, "master"),
+      /is sealed by a passphrase, not for a factory/,
+    );
   });
 
-  test("R25 the default costs 128 MiB of scrypt; salt and nonce are never the same", async () => {
-    const files = [0, 1].map(() => sealWithPassphrase("root", {}, randomBytes(16), PASSPHRASE));
-    const locks = (await Promise.all(files)).map((bytes) => JSON.parse(bytes.toString().split("\n")[0]).lock);
-    for (const { kind, N, r, p } of locks)
-      assert.deepEqual({ kind, N, r, p }, { kind: "scrypt", N: 131072, r: 8, p: 1 });
-    assert.notEqual(locks[0].salt, locks[1].salt);
-    assert.notEqual(locks[0].nonce, locks[1].nonce);
-  });
-
-  test("R25 is what its head says: stock scrypt and AES-256-GCM open it", async () => {
-    const contents = randomBytes(16);
-    const bytes = await sealWithPassphrase("master", { purpose: "ota" }, contents, PASSPHRASE, QUICK);
-    const [header, body] = bytes.toString().split("\n");
-    const { lock } = JSON.parse(header);
-    const key = scryptSync(PASSPHRASE, Buffer.from(lock.salt, "base64"), 32, { N: lock.N, r: 8, p: 1 });
-    const sealed = Buffer.from(body, "base64");
-    const decipher = createDecipheriv("aes-256-gcm", key, Buffer.from(lock.nonce, "base64"));
-    decipher.setAAD(Buffer.from(header)).setAuthTag(sealed.subarray(-16));
-    assert.deepEqual(Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()]), contents);
+  test("R25 the default costs 256 MiB of scrypt; nothing of two files of the same is the same", async () => {
+    const contents = master();
+    const files = [
+      await sealWithPassphrase(contents, PASSPHRASE),
+      await sealWithPassphrase(contents, PASSPHRASE, QUICK),
+    ];
+    const heads = files.map((bytes) =>
+      Buffer.from(armor.decode(bytes.toString())).toString("latin1").split("\n"),
+    );
+    assert.equal(heads[0][0], "age-encryption.org/v1");
+    assert.match(heads[0][1], /^-> scrypt \S{22} 18$/);
+    assert.notEqual(heads[0][1].split(" ")[2], heads[1][1].split(" ")[2]);
+    for (const line of [2, 3]) assert.notEqual(heads[0][line], heads[1][line]);
   });
 
   test("R25 any byte changed or gone: refused", async () => {
-    const bytes = await sealWithPassphrase("master", { purpose: "psk" }, randomBytes(16), PASSPHRASE, QUICK);
-    let stretched = 0;
-    for (const changed of mutants(bytes)) {
-      if (changed.toString().trimEnd() === bytes.toString().trimEnd()) continue; // the last line end
-      const path = put(changed, "mutant");
-      let file: ReturnType<typeof readSealedFile>;
-      try {
-        file = readSealedFile(path);
-      } catch (error) {
-        assert.ok(error instanceof UsageError, (error as Error).stack);
-        continue;
-      }
-      if (!file) continue; // no sealed file any more: it begins otherwise
-      stretched++;
-      await assert.rejects(openWithPassphrase(file, PASSPHRASE), UsageError);
-    }
-    assert.ok(stretched > 100); // these got as far as scrypt
+    const bytes = await sealWithPassphrase(master(), PASSPHRASE, 1);
+    await refuseMutants(bytes, async (path) => openWithPassphrase(readSealed(path), PASSPHRASE, "master"));
   });
 
-  const header = { sealed: 1, holds: "master", purpose: "psk" };
-  const lock = { kind: "scrypt", N: QUICK, r: 8, p: 1, salt: "A".repeat(22) + "==", nonce: "A".repeat(16) };
-  const foreign: Record<string, object> = {
-    "another format": { ...header, sealed: 2, lock },
-    "nothing known in it": { ...header, holds: "gold", lock },
-    "no lock": header,
-    "another lock": { ...header, lock: { ...lock, kind: "rot13" } },
-    "a cost that takes all memory": { ...header, lock: { ...lock, N: 2 ** 30 } },
-    "a cost that is none": { ...header, lock: { ...lock, N: 2 } },
-    "a cost that is no power of two": { ...header, lock: { ...lock, N: QUICK + 1 } },
-    "a block size that takes all memory": { ...header, lock: { ...lock, r: 1 << 20 } },
-    "a short salt": { ...header, lock: { ...lock, salt: "AAAA" } },
+  const foreign: Record<string, () => Promise<Uint8Array> | Uint8Array> = {
+    nothing: () => Buffer.alloc(0),
+    "a cost that takes all memory": async () =>
+      Buffer.from(
+        Buffer.from(armor.decode((await sealWithPassphrase(master(), PASSPHRASE, QUICK)).toString()))
+          .toString("latin1")
+          .replace(/^(-> scrypt \S+) \d+$/m, "$1 30"),
+        "latin1",
+      ),
+    "no contents of ours": () => sealed("gold"),
+    "contents of a kind that is none": () => sealed('{"holds":"gold","key":"00"}'),
+    "a list": () => sealed("[]"),
+    null: () => sealed("null"),
   };
-  for (const [name, value] of Object.entries(foreign)) {
-    test(`R25 refused unopened: ${name}`, () => {
-      const path = put(`${JSON.stringify(value)}\n${"A".repeat(43)}=\n`);
-      assert.throws(() => readSealedFile(path), UsageError);
+  const sealed = (text: string) => {
+    const encrypter = new Encrypter();
+    encrypter.setPassphrase(PASSPHRASE.toString());
+    encrypter.setScryptWorkFactor(QUICK);
+    return encrypter.encrypt(text);
+  };
+  for (const [name, make] of Object.entries(foreign)) {
+    test(`R25 refused: ${name}`, async () => {
+      const path = put(await make());
+      await assert.rejects(
+        async () => openWithPassphrase(readSealed(path), PASSPHRASE, "master"),
+        UsageError,
+      );
     });
   }
-  test("the same header, untouched, is read", () =>
-    assert.equal(
-      readSealedFile(put(`${JSON.stringify({ ...header, lock })}\n${"A".repeat(43)}=\n`))?.holds,
-      "master",
-    ));
+
+  test("a key that is none is refused when it is taken", async () => {
+    for (const key of [undefined, 7, "xyz", "123"])
+      assert.throws(() => keyIn({ holds: "root", key }, "file"), /holds a root without a key/);
+  });
 });
 
-describe("R25 sealed for a factory", () => {
-  const ours = makeFactoryKey();
-  const privateKey = createPrivateKey({ key: ours.privateKey, format: "der", type: "pkcs8" });
+describe("R25 sealed for a factory", async () => {
+  const { privateKey, publicKey } = await makeFactoryKey();
+  const contents: Contents = { holds: "batch", product: "meter" };
 
-  test("R25 opens with the factory's key and with no other", () => {
-    const contents = randomBytes(1000);
-    const path = put(sealForFactory("batch", { product: "meter" }, contents, ours.publicKey));
-    assert.deepEqual(openAsFactory(readSealed(path, "batch"), privateKey), contents);
-    const other = createPrivateKey({ key: makeFactoryKey().privateKey, format: "der", type: "pkcs8" });
-    assert.throws(
-      () => openAsFactory(readSealed(path, "batch"), other),
-      /is sealed for the factory key [0-9a-f]{4} /,
+  test("R25 opens with the factory's key and with no other", async () => {
+    const file = readSealed(put(await sealForFactory(contents, publicKey)));
+    assert.deepEqual(await openAsFactory(file, privateKey, "batch"), contents);
+    const other = await makeFactoryKey();
+    await assert.rejects(
+      openAsFactory(file, other.privateKey, "batch"),
+      /is sealed for another factory's key/,
+    );
+    await assert.rejects(openWithPassphrase(file, PASSPHRASE, "batch"), /for a factory, not by a passphrase/);
+  });
+
+  test("R25 any byte changed or gone: refused", async () => {
+    await refuseMutants(await sealForFactory(contents, publicKey), async (path) =>
+      openAsFactory(readSealed(path), privateKey, "batch"),
     );
   });
 
-  test("R25 any byte changed or gone: refused", () => {
-    const bytes = sealForFactory("batch", { product: "meter" }, randomBytes(48), ours.publicKey);
-    for (const changed of mutants(bytes)) {
-      if (changed.toString().trimEnd() === bytes.toString().trimEnd()) continue;
-      const path = put(changed, "mutant");
-      assert.throws(() => {
-        const file = readSealedFile(path);
-        if (!file) throw new UsageError("no sealed file any more");
-        openAsFactory(file, privateKey);
-      }, UsageError);
+  test("R25 a public key of small order is refused, not agreed with", async () => {
+    const bytes = armor.decode((await sealForFactory(contents, publicKey)).toString());
+    const zero = Buffer.alloc(32).toString("base64").replace(/=+$/, "");
+    const forged = Buffer.from(bytes)
+      .toString("latin1")
+      .replace(/^(-> X25519) \S+$/m, `$1 ${zero}`);
+    await assert.rejects(
+      openAsFactory(readSealed(put(Buffer.from(forged, "latin1"))), privateKey, "batch"),
+      UsageError,
+    );
+  });
+
+  test("the pair: private key sealed, public key in a file that is read back; nothing else is taken for one", async () => {
+    const path = put(await sealFactoryKey(privateKey, PASSPHRASE, QUICK), "factory");
+    const secrets = new Secrets({ "passphrase-file": [phrase()] }, ["factory"]);
+    assert.equal(await openFactoryKey(readSealed(path), secrets, "factory"), privateKey);
+    assert.equal(readFactoryPublicKey(put(`${publicKey}\n`, "pub")), publicKey);
+    const pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEA\n-----END PUBLIC KEY-----\n";
+    for (const wrong of [
+      "",
+      "garbage",
+      privateKey,
+      pem,
+      publicKey.slice(0, 60),
+      `${publicKey.slice(0, -1)}q`,
+    ])
+      assert.throws(() => readFactoryPublicKey(put(wrong, "wrong")), /no public key of a factory/);
+  });
+});
+
+function phrase(): string {
+  const path = join(folder, "phrase");
+  writeFileSync(path, `${PASSPHRASE}\n`, { mode: 0o600 });
+  return path;
+}
+
+describe("R25 Debian's age", { skip: skipWithout("age", "script") }, () => {
+  /** Run age at a terminal of its own, and type the passphrase at each question. */
+  function age(...argv: string[]): Promise<string> {
+    const command = ["age", ...argv].map((word) => `'${word}'`).join(" ");
+    const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
+    let said = "";
+    let answered = 0;
+    child.stdout.on("data", (chunk) => {
+      said += chunk;
+      const questions = said.match(/passphrase[^:\n]*: /gi)?.length ?? 0;
+      while (answered < questions) {
+        answered++;
+        child.stdin.write(`${PASSPHRASE}\n`);
+      }
+    });
+    return new Promise((resolve, reject) =>
+      child.on("close", (code) => (code === 0 ? resolve(said) : reject(new Error(said)))),
+    );
+  }
+
+  test("R25 opens a root with its passphrase and nothing of this project", async () => {
+    const root = { holds: "root", key: randomBytes(16).toString("hex") } as const;
+    const path = put(await sealWithPassphrase(root, PASSPHRASE, QUICK), "root.age");
+    const out = join(folder, "root.json");
+    await age("--decrypt", "--output", out, path);
+    assert.deepEqual(JSON.parse(readFileSync(out, "utf8")), root);
+  });
+
+  test("R25 opens a batch with the factory's sealed key, as its identity", async () => {
+    const { privateKey, publicKey } = await makeFactoryKey();
+    const key = put(await sealFactoryKey(privateKey, PASSPHRASE, QUICK), "factory.age");
+    const devices = [["SN1", randomBytes(16).toString("hex")]];
+    const contents = { holds: "batch", product: "meter", keyVersion: 1, purposes: ["psk"], devices } as const;
+    const batch = put(await sealForFactory(contents, publicKey), "some.batch");
+    const out = join(folder, "batch.json");
+    await age("--decrypt", "--identity", key, "--output", out, batch);
+    assert.deepEqual(JSON.parse(readFileSync(out, "utf8")), contents);
+  });
+
+  test("what it seals opens here, armored or not", async () => {
+    const { privateKey, publicKey } = await makeFactoryKey();
+    const input = `${JSON.stringify({ holds: "batch", product: "meter" })}\n`;
+    const pub = put(`${publicKey}\n`, "factory.pub");
+    for (const how of [[], ["--armor"]]) {
+      const { stdout, status } = spawnSync("age", [...how, "--recipients-file", pub], { input });
+      assert.equal(status, 0);
+      const opened = await openAsFactory(readSealed(put(stdout)), privateKey, "batch");
+      assert.equal(opened.product, "meter");
     }
-  });
-
-  test("R25 a public key of small order is refused, not agreed with", () => {
-    const bytes = sealForFactory("batch", {}, randomBytes(16), ours.publicKey).toString();
-    const forged = bytes.replace(
-      /"ephemeral":"[^"]+"/,
-      `"ephemeral":"${Buffer.alloc(32).toString("base64")}"`,
-    );
-    assert.throws(() => openAsFactory(readSealed(put(forged), "batch"), privateKey), UsageError);
-  });
-
-  test("the pair: private key sealed, public key as PEM that is read back; nothing else is taken for one", async () => {
-    const sealed = put(
-      await sealWithPassphrase("factory", {}, ours.privateKey, PASSPHRASE, QUICK),
-      "factory",
-    );
-    const opened = await openFactoryKey(readSealed(sealed, "factory"), PASSPHRASE);
-    assert.ok(opened.equals(privateKey));
-    assert.ok(readFactoryPublicKey(put(ours.pem, "pub")).equals(ours.publicKey));
-    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
-    for (const wrong of ["", "garbage", pem, ours.pem.slice(0, 60)])
-      assert.throws(() => readFactoryPublicKey(put(wrong, "wrong")), /no X25519 public key/);
   });
 });

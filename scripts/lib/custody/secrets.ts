@@ -4,6 +4,7 @@
 // Leaves out: keeping pages out of swap, which Node cannot do; strength meters, as no rule sees what a person knows.
 import { readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
+import { oneLineEnd } from "../cli/line_ends";
 import { type OptionTable, options } from "../cli/options";
 import { fileFault } from "../files/fault";
 import { readPrivateFile } from "../files/private_file";
@@ -43,6 +44,9 @@ export function passphraseFault(text: string): string | undefined {
   return undefined;
 }
 
+/** A passphrase or PIN that opens nothing, or is none: at the terminal it is asked again. */
+export class WrongSecret extends UsageError {}
+
 type Source =
   | { kind: "prompt" }
   | { kind: "file"; path: string }
@@ -51,6 +55,7 @@ type Source =
 /** The passphrases of one command, by name; each is read once, when it is asked for. */
 export class Secrets {
   private readonly sources = new Map<string, Source>();
+  private readonly hidden: HiddenInput | undefined;
 
   /** `names`: all that this command may ask for. Throws UsageError for any other, and for one given twice. */
   constructor(
@@ -72,6 +77,13 @@ export class Secrets {
         return { kind: "descriptor", descriptor: Number(digits) };
       });
     }
+    const mayAsk = names.some((name) => !this.sources.has(name));
+    if (mayAsk && process.stdin.isTTY) this.hidden = new HiddenInput(process.stdin);
+  }
+
+  /** Give the terminal to whoever comes next: the scan field, a console. What was typed ahead is dropped. */
+  close(): void {
+    this.hidden?.close();
   }
 
   private add(option: string, text: string, parse: (value: string) => Source): void {
@@ -84,30 +96,62 @@ export class Secrets {
     this.sources.set(name, parse(prefix === undefined ? text : rest));
   }
 
-  /** Read what opens something that exists: a passphrase (made NFC) or, with `pin`, a token's PIN as it is. */
-  async existing(name: string, what: string, pin = false): Promise<Buffer> {
-    const bytes = await this.read(name, `${pin ? "PIN" : "Passphrase"} of ${what}: `, what);
-    if (bytes.length === 0) throw new UsageError(`the ${pin ? "PIN" : "passphrase"} of ${what} is empty.`);
-    return pin ? bytes : normalized(bytes);
+  /**
+   * Open something that exists with its passphrase (made NFC) or, with `pin`, with a token's PIN as it is. `open` throws a
+   * WrongSecret where that was not it: at the terminal it is then asked again.
+   */
+  async opening<Opened>(
+    name: string,
+    what: string,
+    open: (secret: Buffer) => Promise<Opened>,
+    pin = false,
+  ): Promise<Opened> {
+    const kind = pin ? "PIN" : "passphrase";
+    return await this.untilRight(name, async () => {
+      const bytes = await this.read(name, `${pin ? "PIN" : "Passphrase"} of ${what}: `, what);
+      if (bytes.length === 0) throw new WrongSecret(`the ${kind} of ${what} is empty.`);
+      const secret = pin ? bytes : normalized(bytes);
+      return await open(secret).finally(() => secret.fill(0));
+    });
   }
 
-  /** Read a new passphrase and hold it to the rules; at a terminal it is typed twice. */
-  async fresh(name: string, what: string): Promise<Buffer> {
-    const bytes = normalized(await this.read(name, `New passphrase for ${what}: `, what));
-    const fault = passphraseFault(bytes.toString());
-    if (fault) throw new UsageError(`the passphrase for ${what} ${fault}.`);
-    if (!this.sources.has(name)) {
+  /** Read a new passphrase and hold it to the rules, and to be none of the `others`; at a terminal it is typed twice. */
+  async fresh(name: string, what: string, others: readonly Buffer[] = []): Promise<Buffer> {
+    return await this.untilRight(name, async () => {
+      const bytes = normalized(await this.read(name, `New passphrase for ${what}: `, what));
+      const fault = passphraseFault(bytes.toString());
+      if (fault) throw new WrongSecret(`the passphrase for ${what} ${fault}.`);
+      if (others.some((other) => other.equals(bytes)))
+        throw new WrongSecret(
+          `the passphrase for ${what} is another's as well; they are for different hands.`,
+        );
+      if (this.sources.has(name)) return bytes;
       const again = normalized(await this.read(name, "The same again: ", what));
-      if (!bytes.equals(again)) throw new UsageError(`the two passphrases for ${what} differ.`);
+      if (!bytes.equals(again)) throw new WrongSecret(`the two passphrases for ${what} differ.`);
+      return bytes;
+    });
+  }
+
+  private async untilRight<Result>(name: string, attempt: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!(error instanceof WrongSecret) || this.sources.has(name)) throw error;
+        process.stderr.write(`${error.message} Once more, or Ctrl-C.\n`);
+      }
     }
-    return bytes;
   }
 
   private async read(name: string, question: string, what: string): Promise<Buffer> {
     const source = this.sources.get(name) ?? { kind: "prompt" };
     switch (source.kind) {
       case "prompt":
-        return await ask(question, what);
+        if (!this.hidden)
+          throw new UsageError(
+            `there is no terminal to ask for the passphrase or PIN of ${what}; give --passphrase-file or --passphrase-fd.`,
+          );
+        return await this.hidden.ask(question);
       case "file":
         return firstLine(readPrivateFile(source.path, LONGEST + 2, "a passphrase"), source.path);
       case "descriptor":
@@ -141,36 +185,70 @@ function firstLine(bytes: Buffer, source: string): Buffer {
 
 // ---------------------------------------------------------------------------------------------- terminal
 
-const END = /[\r\n]/;
 const ERASE = ["\x7f", "\b"];
 const KILL = "\x15"; // Ctrl-U
-const GIVE_UP = ["\x03", "\x04"]; // Ctrl-C, Ctrl-D
+const INTERRUPT = "\x03"; // Ctrl-C
+const END_OF_INPUT = "\x04"; // Ctrl-D
 
-let typedAhead = ""; // latin1: what came behind the last line's end
-
-/** Ask at the terminal; what is typed is shown nowhere. */
-async function ask(question: string, what: string): Promise<Buffer> {
-  const input = process.stdin;
-  if (!input.isTTY) {
-    throw new UsageError(
-      `there is no terminal to ask for the passphrase or PIN of ${what}; give --passphrase-file or --passphrase-fd.`,
-    );
-  }
-  input.setRawMode(true); // before the question, so that nothing typed to it is shown
-  process.stderr.write(question);
-  try {
-    let typed = "";
-    for (let key = ""; ; typed = edited(typed, key)) {
-      if (typedAhead === "") typedAhead = await nextData(input);
-      key = typedAhead[0];
-      typedAhead = typedAhead.slice(1);
-      if (END.test(key)) return Buffer.from(typed, "latin1");
-      if (GIVE_UP.includes(key)) throw new UsageError("given up at the prompt; nothing was written.");
+/** A terminal's keys, shown nowhere from the first moment to the last; what is typed ahead answers the next question. */
+class HiddenInput {
+  private typed = ""; // latin1, a byte a character
+  private readonly lineEnds = oneLineEnd();
+  private wake = () => {};
+  private isAsking = false;
+  private isGivenUp = false;
+  private readonly onData = (chunk: Buffer | string) => {
+    this.typed += this.lineEnds(typeof chunk === "string" ? chunk : chunk.toString("latin1"));
+    // nothing else sees Ctrl-C while the terminal is raw, and it never waits for its turn
+    if (!this.typed.includes(INTERRUPT)) this.wake();
+    else if (this.isAsking) this.onEnd();
+    else {
+      this.close();
+      process.kill(process.pid, "SIGINT");
     }
-  } finally {
-    input.setRawMode(false);
-    input.pause();
-    process.stderr.write("\n");
+  };
+  private readonly onEnd = () => {
+    this.isGivenUp = true;
+    this.wake();
+  };
+
+  constructor(private readonly input: NodeJS.ReadStream) {
+    input.setRawMode(true).on("data", this.onData).on("end", this.onEnd).resume();
+    // the command ends without being asked as well
+    input.unref();
+  }
+
+  /** Ask, and give the bytes of the line. Throws UsageError at Ctrl-C, Ctrl-D and the terminal's end. */
+  async ask(question: string): Promise<Buffer> {
+    process.stderr.write(question);
+    this.isAsking = true;
+    this.input.ref();
+    try {
+      for (let line = ""; ; ) {
+        while (this.typed === "" && !this.isGivenUp)
+          await new Promise<void>((resolve) => {
+            this.wake = resolve;
+          });
+        const key = this.typed[0];
+        if (this.isGivenUp || key === END_OF_INPUT)
+          throw new UsageError("given up at the prompt; nothing was written.");
+        this.typed = this.typed.slice(1);
+        if (key === "\n") return Buffer.from(line, "latin1");
+        line = edited(line, key);
+      }
+    } finally {
+      this.isAsking = false;
+      this.input.unref();
+      process.stderr.write("\n");
+    }
+  }
+
+  close(): void {
+    this.input.off("data", this.onData).off("end", this.onEnd);
+    this.input.pause();
+    this.input.setRawMode(false);
+    this.input.ref();
+    this.typed = "";
   }
 }
 
@@ -179,20 +257,4 @@ function edited(typed: string, key: string): string {
   // A character of UTF-8 goes as a whole: its later bytes are 80 to BF.
   if (ERASE.includes(key)) return typed.replace(/[\s\S][\x80-\xbf]*$/, "");
   return typed + key;
-}
-
-function nextData(input: NodeJS.ReadStream): Promise<string> {
-  return new Promise((resolve) => {
-    const done = (chunk: Buffer | string) => {
-      input.off("end", atEnd);
-      resolve(typeof chunk === "string" ? chunk : chunk.toString("latin1"));
-    };
-    const atEnd = () => {
-      input.off("data", done);
-      resolve("\x04");
-    };
-    input.once("data", done);
-    input.once("end", atEnd);
-    input.resume();
-  });
 }

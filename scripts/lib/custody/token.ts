@@ -7,6 +7,7 @@
 import { DeviceError, UsageError } from "../cli/exit";
 import { type AesKey, KEY_LENGTH, PURPOSES, type Purpose, SCHEME_NAMES, type SchemeName } from "../keys/kdf";
 import { hiddenKeyFault } from "../keys/weak_keys";
+import { WrongSecret } from "./secrets";
 
 // The part of pkcs11js that is used, so that the types stand where it could not be compiled.
 type Handle = Buffer;
@@ -197,7 +198,8 @@ class Session {
     } catch (error) {
       if ((error as Error).message !== "CKR_USER_ALREADY_LOGGED_IN") {
         pkcs11.C_CloseSession(handle);
-        throw new UsageError(`${name} does not open: ${tokenFault(error)}.`);
+        const Fault = (error as Error).message === "CKR_PIN_INCORRECT" ? WrongSecret : UsageError;
+        throw new Fault(`${name} does not open: ${tokenFault(error)}.`);
       }
     }
     return new Session(pkcs11, matching[0], handle, name);

@@ -5,7 +5,7 @@
 import { UsageError } from "../cli/exit";
 import { oneOf, option, options, type Parsed } from "../cli/options";
 import { needed } from "../cli/subcommands";
-import { openBatch } from "../custody/batch";
+import { DIGEST_OPTION, openBatch, readBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "../custody/secrets";
@@ -28,6 +28,7 @@ export const REKEY_KEYS_OPTIONS = {
     "FILE",
     "the new keys from a batch (npm run keys -- batch) instead of masters; repeat it for its parts",
   ),
+  digest: DIGEST_OPTION,
   "factory-key": option("FILE", "with --batch: the private key that it is sealed for"),
   scheme: option(
     "NAME",
@@ -78,15 +79,15 @@ export async function openRekeyKeys(given: Given): Promise<RekeyKeys & { close()
 function refuseMissing(given: Given): void {
   const named = PURPOSES.find((purpose) => given[`new-${purpose}`] !== undefined);
   if (given.batch && named) throw new UsageError(`--batch and --new-${named} exclude each other.`);
-  const next = given.batch ? (["factory-key"] as const) : (["new-psk", "new-console"] as const);
+  const next = given.batch ? (["factory-key", "digest"] as const) : (["new-psk", "new-console"] as const);
   for (const name of ["ota", "rekey", ...next] as const)
     needed(given[name], `--${name} ${REKEY_KEYS_OPTIONS[name].value}`);
 }
 
 async function batchOf(
-  { batch = [], "factory-key": path = "" }: Given,
+  { batch = [], digest = [], "factory-key": path = "" }: Given,
   secrets: Secrets,
 ): Promise<KeySource> {
-  const file = readSealed(path, "factory");
-  return openBatch(batch, await openFactoryKey(file, await secrets.existing("factory-key", path)));
+  const parts = readBatch(batch, digest);
+  return openBatch(parts, await openFactoryKey(readSealed(path), secrets, "factory-key"));
 }

@@ -24,6 +24,7 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "unshare", package: "util-linux" },
   { program: "ip", package: "iproute2" },
   { program: "softhsm2-util", package: "softhsm2" },
+  { program: "age", package: "age" },
   { program: "socat", package: "socat" },
 ];
 
