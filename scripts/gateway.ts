@@ -55,7 +55,7 @@ await runCommand("gateway", async (argv) => {
     scheme: options.scheme,
     secrets,
     name: "master",
-  });
+  }).finally(() => secrets.close());
   const revokedFile = options.revoked;
   const { host, port } = options.listen ?? { host: "127.0.0.1", port: 8883 };
   const gateway = await startGateway({

@@ -72,6 +72,8 @@ export async function openRekeyKeys(given: Given): Promise<RekeyKeys & { close()
   } catch (error) {
     await close();
     throw error;
+  } finally {
+    secrets.close();
   }
 }
 

@@ -38,7 +38,9 @@ export async function sign(options: SignGiven): Promise<void> {
   refuseExisting(out);
   const secrets = new Secrets(options, ["master"]);
   const { scheme } = options;
-  const master = await openMaster(place, { purpose: "ota", scheme, secrets, name: "master" });
+  const master = await openMaster(place, { purpose: "ota", scheme, secrets, name: "master" }).finally(() =>
+    secrets.close(),
+  );
   const progress = new Progress(!options.json);
   const start = process.hrtime.bigint();
   let rows = 0;
