@@ -63,7 +63,7 @@ export interface Socket {
 /** `hal:tcp_socket`. */
 export interface TcpSocket {
   /**
-   * Open a TCP connection. `onEvent` is called with what is neither text nor boolean once when it is open, then with
+   * Open a TCP connection. `onEvent` is called with the socket once when it is open, then with
    * 1..536 bytes at a time, and once in any case with a boolean, whether there was an error: it is closed. Never before
    * this call returns. Returns the socket, or undefined where the runtime could not make one: then only true comes.
    * Throws NAME_UNKNOWN where DNS does not know the host.

@@ -1,13 +1,12 @@
 // What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
 // telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
 // its own payload. What it has to say is put to the session's data.
-import type { Bytes } from "../bytes";
 import { payload } from "../mqtt/client";
 import { awaited } from "../ota/updater";
 import { TELEMETRY_EVERY, UPDATES } from "../profile";
 import { FAILURES, SESSIONS } from "../store/event_log";
 import { NO_NETWORK, TIMEOUT } from "../tls/alert";
-import { failedAt, type Server, type SessionEvent, stands } from "../tls/session";
+import { failedAt, SESSION_DATA, SESSION_ENDED, SESSION_STANDS, type Server, stands } from "../tls/session";
 import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
 
 /** Attempts since the broker last accepted us. */
@@ -18,11 +17,8 @@ let ticks = -1;
 export let retry: any;
 export let retryAt: number;
 
-/**
- * What a session tells, or true: try to connect; settings: the network is up; false: the bytes that the session brought
- * wait; undefined: a tick.
- */
-export type Event = SessionEvent | Server | boolean | undefined;
+/** What a session tells, or true: try to connect; settings: the network is up; NO_NETWORK: it is not; undefined: a tick. */
+export type Event = number | Server | boolean | undefined;
 
 /** Tell the step where things stand (steps.ts). */
 export function step(): number {
@@ -32,8 +28,8 @@ export function step(): number {
       STEP_UP * (stands as unknown as number);
 }
 
-/** Handle one event; `onEvent` takes those to come. Throws the code that ends the session. */
-export function application(event: Event, onEvent: (event: Event) => void): void {
+/** Handle one event; `onEvent` takes those to come, `ended` is the code of SESSION_ENDED. Throws the code that ends the session. */
+export function application(event: Event, onEvent: (event: Event) => void, ended?: number): void {
   if (event === undefined) {
     // half a keep-alive has passed: telemetry and a sign of life
     if (ticks >= 0) {
@@ -48,7 +44,7 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     else if (section(import("../tls/session")).progress() || getTime() < retryAt) throw TIMEOUT;
     // what should have begun the next attempt was lost, out of memory
     else setTimeout(onEvent, 0, true);
-  } else if (event === null)
+  } else if (event === SESSION_STANDS)
     section(import("../mqtt/client")).begin(section(import("../store/settings")).readSettings().id as string);
   else if (event === true) {
     ticks = -3;
@@ -57,7 +53,8 @@ export function application(event: Event, onEvent: (event: Event) => void): void
       section(import("../store/settings")).readSettings(),
       onEvent as (event: unknown) => void,
     );
-  } else if (event === false) {
+  } else if (event === SESSION_DATA) {
+    section(import("../mqtt/client")).keep(section(import("../tls/record")).take());
     // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
     // accepted us
     let name: string | undefined;
@@ -86,11 +83,12 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     if (UPDATES && awaited === "") section(import("../ota/updater")).ask();
   } else if (typeof event === "number") {
     // the connection is over, or could not be had
-    if (event) {
-      print("E" + event);
+    const code = event === SESSION_ENDED ? (ended as number) : event;
+    if (code) {
+      print("E" + code);
       section(import("../store/event_log")).note(
         event === NO_NETWORK ? STEP_NET : ticks < 0 ? failedAt : STEP_UP,
-        event,
+        code,
         FAILURES,
       );
     }
@@ -98,13 +96,6 @@ export function application(event: Event, onEvent: (event: Event) => void): void
     retryAt = section(import("./reconnect_delay"))(failures++);
     retry = setTimeout(onEvent, retryAt, true);
     retryAt = getTime() + retryAt / 1000;
-  } else if ((event as Bytes).length) {
-    // in a turn of its own, when the record that brought them is off the heap; of a session that has ended since, nothing: its
-    // CONNACK would count for the next one
-    if (stands) {
-      section(import("../mqtt/client")).keep(event as Bytes);
-      setTimeout(onEvent, 0, false);
-    }
   } else if (!section(import("../tls/session")).progress())
     // the network may be up twice
     section(import("../tls/session")).connect(event as Server, onEvent);

@@ -11,11 +11,11 @@ import type { Event } from "./application";
  * interpreter removes whatever runs out of memory, an interval or a listener: so each tick, half a keep-alive apart, sets the next
  * one before all else, and the console's port is opened where nobody listens: at the start, and again where it was removed.
  */
-export function onEvent(event: Event): void {
+export function onEvent(event: Event, ended?: number): void {
   if (event === undefined) setTimeout(onEvent, KEEP_ALIVE_S * 500);
   if (CONSOLE && startedAt && !serialIsOpen()) serialOpen(onConsole);
   try {
-    section(import("./application")).application(event, onEvent);
+    section(import("./application")).application(event, onEvent, ended);
     section(import("../tls/session")).flush();
   } catch (error) {
     section(import("../tls/session")).shutdown(error);

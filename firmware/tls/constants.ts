@@ -7,6 +7,10 @@ export const ALERT = 21;
 export const HANDSHAKE = 22;
 export const APPLICATION_DATA = 23;
 
+/** AlertLevel */
+export const WARNING = 1;
+export const FATAL = 2;
+
 /** HandshakeType */
 export const HELLO_REQUEST = 0;
 export const SERVER_HELLO = 2;

@@ -8,7 +8,7 @@ import { requireExtendedMasterSecret } from "../profile";
 import { key } from "../store/key";
 import { AGREED_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
 import { agreed, randoms, transcript } from "./handshake";
-import { setKeys } from "./record";
+import { setKeys } from "./keys";
 
 /**
  * Derive the connection's keys from the provisioned PSK and the handshake up to the ClientKeyExchange (its state in

@@ -35,6 +35,7 @@ import {
   DECRYPT_ERROR,
   HANDSHAKE_FAILURE,
   ILLEGAL_PARAMETER,
+  NO_RENEGOTIATION,
   PROTOCOL_VERSION,
   RECEIVED,
   RECORD_OVERFLOW,
@@ -64,6 +65,8 @@ interface Case {
   suites?: number[];
   conduct: Partial<WireConduct>;
   outcome: Outcome;
+  /** Warnings that the device sends before it. */
+  warnings?: number[];
   /** A bundle whose policy takes servers without EMS and without encrypt-then-MAC. */
   lenient?: boolean;
   /** A bundle that waits 300 ms for the handshake. */
@@ -309,6 +312,27 @@ const CASES: Case[] = [
     name: "R8 HelloRequest before the ServerHello is ignored",
     conduct: first("HelloRequest"),
     outcome: "lives",
+  },
+  {
+    name: "R8 HelloRequest in two records, and two in one, when the session stands",
+    conduct: afterwards(
+      record(HANDSHAKE, Buffer.alloc(1)),
+      record(HANDSHAKE, Buffer.alloc(3)),
+      record(HANDSHAKE, Buffer.alloc(8)),
+    ),
+    outcome: "lives",
+    warnings: [NO_RENEGOTIATION, NO_RENEGOTIATION],
+  },
+  {
+    name: "R8 HelloRequest with a body when the session stands",
+    conduct: afterwards(record(HANDSHAKE, Buffer.from("0000000100", "hex"))),
+    outcome: { sends: UNEXPECTED_MESSAGE },
+  },
+  {
+    name: "R8 more than four HelloRequests in a row",
+    conduct: afterwards(...Array(5).fill("HelloRequest")),
+    outcome: { sends: UNEXPECTED_MESSAGE },
+    warnings: Array(4).fill(NO_RENEGOTIATION),
   },
   {
     name: "R8 HelloRequest with a body",
@@ -694,7 +718,58 @@ const CASES: Case[] = [
     conduct: afterwards(alert(FATAL, 80)),
     outcome: { receives: 80 },
   },
-  { name: "R16 alert of an unknown level", conduct: first(alert(3, 80)), outcome: { receives: 80 } },
+  ...[0, 3, 255].map((level) => ({
+    name: `R16 alert of level ${level}`,
+    conduct: first(alert(level, 80)),
+    outcome: { sends: ILLEGAL_PARAMETER },
+  })),
+  {
+    name: "R16 two alerts in one record",
+    conduct: first(record(ALERT, Buffer.from([WARNING, 112, WARNING, 90]))),
+    outcome: "lives",
+  },
+  {
+    name: "R16 a warning and a fatal alert in one record",
+    conduct: afterwards(record(ALERT, Buffer.from([WARNING, 90, FATAL, 80]))),
+    outcome: { receives: 80 },
+  },
+  ...[
+    {
+      when: "before ServerHello",
+      conduct: (...steps: Step[]) => ({ steps: [...steps, ...honestSteps(false)] }),
+    },
+    { when: "when the session stands", conduct: afterwards },
+  ].flatMap(({ when, conduct }) => [
+    {
+      name: `R16 four warnings in a row ${when}`,
+      conduct: conduct(...Array(4).fill(alert(WARNING, 112))),
+      outcome: "lives" as const,
+    },
+    {
+      name: `R16 five warnings in a row ${when}`,
+      conduct: conduct(...Array(5).fill(alert(WARNING, 112))),
+      outcome: { sends: UNEXPECTED_MESSAGE },
+    },
+  ]),
+  {
+    name: "R16 warnings with data between them",
+    conduct: afterwards(
+      ...Array(9)
+        .fill([alert(WARNING, 112), record(APPLICATION_DATA, PING)])
+        .flat(),
+    ),
+    outcome: "lives",
+  },
+  {
+    name: "R18 32 empty records in a row",
+    conduct: afterwards(...Array(32).fill(record(APPLICATION_DATA, NOTHING))),
+    outcome: "lives",
+  },
+  {
+    name: "R18 33 empty records in a row",
+    conduct: afterwards(...Array(33).fill(record(APPLICATION_DATA, NOTHING))),
+    outcome: { sends: UNEXPECTED_MESSAGE },
+  },
   { name: "R16 warning alert in the handshake", conduct: first(alert(WARNING, 112)), outcome: "lives" },
   {
     name: "R16 warning alert when the session stands",
@@ -772,7 +847,8 @@ async function assertHonestHandshake(device: TestDevice): Promise<void> {
 }
 
 for (const board of SIMULATED_BOARDS)
-  for (const { name, suites, conduct, outcome, ...policy } of CASES) {
+  for (const { name, suites, conduct, outcome, warnings = [], ...policy } of CASES) {
+    const before = warnings.map((description) => ({ level: WARNING, description }));
     const canDecrypt = board !== "mdbt42q-w5500-sim";
     if (!canDecrypt && suites?.every((suite) => suite === CBC_SHA || suite === CBC_SHA256)) continue;
     const wanted = describe(outcome);
@@ -782,16 +858,18 @@ for (const board of SIMULATED_BOARDS)
       if (outcome === "lives") {
         assert.ok(alive, `the session died of ${socket.error}`);
         assert.equal(socket.error, 0);
-        assert.deepEqual(seen.alerts, [{ level: WARNING, description: CLOSE_NOTIFY }]);
+        assert.deepEqual(seen.alerts, [...before, { level: WARNING, description: CLOSE_NOTIFY }]);
       } else if ("sends" in outcome) {
         // a chip that cannot offer encrypt-then-MAC sees an extension that it did not ask for
         const unasked = !canDecrypt && name.startsWith("R6 encrypt-then-MAC granted");
         const sends = unasked ? UNSUPPORTED_EXTENSION : outcome.sends;
         assert.equal(socket.error, SENT + sends);
-        assert.deepEqual(seen.alerts, [{ level: FATAL, description: sends }]);
+        assert.deepEqual(seen.alerts, [...before, { level: FATAL, description: sends }]);
       } else if ("receives" in outcome) {
         assert.equal(socket.error, RECEIVED + outcome.receives);
-        assert.deepEqual(seen.alerts, []);
+        // close_notify is answered (RFC 5246, 7.2.1), nothing else
+        const answer = { level: WARNING, description: CLOSE_NOTIFY };
+        assert.deepEqual(seen.alerts, outcome.receives === CLOSE_NOTIFY ? [answer] : []);
       } else assert.equal(socket.error, outcome.code);
       assert.ok(socket.errors <= 1, "one failure is one error");
       await assertHonestHandshake(device);

@@ -17,24 +17,33 @@ import { falseStart } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
+  ILLEGAL_PARAMETER,
   INTERNAL_ERROR,
   NO_RENEGOTIATION,
   NO_SERVER,
+  OUT_OF_MEMORY,
   RECEIVED,
   SENT,
   TIMEOUT,
   TRUNCATED,
   UNEXPECTED_MESSAGE,
 } from "./alert";
-import { ALERT, APPLICATION_DATA, FINISHED, HANDSHAKE } from "./constants";
+import { ALERT, APPLICATION_DATA, FATAL, FINISHED, HANDSHAKE, WARNING } from "./constants";
 import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { contentType, keep, outgoing } from "./record";
+import { contentType, incoming, outgoing } from "./record";
 
+/** What a session tells whoever opened it, an event each: it stands. */
+export const SESSION_STANDS = -1;
 /**
- * What a session tells whoever opened it, each in a turn of its own: null when it stands; application data; a code when
- * it is over, 0 or one of alert.ts. One function and no emitter: listeners are heap (socket.ts has them).
+ * Application data waits in the record layer, whose `take` gives it. Told record by record, within the turn: what is taken and
+ * used up at once is off the heap before the next record is opened.
  */
-export type SessionEvent = null | Bytes | number;
+export const SESSION_DATA = -2;
+/** It is over, or could not be had; comes with 0 or a code of alert.ts. */
+export const SESSION_ENDED = -3;
+
+/** Who takes a session's events. One function and no emitter: listeners are heap (socket.ts has them). */
+export type OnSession = (event: any, code?: number) => void;
 
 /** Where a server is. */
 export interface Server {
@@ -46,80 +55,108 @@ export interface Server {
 /** The TCP socket under the session; undefined: none was asked for yet; 0: it is being asked for. */
 let transport: Socket | 0 | undefined;
 /** Who takes the session's events; undefined: there is no session. */
-let port: ((event: any) => void) | undefined;
+let port: OnSession | undefined;
 /** Timer of the handshake's next step. */
 let next: any;
 /** Whether a turn for what TCP brought is set. */
 let queued: boolean;
+/** Whether what TCP and the timers bring is worked on. */
+let busy: boolean;
 /** Whether records are the handshake's. */
 let shaking: boolean;
 /** Whether the application may write. */
 export let stands: boolean;
 /** The step at which the last session ended (steps.ts). */
 export let failedAt: number;
+/** Weight of the records in a row that brought nothing. */
+let idle: number;
+/** Bytes of HelloRequests that came since the handshake. */
+let requested: number;
+
+/** As many empty records in a row are taken, and a warning counts as eight of them: BoringSSL's 32 and 4. */
+const IDLE_LIMIT = 32;
+const WARNING_WEIGHT = 8;
+
+/** The turn in which what TCP brought is worked through; KEY_EXCHANGE is the other one. */
+const TURN = 0;
 
 /**
  * Take what TCP and the timers bring: bytes, in pieces of any size, which are worked through in a turn of their own, when
- * the event that brought them is off the heap; null: that turn; that it is closed, a boolean; else the handshake goes on.
+ * the event that brought them is off the heap; that turn, or the handshake's; a boolean: TCP is closed; TCP's socket: it is
+ * open, or, where it is no longer the session's, it must be closed.
  */
 function onTransport(event?: unknown): void {
   try {
+    // what runs out of memory is not told: it ends there, amid its turn
+    if (busy) throw OUT_OF_MEMORY;
+    busy = true;
     if (typeof event === "string") {
-      keep(event);
-      if (!queued) setTimeout(onTransport, 0, null);
+      section(import("./record")).keep(event);
+      if (!queued) setTimeout(onTransport, 0, TURN);
       queued = true;
-    } else if (event === null || event === !!event) {
+    } else if (event === TURN || event === !!event) {
       queued = false;
       // a record is opened from here, and not from the section that takes it: there is a frame less on the heap then
-      for (
-        let fragment: Bytes | undefined;
-        port && (fragment = section(import("./record")).receiveRecord()) !== undefined;
-      )
-        section(import("./session")).receive(fragment);
+      while (port && section(import("./record")).receiveRecord())
+        if (section(import("./session")).receive()) port(SESSION_DATA);
       // what came before the end counts
-      if (event !== null) throw event;
-    } else section(import("./session")).advance(event);
+      if (event !== TURN) throw shaking || stands ? TRUNCATED : NO_SERVER;
+    } else section(import("./session")).proceed(event);
+    busy = false;
   } catch (error) {
+    busy = false;
     section(import("./session")).shutdown(error);
   }
 }
 
+/** Go on in a turn of the session's own: the handshake; TCP is open; or a socket's end that was put off. */
+export function proceed(event: unknown): void {
+  if (event === KEY_EXCHANGE) section(import("./session")).advance(KEY_EXCHANGE);
+  else if (event === transport) section(import("./session")).advance(BEGIN);
+  else {
+    section(import("./session")).flush();
+    (event as Socket).end();
+  }
+}
+
 /**
- * End the session and tell why: 0, a code of alert.ts, or a boolean: TCP is closed, by the server without close_notify,
- * or it never opened. An Error says the same where there is TCP: a write to a closed one throws. Sends the code's alert,
- * close_notify where it has none, nothing after an alert received; wipes the keys, closes TCP and tells the code.
+ * End the session and tell why: 0, a code of alert.ts, or an Error of our own code, which is INTERNAL_ERROR, its place on the
+ * console. Sends the code's alert, close_notify where it has none, nothing after an alert received; wipes the keys, closes TCP
+ * and tells the code.
  */
 export function shutdown(cause: unknown): void {
   const ended = port;
   if (!ended) return;
-  const code =
-    cause === +(cause as number)
-      ? cause
-      : cause !== !!cause && !transport
-        ? SENT + INTERNAL_ERROR
-        : shaking || stands
-          ? TRUNCATED
-          : NO_SERVER;
   const tcp = transport;
-  failedAt = section(import("./session")).progress();
-  port = transport = undefined; // first of all: whatever comes in from here on finds no session
-  // and this before what may run out of memory, or nobody would try again
-  setTimeout(ended, 0, code);
-  if (tcp) {
+  let code = cause as number;
+  if (code !== +code) {
+    code = SENT + INTERNAL_ERROR;
     try {
-      // what TCP still brings is for no session, least of all for the next
-      tcp.removeAllListeners();
-      // level fatal and the alert, or level warning and close_notify
-      if (code < RECEIVED || code > SENT)
-        section(import("./record")).send(tcp, ALERT, code > SENT ? E.toString(2, code) : "\x01\0");
-      tcp.end();
+      if (tcp) tcp.write("");
+      print((cause as Error).stack);
     } catch (_) {
-      // TCP is closed already
+      code = TRUNCATED; // a write to a TCP that is closed, of which nothing has told yet
     }
   }
-  section(import("./record")).wipe();
-  shaking = stands = false;
+  // the turn that should have come to this was cut short
+  if (code === TIMEOUT && busy) code = OUT_OF_MEMORY;
+  failedAt = section(import("./session")).progress();
+  port = transport = undefined; // first of all: whatever comes in from here on finds no session
+  busy = shaking = stands = false;
   if (next) next = clearTimeout(next);
+  // and these before what may run out of memory: or keys and TCP would stay, and nobody would try again
+  if (tcp) setTimeout(onTransport, 0, tcp);
+  setTimeout(ended, 0, SESSION_ENDED, code);
+  if (!tcp) return;
+  try {
+    // what TCP still brings is for no session, least of all for the next
+    tcp.removeAllListeners();
+    // level and description; an alert received gets no answer but close_notify
+    if (code <= RECEIVED || code > SENT)
+      section(import("./record")).send(tcp, ALERT, code > SENT ? E.toString(FATAL, code) : "\x01\0");
+  } catch (_) {
+    // TCP is closed already, or what protects the alert fails
+  }
 }
 
 /** Tell the step where the session stands (steps.ts), STEP_IDLE where there is none. */
@@ -131,20 +168,53 @@ export function progress(): number {
   return expected < 0 ? STEP_KEY_EXCHANGE : STEP_HELLO;
 }
 
-/** Take the plaintext of a record, its type in `contentType`. */
-export function receive(fragment: Bytes): void {
-  if (contentType === ALERT) {
-    if (fragment.length !== 2) throw SENT + DECODE_ERROR;
-    const alert = fragment.charCodeAt(1);
-    if (alert === CLOSE_NOTIFY && !shaking) throw 0;
-    if (alert === CLOSE_NOTIFY || fragment.charCodeAt(0) !== 1) throw RECEIVED + alert;
-  } else if (shaking) section(import("./session")).advance(contentType, fragment);
-  else if (contentType === APPLICATION_DATA) {
-    if (fragment) setTimeout(port as () => void, 0, fragment);
-  } else if (contentType === HANDSHAKE && fragment === "\0\0\0\0") {
-    // a HelloRequest: we decline with a warning and the session lives (RFC 5246, 7.2.2)
-    section(import("./record")).send(transport as Socket, ALERT, E.toString(1, NO_RENEGOTIATION));
-  } else throw SENT + UNEXPECTED_MESSAGE;
+/** Take up the record that is open (record.ts). Returns whether what it brought is the application's. */
+export function receive(): boolean | undefined {
+  if (contentType === ALERT) section(import("./session")).alerts();
+  else if (shaking) {
+    idle = 0;
+    section(import("./session")).advance(contentType, section(import("./record")).take());
+  } else if (contentType !== APPLICATION_DATA) section(import("./session")).helloRequests();
+  else if (!incoming) section(import("./session")).count(1);
+  else {
+    idle = 0;
+    return true;
+  }
+}
+
+/** Take up alerts, one or more in a record (RFC 5246, 6.2.1 and 7.2). */
+export function alerts(): void {
+  const fragment = section(import("./record")).take();
+  if (!fragment || fragment.length & 1) throw SENT + DECODE_ERROR;
+  for (let i = 0; i < fragment.length; i += 2) {
+    const level = fragment.charCodeAt(i);
+    const description = fragment.charCodeAt(i + 1);
+    if (level < WARNING || level > FATAL) throw SENT + ILLEGAL_PARAMETER;
+    if (description === CLOSE_NOTIFY && !shaking) throw 0;
+    if (description === CLOSE_NOTIFY || level === FATAL) throw RECEIVED + description;
+    section(import("./session")).count(WARNING_WEIGHT);
+  }
+}
+
+/**
+ * Take up HelloRequests, four zeros each, in records as they please: we decline with a warning and the session lives (RFC
+ * 5246, 7.2.2 and 7.4.1.1).
+ */
+export function helloRequests(): void {
+  const fragment = section(import("./record")).take();
+  if (contentType !== HANDSHAKE || !fragment || fragment !== "\0".repeat(fragment.length))
+    throw SENT + UNEXPECTED_MESSAGE;
+  requested += fragment.length;
+  if (requested < 4) return;
+  requested &= 3;
+  section(import("./session")).count(WARNING_WEIGHT);
+  section(import("./record")).send(transport as Socket, ALERT, E.toString(WARNING, NO_RENEGOTIATION));
+}
+
+/** Count a record that brings nothing: an honest server sends few of them in a row. */
+export function count(weight: number): void {
+  idle += weight;
+  if (idle > IDLE_LIMIT) throw SENT + UNEXPECTED_MESSAGE;
 }
 
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
@@ -153,10 +223,10 @@ export function flush(): void {
   while (stands && outgoing) section(import("./record")).send(transport as Socket, APPLICATION_DATA);
 }
 
-/** Take a step of the handshake: TCP is open (`step` is no number), a record came, or the last step asked to go on. */
-export function advance(step?: unknown, fragment?: Bytes): void {
+/** Take a step of the handshake: of its own, or of a record of type `step` and plaintext `fragment`. */
+export function advance(step: number, fragment?: Bytes): void {
   if (!transport) return;
-  let type = (step as number) | BEGIN;
+  let type = step;
   shaking = true;
   if (type === KEY_EXCHANGE) {
     section(import("./handshake"))(transport, type, "");
@@ -173,7 +243,7 @@ export function advance(step?: unknown, fragment?: Bytes): void {
     if (!stands && port) {
       stands = true;
       section(import("./session")).flush();
-      setTimeout(port, 0, null);
+      setTimeout(port, 0, SESSION_STANDS);
     }
   }
 }
@@ -183,8 +253,10 @@ export function advance(step?: unknown, fragment?: Bytes): void {
  * what it tells; `put` and `flush` write to it, `shutdown(0)` ends it. A session that is open is closed first. What this throws
  * is for `shutdown` too.
  */
-export function connect(server: Server, onEvent: (event: any) => void): void {
+export function connect(server: Server, onEvent: OnSession): void {
   section(import("./session")).shutdown(0);
+  section(import("./record")).wipe();
+  idle = requested = 0;
   port = onEvent;
   // fresh noise for every session, tested before a byte of it is used
   section(import("../crypto/ctr_drbg")).seed();

@@ -1,7 +1,7 @@
 // The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
 // on it unchanged. Our own MQTT client does without: an emitter and its listeners are heap.
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
-import type { Server, SessionEvent } from "./session";
+import { SESSION_DATA, SESSION_STANDS, type Server } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface TlsSocket {
@@ -29,13 +29,14 @@ export function connect(options: Server, callback?: (socket: TlsSocket) => void)
   };
   if (callback) socket.on("connect", callback);
   const timer = setTimeout(() => section(import("./session")).timeOut(), HANDSHAKE_TIMEOUT_MS);
-  const onEvent = (event: SessionEvent): void => {
-    if (typeof event === "string") socket.emit("data", event);
-    else if (typeof event === "number") {
+  const onEvent = (event: number, code?: number): void => {
+    if (event === SESSION_DATA) socket.emit("data", section(import("./record")).take());
+    else if (event === SESSION_STANDS) socket.emit("connect", socket);
+    else {
       clearTimeout(timer);
-      socket.emit(event ? "error" : "end", event);
-      socket.emit("close", event !== 0);
-    } else socket.emit("connect", socket);
+      socket.emit(code ? "error" : "end", code);
+      socket.emit("close", code !== 0);
+    }
   };
   try {
     section(import("./session")).connect(options, onEvent);

@@ -68,6 +68,14 @@ test("section(import()) becomes a static import and a marker", () => {
   assert.equal(markSections("export const f = 1;"), undefined);
 });
 
+test("two modules' exports of one name are two sections", () => {
+  const marked = markSections(
+    'export const f = [section(import("./a")).open(), section(import("./b")).open()];',
+  );
+  const names = [...(marked?.code.matchAll(/import \{ open as (\w+) \} from "\.\/[ab]"/g) ?? [])];
+  assert.equal(new Set(names.map(([, name]) => name)).size, 2);
+});
+
 test("import() anywhere else is refused", () => {
   assert.throws(() => markSections('import("./a").then(print);'), /section\(import/);
   assert.throws(() => markSections("section(import(name));"), /plain string/);

@@ -83,7 +83,9 @@ export function markSections(code: string, loader = "./load_section"): Rewritten
     if (!root) {
       const stem = isNamed ? exported : source.replace(/^.*[/:]/, "").replace(/\W/g, "_");
       let name = `${stem}_section`;
-      while (code.includes(name)) name += "_";
+      const isTaken = (): boolean =>
+        code.includes(name) || [...imported.values()].some((other) => other.name === name);
+      while (isTaken()) name += "_";
       root = { name, stem };
       imported.set(key, root);
       text.append(`\nimport { ${exported} as ${name} } from ${JSON.stringify(source)};`);

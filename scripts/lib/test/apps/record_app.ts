@@ -3,7 +3,8 @@
  */
 import { random, seed as startRandom } from "../../../../firmware/crypto/ctr_drbg";
 import { agree } from "../../../../firmware/tls/handshake";
-import { send, setKeys } from "../../../../firmware/tls/record";
+import { setKeys } from "../../../../firmware/tls/keys";
+import { send } from "../../../../firmware/tls/record";
 
 (global as unknown as { records: unknown }).records = {
   startRandom: startRandom,

@@ -5,6 +5,7 @@
 import type { Event } from "../../../../firmware/app/application";
 import { key } from "../../../../firmware/store/key";
 import { outgoing } from "../../../../firmware/tls/record";
+import { SESSION_DATA, SESSION_STANDS } from "../../../../firmware/tls/session";
 
 let thrown: unknown = 0;
 
@@ -17,10 +18,13 @@ function onEvent(event: Event): void {
 }
 
 (global as unknown as { device: object }).device = {
-  begin: () => onEvent(null),
+  begin: () => {
+    section(import("../../../../firmware/tls/record")).wipe();
+    onEvent(SESSION_STANDS);
+  },
   take: (bytes: string) => {
     section(import("../../../../firmware/mqtt/client")).keep(bytes);
-    onEvent(false);
+    onEvent(SESSION_DATA);
   },
   outgoing: () => {
     const bytes = outgoing;

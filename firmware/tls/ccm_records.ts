@@ -1,0 +1,51 @@
+// Records under AES-128-CCM (RFC 6655, 3; RFC 5246, 6.2.3.3), as sections: one protects, one unprotects. What they do is
+// ordered so that a record is on the heap once, or twice while natives turn it.
+//
+//   struct { opaque nonce_explicit[8]; aead-ciphered struct { opaque content[length]; }; } GenericAEADCipher;
+//
+// The explicit part of the nonce is the record's number, the implicit one the salt.
+import type { Socket } from "../../hal/hal";
+import type { Bytes } from "../bytes";
+import { CLIENT, keys, SERVER, tagLength } from "./keys";
+
+/**
+ * Build what crypto/ccm.ts takes beside a text: the key of an `end`, B0 and the block of the associated data. `additional`:
+ * number, type, version and length of the record (RFC 5246, 6.2.3.3), 13 bytes.
+ */
+export function context(end: number, explicit: Bytes, additional: Bytes): Bytes {
+  const key = keys.substr(16 * end, 16);
+  const salt = keys.substr(32 + 4 * end, 4);
+  return E.toString(key, 58 + 4 * tagLength, salt, explicit, 0, additional.substr(11), 0, 13, additional, 0);
+}
+
+/** Write the record that carries `text` to `transport`; `head`: its number, type and version, 11 bytes. */
+export function protect(transport: Socket, head: Bytes, text: Bytes): void {
+  const size = text.length;
+  const explicit = head.substr(0, 8);
+  const how = section(import("./ccm_records")).context(CLIENT, explicit, E.toString(head, size >> 8, size));
+  const mac = section(import("../crypto/ccm")).ccmMac(how, text);
+  text = E.toString(mac, text, { data: 0, count: -size & 15 });
+  text = section(import("../crypto/ccm")).ccmTurn(how, text);
+  const tag = text.substr(0, tagLength);
+  text = text.substr(16, size);
+  const length = 8 + size + tagLength;
+  transport.write(E.toString(head.substr(8), length >> 8, length, explicit));
+  transport.write(text);
+  transport.write(tag);
+}
+
+/** Return the plaintext of a record, whose body has come as `text`; undefined where its tag is wrong or it has none. */
+export function unprotect(head: Bytes, text: Bytes): Bytes | undefined {
+  const size = text.length - 8 - tagLength;
+  if (size < 0) return;
+  const explicit = text.substr(0, 8);
+  let tag = text.substr(8 + size);
+  text = text.substr(8, size);
+  const how = section(import("./ccm_records")).context(SERVER, explicit, E.toString(head, size >> 8, size));
+  text = E.toString(tag, { data: 0, count: 16 - tagLength }, text, { data: 0, count: -size & 15 });
+  text = section(import("../crypto/ccm")).ccmTurn(how, text);
+  tag = text.substr(0, tagLength);
+  text = text.substr(16, size);
+  const mac = section(import("../crypto/ccm")).ccmMac(how, text).substr(0, tagLength);
+  return section(import("../bytes")).difference(mac, tag) ? undefined : text;
+}
