@@ -16,7 +16,7 @@ check: node_modules ## types of both sides, lint, format
 
 test: node_modules ## unit tests and real servers; T=record for the files with that in their name
 	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
-	$(RUN) scripts/lib/test/run.ts $(TESTS)
+	$(RUN) --test --test-reporter=spec $(TESTS)
 
 powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
 	npm run -s powercuts
@@ -62,6 +62,9 @@ keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
 
 doctor: node_modules ## who is at PORT=, and whether the firmware will run there; its options: A="--help"
 	npm run -s doctor -- $(if $(PORT),--port $(PORT)) $(A)
+
+setup: node_modules ## one board at home, at PORT=, from bare to working: A="--ssid NAME --server HOST:8883"
+	npm run -s setup -- $(if $(PORT),--port $(PORT)) $(A)
 
 farm: node_modules ## N= simulated boards as serial ports, to try all of it without hardware
 	npm run -s farm -- $(if $(N),--boards $(N)) $(A)

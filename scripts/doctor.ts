@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { Board } from "../boards/board";
-import { Port, PortClosed, pluggedIn, portName } from "./lib/bench/port";
+import { onlyPort, Port, PortClosed, portName } from "./lib/bench/port";
 import { NoAnswer } from "./lib/bench/prompt";
 import { DeviceError, runCommand, UsageError } from "./lib/cli/exit";
 import { flag, integer, oneOf, option, parseCommand } from "./lib/cli/options";
@@ -117,17 +117,6 @@ await runCommand("doctor", async (argv) => {
     throw error;
   }
 });
-
-/** The serial port that is plugged in, where there is exactly one. */
-async function onlyPort(): Promise<string> {
-  const ports = await pluggedIn();
-  if (ports.length === 1) return ports[0];
-  throw new UsageError(
-    ports.length
-      ? `${ports.length} boards are plugged in (${ports.join(", ")}): say which with --port.`
-      : "no USB serial port is plugged in; --port names any other.",
-  );
-}
 
 function describe(name: string, { state, interpreter, boards, findings }: Examination): string[] {
   if (state.mode === "locked")

@@ -174,3 +174,14 @@ export async function pluggedIn(): Promise<string[]> {
   }
   return (await SerialPort.list()).filter(({ vendorId }) => vendorId).map(({ path }) => path);
 }
+
+/** Find the serial port that is plugged in. Throws UsageError where there is none, or more than one. */
+export async function onlyPort(): Promise<string> {
+  const ports = await pluggedIn();
+  if (ports.length === 1) return ports[0];
+  throw new UsageError(
+    ports.length
+      ? `${ports.length} boards are plugged in (${ports.join(", ")}): say which with --port.`
+      : "no USB serial port is plugged in; --port names any other.",
+  );
+}

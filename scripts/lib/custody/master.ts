@@ -105,9 +105,9 @@ export function withPin<Result>(
   work: (pin: Buffer) => Promise<Result>,
 ): Promise<Result> {
   const token = `the token ${JSON.stringify(uri.token)}`;
-  if (uri.pinSource === undefined) return secrets.opening(name, token, work, true);
+  if (uri.pinSource === undefined) return secrets.opening(name, token, work, "PIN");
   const source = new Secrets({ "passphrase-file": [`pin=${uri.pinSource}`] }, ["pin"]);
-  return source.opening("pin", token, work, true);
+  return source.opening("pin", token, work, "PIN");
 }
 
 /** Open a master that is in a file; the caller wipes its bytes. For all but moving it elsewhere: openMaster(). */

@@ -50,7 +50,12 @@ describe("R1 new passphrases", () => {
 
 describe("R25 where they come from", () => {
   const read = (given: ConstructorParameters<typeof Secrets>[0], names = ["one"], pin = false) =>
-    new Secrets(given, names).opening(names[0], "the thing", async (secret) => secret.toString(), pin);
+    new Secrets(given, names).opening(
+      names[0],
+      "the thing",
+      async (secret) => secret.toString(),
+      pin ? "PIN" : "passphrase",
+    );
 
   test("a file, its line end taken off; a file descriptor; by name", async () => {
     for (const end of ["", "\n", "\r\n"])

@@ -97,20 +97,19 @@ export class Secrets {
   }
 
   /**
-   * Open something that exists with its passphrase (made NFC) or, with `pin`, with a token's PIN as it is. `open` throws a
-   * WrongSecret where that was not it: at the terminal it is then asked again.
+   * Open something that exists with its passphrase (made NFC), or with a token's PIN or a network's password as it is. `open` throws
+   * a WrongSecret where that was not it: at the terminal it is then asked again.
    */
   async opening<Opened>(
     name: string,
     what: string,
     open: (secret: Buffer) => Promise<Opened>,
-    pin = false,
+    kind: "passphrase" | "PIN" | "password" = "passphrase",
   ): Promise<Opened> {
-    const kind = pin ? "PIN" : "passphrase";
     return await this.untilRight(name, async () => {
-      const bytes = await this.read(name, `${pin ? "PIN" : "Passphrase"} of ${what}: `, what);
+      const bytes = await this.read(name, `${kind[0].toUpperCase()}${kind.slice(1)} of ${what}: `, what);
       if (bytes.length === 0) throw new WrongSecret(`the ${kind} of ${what} is empty.`);
-      const secret = pin ? bytes : normalized(bytes);
+      const secret = kind === "passphrase" ? normalized(bytes) : bytes;
       return await open(secret).finally(() => secret.fill(0));
     });
   }
