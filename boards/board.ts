@@ -38,6 +38,9 @@ export interface Board {
   system: "esp32_system" | "esp32c3_system" | "nrf_system" | "linux_system";
   serial: "console_port";
 
+  /** Constants of firmware/profile.ts that are false in the whole firmware of this board: what its slot has no room for. */
+  leavesOut?: string[];
+
   /** Min-entropy that the noise is credited with, bits per bit: 0.1, 0.3, 0.5 or 1 (protocol.md 2). */
   entropyPerBit: number;
 

@@ -10,6 +10,7 @@ export const board: Board = {
   simulates: "esp32-idf4",
   aes128: "esp32_aes",
   digest: "own_digest",
+  leavesOut: ["TLS_PSK_WITH_AES_128_CBC_SHA"],
   randomSource: "esp32_noise",
   tcpSocket: "tcp_socket",
   network: "esp_wifi",

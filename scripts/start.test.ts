@@ -107,7 +107,7 @@ describe("npm start -- --once", { concurrency: 2 }, () => {
       assert.equal(code, 0, stdout + stderr);
       assert.equal(stderr, "");
       for (const shown of [
-        /bundle +[\d,]+ of 16,384 bytes/,
+        /bundle +[\d,]+ of 16,176 bytes/,
         /noise +healthy; [\d,]+ bits read/,
         /--> +ClientHello, \d+ bytes/,
         /<-- +ServerHello, \d+ bytes/,

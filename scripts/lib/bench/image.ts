@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
-import { AT_MANIFEST, SLOT_BYTES } from "../../../firmware/ota/manifest";
+import { AT_KEYS, SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { detokenise } from "../../../hal/simulator/tokens";
 import { buildBundle, LOADER } from "../bundle/build";
 import { parse } from "../bundle/syntax";
@@ -77,8 +77,8 @@ function readBundle(path: string): string {
   } catch (error) {
     throw new UsageError(`cannot read the bundle ${path}: ${(error as Error).message}.`);
   }
-  if (bundle.length === 0 || bundle.length > AT_MANIFEST)
-    throw new UsageError(`${path} has ${bundle.length} bytes, and a slot takes 1 to ${AT_MANIFEST}.`);
+  if (bundle.length === 0 || bundle.length > AT_KEYS)
+    throw new UsageError(`${path} has ${bundle.length} bytes, and a slot takes 1 to ${AT_KEYS}.`);
   try {
     parse(detokenise(bundle));
   } catch (error) {

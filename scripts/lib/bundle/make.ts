@@ -58,8 +58,11 @@ async function inputOptions(
   options: BuildOptions,
   onBundle: (bundle: Bundle) => void,
 ): Promise<InputOptions> {
-  const { defines = {}, debug = false } = options;
+  const { debug = false } = options;
   const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  // other programs have room
+  const leavesOut = (options.entry ?? MAIN) === MAIN ? ((board.leavesOut as string[] | undefined) ?? []) : [];
+  const defines = { ...Object.fromEntries(leavesOut.map((name) => [name, false])), ...options.defines };
   if (typeof board.randomSource !== "string" || board.randomSource === "")
     throw new Error(
       `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
@@ -87,10 +90,10 @@ async function inputOptions(
       boardModules(board, join(PROJECT, "hal/espruino")),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       {
-        name: "readable-sections", // are as long as they are
+        name: "readable-sections", // are as long as they are, and so is the bundle
         transform: (code, id) =>
           debug && id === LOAD_SECTION
-            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")"))
+            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")").replace(", SLOT_BYTES)", ")"))
             : null,
       },
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },

@@ -1,11 +1,12 @@
-// The size budget: where every byte of a bundle comes from, by its source map, and whether the whole is within the
-// 16,384 bytes that a device has for it, and each section within its own.
+// The size budget: where every byte of a bundle comes from, by its source map, and whether the whole is within what a
+// slot has for an image, and each section within its own.
 import { decodedMappings, TraceMap } from "@jridgewell/trace-mapping";
+import { AT_KEYS } from "../../../firmware/ota/manifest";
 import { SECTION_LIMIT } from "../../../firmware/profile";
 import type { Section } from "./sections";
 
-/** Most bytes of a bundle. */
-export const SIZE_LIMIT = 16384;
+/** Most bytes of a bundle: its slot holds a manifest and keys behind it. */
+export const SIZE_LIMIT = AT_KEYS;
 
 /** Most bytes of the loader: twice as many where the board has no SHA-256 of its own. */
 export function loaderLimit({ digest }: { digest?: unknown }): number {
