@@ -13,6 +13,7 @@ import { type BuildOptions, type Bundle, LOADER, MAIN, toolFiles } from "./build
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { type Finding, guardBundle } from "./guard";
+import { inlineOnce } from "./inline_once";
 import { fold, minify, type Names, rename } from "./minify";
 import { nameNatives } from "./natives";
 import { orderDeclarations } from "./order";
@@ -98,6 +99,7 @@ async function inputOptions(
       },
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
+      { name: "inline-once", renderChunk: (code) => (whole ? null : inlineOnce(code)) },
       { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },

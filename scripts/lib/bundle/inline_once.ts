@@ -1,0 +1,283 @@
+// A top-level function that is called once goes to the place of its call, so that the source may name its steps: on the device a
+// function is five variables of heap and its call as many more. Taken are calls that are a statement, the value of one
+// declaration or assignment, or what is returned, of functions that return in tail position alone:
+//
+//   step(a);           let x = step(a);           x = step(a);           return step(a);
+//
+// Leaves out functions that are sections or values, that know themselves, that return from within a loop, switch or try, and
+// calls whose arguments could change their order: such a function stays one, which costs heap and changes nothing else.
+import MagicString from "magic-string";
+import {
+  type Analysis,
+  analyse,
+  type Binding,
+  isFunction,
+  type Node,
+  parse,
+  type Rewritten,
+  rewritten,
+  walk,
+} from "./syntax";
+
+/** Where a value goes: nowhere, to the caller's caller, or into a variable. */
+type Sink = { kind: "none" } | { kind: "return" } | { kind: "assign"; target: string };
+
+/** Put every function of `code`, a flat program, that can go there into the place of its one call. */
+export function inlineOnce(code: string): Rewritten {
+  const text = new MagicString(code);
+  let current = code;
+  for (let next = inlineNext(current); next !== undefined; next = inlineNext(current)) current = next;
+  if (current !== code) text.overwrite(0, code.length, current);
+  return rewritten(text);
+}
+
+/** Inline the first function that can be; undefined where none is left. */
+function inlineNext(code: string): string | undefined {
+  const program = parse(code);
+  const analysis = analyse(program);
+  for (const statement of program.body as Node[]) {
+    if (statement.type !== "FunctionDeclaration" || statement.async || statement.generator) continue;
+    const inlined = inlineFunction(code, program, analysis, statement);
+    if (inlined !== undefined) return inlined;
+  }
+  return undefined;
+}
+
+function inlineFunction(code: string, program: Node, analysis: Analysis, callee: Node): string | undefined {
+  const binding = analysis.top.bindings.get(callee.id.name) as Binding;
+  if (binding.declarations.length !== 1 || binding.references.length !== 1) return undefined;
+  const [{ identifier }] = binding.references;
+  let above: Node[] = [];
+  walk(program, (node, chain) => {
+    if (node === identifier) above = [...chain];
+  });
+  const call = above[above.length - 1];
+  if (call?.type !== "CallExpression" || call.callee !== identifier || above.includes(callee))
+    return undefined;
+  const place = placeOf(above);
+  if (!place || !callee.params.every((param: Node) => param.type === "Identifier")) return undefined;
+  if (call.arguments.some((argument: Node) => argument.type === "SpreadElement")) return undefined;
+  if (looksAtItself(callee)) return undefined;
+
+  const { statement, home, sink } = place;
+  const caller = above.findLast(isFunction);
+  if (!caller) return undefined;
+  const names = freshNames(code, analysis, callee, caller);
+  if (!names) return undefined;
+  // a variable of the caller's that ends here goes on as the parameter: two would hold its value
+  const aliased = new Set<Node>();
+  for (const [index, param] of (callee.params as Node[]).entries()) {
+    const argument = call.arguments[index] as Node | undefined;
+    if (argument?.type !== "Identifier" || !endsHere(analysis, argument, call, above, sink)) continue;
+    if ((call.arguments as Node[]).filter((each) => each.name === argument.name).length > 1) continue;
+    aliased.add(param);
+    for (const [node, name] of names)
+      if (name === names.get(param) && node !== param) names.set(node, argument.name);
+  }
+  const renamed = (node: Node): string => rename(code, node, names);
+  const body = converted(code, callee.body.body, sink, renamed);
+  if (body === undefined) return undefined;
+  const parameters = (callee.params as Node[]).map((param, index) => {
+    if (aliased.has(param)) return "";
+    const name = names.get(param) as string;
+    const argument = call.arguments[index] as Node | undefined;
+    return `let ${name}${argument ? ` = ${code.slice(argument.start, argument.end)}` : ""};`;
+  });
+  for (const extra of (call.arguments as Node[]).slice(callee.params.length))
+    parameters.push(`${code.slice(extra.start, extra.end)};`);
+  const before = sink.kind === "assign" && place.declares ? `let ${sink.target};` : "";
+  let inlined = [before, ...parameters, ...body].filter(Boolean).join("\n");
+  if (home.type !== "list") inlined = `{\n${inlined}\n}`;
+  const [first, second] = [
+    { start: callee.start, end: callee.end, text: "" },
+    { start: statement.start, end: statement.end, text: inlined },
+  ].sort((a, b) => a.start - b.start);
+  return (
+    code.slice(0, first.start) +
+    first.text +
+    code.slice(first.end, second.start) +
+    second.text +
+    code.slice(second.end)
+  );
+}
+
+/** Whether the caller's variable `argument` is not looked at after the call, but for what the call gives it. */
+function endsHere(analysis: Analysis, argument: Node, call: Node, above: Node[], sink: Sink): boolean {
+  const binding = analysis.referenceOf.get(argument)?.binding;
+  const caller = above.findLast(isFunction) as Node;
+  if (!binding || !/^(let|param)$/.test(binding.kind) || !above.includes(binding.scope.node)) return false;
+  if (binding.scope.node.start < caller.start) return false;
+  const isGiven = sink.kind === "assign" && sink.target === argument.name;
+  const loops = above.slice(above.indexOf(caller)).some(({ type }) => /^(For|While|Do)/.test(type));
+  return isGiven || (!loops && binding.references.every(({ identifier }) => identifier.start < call.end));
+}
+
+interface Place {
+  statement: Node;
+  /** Whether the statement stands in a list of statements, or alone, as the branch of an `if`. */
+  home: { type: "list" | "alone" };
+  sink: Sink;
+  /** Whether the variable of the sink is declared by the statement. */
+  declares: boolean;
+}
+
+/** The statement that a call is all of; `above`: the chain of nodes down to the call. */
+function placeOf(above: Node[]): Place | undefined {
+  const call = above[above.length - 1];
+  const parent = above[above.length - 2];
+  const grandparent = above[above.length - 3];
+  const place = (
+    statement: Node,
+    holder: Node | undefined,
+    sink: Sink,
+    declares = false,
+  ): Place | undefined => {
+    const isList = /^(BlockStatement|StaticBlock)$/.test(holder?.type ?? "");
+    const isAlone = /^(IfStatement|For(In|Of)?Statement|WhileStatement)$/.test(holder?.type ?? "");
+    if ((!isList && !isAlone) || (declares && !isList)) return undefined;
+    return { statement, home: { type: isList ? "list" : "alone" }, sink, declares };
+  };
+  if (parent?.type === "ExpressionStatement") return place(parent, grandparent, { kind: "none" });
+  if (parent?.type === "ReturnStatement") return place(parent, grandparent, { kind: "return" });
+  if (
+    parent?.type === "AssignmentExpression" &&
+    parent.operator === "=" &&
+    parent.right === call &&
+    parent.left.type === "Identifier" &&
+    grandparent?.type === "ExpressionStatement"
+  )
+    return place(grandparent, above[above.length - 4], { kind: "assign", target: parent.left.name });
+  if (
+    parent?.type === "VariableDeclarator" &&
+    parent.id.type === "Identifier" &&
+    grandparent?.type === "VariableDeclaration" &&
+    grandparent.declarations.length === 1
+  )
+    return place(grandparent, above[above.length - 4], { kind: "assign", target: parent.id.name }, true);
+  return undefined;
+}
+
+/** Whether a function looks at how it was called, or declares what goes with its own scope alone. */
+function looksAtItself(callee: Node): boolean {
+  let found = false;
+  walk(callee.body, (node) => {
+    if (node.type === "ThisExpression" || node.type === "MetaProperty") found = true;
+    if (node.type === "Identifier" && node.name === "arguments") found = true;
+    if (node.type === "FunctionDeclaration" || (node.type === "VariableDeclaration" && node.kind === "var"))
+      found = true;
+  });
+  return found;
+}
+
+/**
+ * The names that the function's own variables get, by the node of each declaration or use: their own where the program has no
+ * other of that name. Undefined where a variable of the caller hides what the function means.
+ */
+function freshNames(
+  code: string,
+  analysis: Analysis,
+  callee: Node,
+  caller: Node,
+): Map<Node, string> | undefined {
+  const isInside = (node: Node, outer: Node): boolean => outer.start <= node.start && node.end <= outer.end;
+  const names = new Map<Node, string>();
+  const own = new Set<Binding>();
+  const callers = new Set<string>();
+  for (const scope of analysis.scopes.values())
+    for (const binding of scope.bindings.values()) {
+      if (isInside(scope.node, callee)) own.add(binding);
+      else if (scope !== analysis.top && isInside(scope.node, caller)) callers.add(binding.name);
+    }
+  for (const { identifier, binding } of analysis.references)
+    if (isInside(identifier, callee) && !(binding && own.has(binding)) && callers.has(identifier.name))
+      return undefined;
+  const given = new Set<string>();
+  for (const binding of own) {
+    let name = binding.name;
+    const others = [...analysis.scopes.values()].some(
+      (scope) => scope.bindings.has(name) && scope.bindings.get(name) !== binding,
+    );
+    if (others || given.has(name))
+      for (let n = 1; code.includes(name) || given.has(name); n++) name = `${binding.name}$${n}`;
+    given.add(name);
+    for (const node of [...binding.declarations, ...binding.references.map((each) => each.identifier)])
+      names.set(node, name);
+  }
+  return names;
+}
+
+/** The text of `node` with the names of `names`. */
+function rename(code: string, node: Node, names: Map<Node, string>): string {
+  const text = new MagicString(code);
+  walk(node, (each, above) => {
+    const name = names.get(each);
+    const parent = above[above.length - 1];
+    if (name === undefined || name === each.name) return;
+    const isShorthand = parent?.type === "Property" && parent.shorthand;
+    text.overwrite(each.start, each.end, isShorthand ? `${each.name}: ${name}` : name);
+  });
+  return text.slice(node.start, node.end);
+}
+
+/** Whether a statement returns or throws in every case. */
+function ends(statement: Node): boolean {
+  if (/^(Return|Throw)Statement$/.test(statement.type)) return true;
+  if (statement.type === "BlockStatement") return statement.body.some(ends);
+  return (
+    statement.type === "IfStatement" &&
+    !!statement.alternate &&
+    ends(statement.consequent) &&
+    ends(statement.alternate)
+  );
+}
+
+/** Whether a function's own `return` stands somewhere in `node`. */
+function returns(node: Node): boolean {
+  let found = false;
+  walk(node, (each, above) => {
+    if (each.type === "ReturnStatement" && !above.some(isFunction)) found = true;
+  });
+  return found;
+}
+
+/** The statements with each `return` as what `sink` makes of it; undefined where one stands where that cannot be. */
+function converted(
+  code: string,
+  statements: Node[],
+  sink: Sink,
+  renamed: (node: Node) => string,
+): string[] | undefined {
+  if (sink.kind === "return") {
+    const all = statements.map(renamed);
+    return statements.some(ends) ? all : [...all, "return;"];
+  }
+  const output: string[] = [];
+  for (const [index, statement] of statements.entries()) {
+    const rest = statements.slice(index + 1);
+    if (!returns(statement)) output.push(renamed(statement));
+    else if (statement.type === "ReturnStatement") {
+      const value = statement.argument as Node | null;
+      if (sink.kind === "assign") output.push(`${sink.target} = ${value ? renamed(value) : "undefined"};`);
+      else if (value) output.push(`${renamed(value)};`);
+      return output;
+    } else if (statement.type === "IfStatement") {
+      const listOf = (node: Node | null | undefined): Node[] =>
+        !node ? [] : node.type === "BlockStatement" ? node.body : [node];
+      // what follows belongs to the branches that go on
+      const then = listOf(statement.consequent);
+      const otherwise = listOf(statement.alternate);
+      const goesOn = [!ends(statement.consequent), !statement.alternate || !ends(statement.alternate)];
+      if (goesOn[0] && goesOn[1] && rest.length > 0) return undefined;
+      const one = converted(code, goesOn[0] ? [...then, ...rest] : then, sink, renamed);
+      const other = converted(code, goesOn[1] ? [...otherwise, ...rest] : otherwise, sink, renamed);
+      if (!one || !other) return undefined;
+      const test = renamed(statement.test);
+      output.push(
+        `if (${test}) {\n${one.join("\n")}\n}${other.length > 0 ? ` else {\n${other.join("\n")}\n}` : ""}`,
+      );
+      return output;
+    } else return undefined;
+  }
+  if (sink.kind === "assign") output.push(`${sink.target} = undefined;`);
+  return output;
+}
