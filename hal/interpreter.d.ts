@@ -1,5 +1,7 @@
 // What Espruino 2v29 has as globals and Node has not, as far as this project uses it (espruino.com/Reference).
-// Both sides of the checker know it: the firmware runs on it, the simulator offers it.
+// Both sides of the checker know it: the firmware runs on it, the simulator offers it. Pins, watches, I2C and the like, for a
+// product's own code, come from @types/espruino, on the firmware's side. It is of version 1.95 and knows most values as \`any\`:
+// where both name a thing, this file counts (a test holds it to that).
 
 /** What E.toString and E.toArrayBuffer join: text, numbers 0..255, byte buffers, arrays, repeated bytes. */
 type Joinable =
