@@ -183,10 +183,14 @@ const ROLLOUT = subcommand({
     state: option("FILE", "the state; made if it is not there"),
     ring: manyOf("FILE", "a first ring by name, serials one a line; may be given again for the next"),
     rings: option("SHARES", `percent of the others, rising to 100; default ${RINGS}`, parseShares),
-    "stop-at": option("PERCENT", `of a ring that may fail; default ${STOP_AT}`, integer(0, 100)),
+    "stop-at": option(
+      "PERCENT",
+      `of a ring that may fail or stay silent; default ${STOP_AT}`,
+      integer(0, 100),
+    ),
     wait: option(
       "MINUTES",
-      `for a ring; who is silent until then counts as failed; default ${WAIT_MINUTES}`,
+      `for a ring; who has said nothing until then is silent; default ${WAIT_MINUTES}`,
       integer(1, 525_600),
     ),
     "per-second": perSecond,

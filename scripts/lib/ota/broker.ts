@@ -1,6 +1,6 @@
 // The operator's connection to a broker: MQTT 3.1.1 over TLS-PSK to any, or in plain to this machine's own (the gateway's
-// operator port). Made anew by itself when it breaks; what is under way then goes on.
-// Leaves out: certificates and passwords; stunnel or the broker's own bridge bring those.
+// operator port). Made anew by itself when it breaks, or when an answer is overdue; what is under way then goes on.
+// Leaves out: certificates and passwords; stunnel or the broker's own bridge bring those. What is retained: retained.ts.
 import { randomBytes } from "node:crypto";
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -20,6 +20,8 @@ export interface BrokerOptions extends Endpoint {
   timeoutMs?: number;
   /** Longest time without a connection before what is under way is given up, milliseconds; default a minute, Infinity: never. */
   giveUpMs?: number;
+  /** Longest wait for an answer on an open connection, milliseconds. */
+  answerMs?: number;
 }
 
 export interface Message {
@@ -36,19 +38,38 @@ export interface PublishOptions {
 /** Gets each message of a subscription; `retained` says that the broker kept it, as it was before. */
 export type OnMessage = (topic: string, payload: Buffer, retained: boolean) => void;
 
+interface Listener {
+  filters: readonly string[];
+  qos: 0 | 1;
+  onMessage: OnMessage;
+  /** From then on each connection subscribes anew by itself. */
+  isGranted: boolean;
+}
+
 const CONNECT_TIMEOUT_MS = 10_000;
 const GIVE_UP_MS = 60_000;
-const RECONNECT_MS = 2_000;
+const ANSWER_MS = 10_000;
+/** How often an answer is waited for, each time on a connection of its own, before it is said that none comes. */
+const TRIES = 3;
+const RECONNECT_MS = 1_000;
 /** Messages that wait for their PUBACK at a time: fewer than the inflight limits of brokers, of which 16 is a low one. */
 const WINDOW = 10;
-/** Topics in one SUBSCRIBE; a packet that every broker takes. */
-const SUBSCRIBE_AT_ONCE = 100;
+/** Topics in one SUBSCRIBE: some 15 kB, and what is retained on them fits twice into Mosquitto's queue of 1,000. */
+export const SUBSCRIBE_AT_ONCE = 500;
 
 /** Suites of the device's kind; SECLEVEL 0 because of CCM_8's tag, as the gateway says. */
 const CIPHERS = "PSK-AES128-GCM-SHA256:PSK-AES128-CCM:PSK-AES128-CCM8:PSK-AES128-CBC-SHA256:@SECLEVEL=0";
 
 export class Broker {
-  private readonly listeners = new Set<OnMessage>();
+  /** How many connections there have been. */
+  connections = 0;
+  private connectedMs = 0;
+  private isSilent = false;
+  private gone: DeviceError | undefined;
+  private marks = 0;
+  private turn: Promise<unknown> = Promise.resolve();
+  private readonly listeners = new Set<Listener>();
+  private readonly returns = new Set<() => void>();
   private readonly underway = new Set<(error: Error) => void>();
 
   private constructor(
@@ -56,15 +77,24 @@ export class Broker {
     private readonly onClose: () => void,
     /** Where it is, for sentences. */
     readonly about: string,
+    /** Longest wait for an answer on an open connection, milliseconds. */
+    readonly answerMs: number,
+    /** A topic of this connection's own; what is retained there goes with the connection. */
+    readonly markTopic: string,
   ) {
     client.on("message", (topic, payload, { retain }) => {
-      for (const listener of [...this.listeners]) listener(topic, payload, retain);
+      for (const { onMessage } of [...this.listeners]) onMessage(topic, payload, retain);
+    });
+    client.on("connect", () => {
+      for (const { filters, qos, isGranted } of this.listeners)
+        if (isGranted) this.subscribe(filters, qos).catch((error) => this.fail(error));
     });
   }
 
   /** Connect. Throws UsageError for a plain connection off this machine, DeviceError where nobody lets us in. */
   static async connect(options: BrokerOptions): Promise<Broker> {
     const { host, port, psk, timeoutMs = CONNECT_TIMEOUT_MS, giveUpMs = GIVE_UP_MS } = options;
+    const { clientId = `ota-${randomBytes(6).toString("hex")}`, answerMs = ANSWER_MS } = options;
     const about = `the broker ${host}:${port}`;
     if (!psk && !/^(127\.[\d.]+|localhost)$/.test(host))
       throw new UsageError(
@@ -72,6 +102,7 @@ export class Broker {
       );
     if (psk && psk.key.length !== KEY_LENGTH)
       throw new UsageError(`the operator's key has ${psk.key.length} bytes, not ${KEY_LENGTH}.`);
+    const markTopic = `fw/look/${clientId}`;
     let fault = "it does not answer";
     const client = new MqttClient(
       () => {
@@ -80,12 +111,13 @@ export class Broker {
         return stream as unknown as IStream;
       },
       {
-        clientId: options.clientId ?? `ota-${randomBytes(6).toString("hex")}`,
+        clientId,
         protocolVersion: 4,
         protocolId: "MQTT",
         reconnectPeriod: RECONNECT_MS,
         connectTimeout: timeoutMs,
-        resubscribe: true,
+        resubscribe: false, // it would not look at the answer
+        will: { topic: markTopic, payload: Buffer.alloc(0), qos: 0, retain: true },
       },
     );
     let refused = "";
@@ -102,26 +134,62 @@ export class Broker {
       throw new DeviceError(`${about}: ${refused || fault}.`);
     }
     let lost: NodeJS.Timeout | undefined;
-    const broker = new Broker(client, () => clearTimeout(lost), about);
-    client.on("connect", () => {
+    const broker = new Broker(client, () => clearTimeout(lost), about, answerMs, markTopic);
+    broker.onConnack();
+    // not "connect", which waits until all that was unanswered has been sent again and answered
+    client.on("packetreceive", (packet) => {
+      if (packet.cmd !== "connack" || packet.returnCode !== 0) return;
       clearTimeout(lost);
       lost = undefined;
+      broker.onConnack();
     });
     client.on("close", () => {
       if (!client.disconnecting && giveUpMs < Number.POSITIVE_INFINITY)
-        lost ??= setTimeout(() => broker.abandon(), giveUpMs);
+        lost ??= setTimeout(
+          () =>
+            broker.fail(new DeviceError(`${about} has gone and does not come back; the same again goes on.`)),
+          giveUpMs,
+        );
     });
     return broker;
   }
 
-  private abandon(): void {
+  private onConnack(): void {
+    this.connectedMs = performance.now();
+    if (this.connections++ > 0) for (const listener of [...this.returns]) listener();
+  }
+
+  /** Hear of each connection after the first, until the returned function is called. */
+  onReturn(listener: () => void): () => void {
+    this.returns.add(listener);
+    return () => void this.returns.delete(listener);
+  }
+
+  /** End all connections, and all that is under way with this error. */
+  private fail(error: DeviceError): void {
     this.client.end(true);
-    const error = new DeviceError(`${this.about} has gone and does not come back; the same again goes on.`);
-    for (const reject of this.underway) reject(error);
+    this.gone ??= error;
+    for (const reject of this.underway) reject(this.gone);
+  }
+
+  /** A message for the topic of our own, as it never was before. */
+  nextMark(): Message {
+    return { topic: this.markTopic, payload: Buffer.from(String(++this.marks)) };
+  }
+
+  /** Do work when that of all who came before is done. */
+  async inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.turn.then(work);
+    this.turn = mine.catch(() => {});
+    return mine;
   }
 
   /** Wait for work, or for the end of all connections. */
-  private async orAbandoned<T>(work: Promise<T>): Promise<T> {
+  async orAbandoned<T>(work: Promise<T>): Promise<T> {
+    if (this.gone) {
+      work.catch(() => {});
+      throw this.gone;
+    }
     let rejected: (error: Error) => void = () => {};
     const abandoned = new Promise<never>((_, reject) => (rejected = reject));
     this.underway.add(rejected);
@@ -129,6 +197,33 @@ export class Broker {
       return await Promise.race([work, abandoned]);
     } finally {
       this.underway.delete(rejected);
+    }
+  }
+
+  /**
+   * Wait for an answer. Where it is overdue, the connection is made anew, and all that is unanswered is sent again on it.
+   * Throws DeviceError where the last of these has none either.
+   */
+  private async answered<T>(work: Promise<T>, what: string): Promise<T> {
+    let sinceMs = performance.now();
+    let overdue = 0;
+    let timer: NodeJS.Timeout | undefined;
+    const said = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        if (this.client.disconnecting) return reject(this.gone ?? new DeviceError(`${this.about} was left.`));
+        if (!this.client.connected) return;
+        sinceMs = Math.max(sinceMs, this.connectedMs);
+        if (performance.now() - sinceMs < this.answerMs) return;
+        if (++overdue === TRIES) {
+          this.isSilent = true;
+          reject(new DeviceError(`${this.about} does not answer ${what}, asked ${TRIES} times.`));
+        } else this.client.stream.destroy();
+      }, this.answerMs / 4);
+    });
+    try {
+      return await Promise.race([work, said]);
+    } finally {
+      clearInterval(timer);
     }
   }
 
@@ -142,14 +237,15 @@ export class Broker {
     { perSecond, onDone }: PublishOptions,
   ): Promise<void> {
     const waiting = new Set<Promise<void>>();
-    const start = Date.now();
+    const startMs = performance.now();
     let count = 0;
     for (const { topic, payload } of messages) {
-      if (perSecond) await delay(start + (1000 * count++) / perSecond - Date.now());
-      const sent: Promise<void> = this.client
-        .publishAsync(topic, payload, { qos: 1, retain: true })
+      if (perSecond) await delay(startMs + (1000 * count++) / perSecond - performance.now());
+      const work = this.client.publishAsync(topic, payload, { qos: 1, retain: true });
+      const sent: Promise<void> = this.answered(work, `a PUBLISH to ${topic}`)
         .then(() => onDone?.())
         .catch((error: Error) => {
+          if (error instanceof DeviceError) throw error;
           throw new DeviceError(`${this.about} does not take ${topic}: ${error.message}.`);
         })
         .finally(() => waiting.delete(sent));
@@ -160,30 +256,48 @@ export class Broker {
     await Promise.all(waiting);
   }
 
-  /** Subscribe until the returned function is called. Throws DeviceError where the broker refuses. */
-  async listen(filters: readonly string[], onMessage: OnMessage): Promise<() => Promise<void>> {
-    this.listeners.add(onMessage);
-    await this.orAbandoned(this.subscribe(filters));
+  /** Subscribe until the returned function is called. Throws DeviceError where the broker refuses or does not answer. */
+  async listen(
+    filters: readonly string[],
+    onMessage: OnMessage,
+    qos: 0 | 1 = 0,
+  ): Promise<() => Promise<void>> {
+    const listener: Listener = { filters, qos, onMessage, isGranted: false };
+    this.listeners.add(listener);
+    try {
+      await this.orAbandoned(this.subscribe(filters, qos));
+      listener.isGranted = true;
+    } catch (error) {
+      this.listeners.delete(listener);
+      throw error;
+    }
     return async () => {
-      this.listeners.delete(onMessage);
+      this.listeners.delete(listener);
       // where the connection breaks at that, nobody listens any more
-      for (const some of chunks(filters)) await this.client.unsubscribeAsync(some).catch(() => {});
+      for (const some of chunks(filters))
+        await this.orAbandoned(
+          this.answered(
+            this.client.unsubscribeAsync(some).catch(() => {}),
+            `an UNSUBSCRIBE of ${some[0]}`,
+          ),
+        );
     };
   }
 
-  private async subscribe(filters: readonly string[]): Promise<void> {
+  private async subscribe(filters: readonly string[], qos: 0 | 1): Promise<void> {
     for (const some of chunks(filters)) {
-      while (!(await this.subscribed(some))) {
-        if (this.client.disconnecting) return; // abandoned
-        await delay(RECONNECT_MS / 10);
-      }
+      const work = async () => {
+        while (!this.client.disconnecting && !(await this.subscribed(some, qos)))
+          await delay(RECONNECT_MS / 10);
+      };
+      await this.answered(work(), `a SUBSCRIBE to ${some[0]}`);
     }
   }
 
   /** Subscribe, or return false where the connection broke meanwhile. */
-  private async subscribed(filters: string[]): Promise<boolean> {
+  private async subscribed(filters: string[], qos: 0 | 1): Promise<boolean> {
     try {
-      await this.client.subscribeAsync(filters, { qos: 0 });
+      await this.client.subscribeAsync(filters, { qos });
       return true;
     } catch (error) {
       if (!(error as Partial<ErrorWithSubackPacket>).packet) return false;
@@ -191,33 +305,10 @@ export class Broker {
     }
   }
 
-  /**
-   * Look at what the broker has retained. MQTT has no word for "that was all": it ends when `onMessage` returns true, or
-   * nothing has come for `quietMs`.
-   */
-  async look(
-    filters: readonly string[],
-    quietMs: number,
-    onMessage: (topic: string, payload: Buffer) => boolean,
-  ): Promise<void> {
-    let ended = () => {};
-    const end = new Promise<void>((resolve) => (ended = resolve));
-    let timer: NodeJS.Timeout | undefined;
-    const stop = await this.listen(filters, (topic, payload, retained) => {
-      if (!retained) return;
-      if (onMessage(topic, payload)) ended();
-      else timer?.refresh();
-    });
-    timer = setTimeout(ended, quietMs);
-    await this.orAbandoned(end);
-    clearTimeout(timer);
-    await stop();
-  }
-
   /** End the connection when what was published is acknowledged, or where there is none. */
   async close(): Promise<void> {
     this.onClose();
-    if (!this.client.disconnecting) await this.client.endAsync(!this.client.connected);
+    if (!this.client.disconnecting) await this.client.endAsync(this.isSilent || !this.client.connected);
   }
 }
 
@@ -247,6 +338,6 @@ function chunks(filters: readonly string[]): string[][] {
   );
 }
 
-function delay(ms: number): Promise<void> {
+export function delay(ms: number): Promise<void> {
   return ms > 0 ? new Promise((resolve) => setTimeout(resolve, ms)) : Promise.resolve();
 }

@@ -1,13 +1,13 @@
 // What a fleet says of itself: the devices' telemetry, taken from their topics. `<product>/<serial>/up/status` has seconds
-// since boot, last error, the sequence that runs (seq) and why the last update was left again (rev); `up/update` tells of an
-// update under way; `state`, retained, says who is connected. All of it is a device's word, or of whoever the broker lets
-// publish there: what is not in order is passed over.
+// since the start, the number of starts (boots), last error, the sequence that runs (seq) and why the last update was left
+// again (rev); `up/update` tells of an update under way; `state`, retained, says who is connected. All of it is a device's
+// word, or of whoever the broker lets publish there: what is not in order is passed over.
 // Leaves out: history; a rollout keeps its own (rollout_state.ts).
 import type { Broker } from "./broker";
 
 export interface DeviceStatus {
   serial: string;
-  /** When it last said something, milliseconds since 1970. */
+  /** When it last said something, milliseconds of this process's clock, which nobody sets. */
   heardMs: number;
   /** Whether the broker says that it is connected. */
   online?: boolean;
@@ -17,10 +17,14 @@ export interface DeviceStatus {
   reverted?: number;
   /** Its last error, a code as well; 0 none. */
   error?: number;
-  /** When it started, by its own count of seconds, milliseconds since 1970. */
+  /** Seconds since its start, when that was heard. */
+  up?: number;
+  /** How often it has started; older firmware does not say. */
+  boots?: number;
+  /** When it started, by its own count of seconds, on this process's clock. */
   startedMs?: number;
-  /** An update under way: pieces that it has, of how many; and why it takes it no further. */
-  update?: { sequence?: number; got?: number; error?: number };
+  /** An update under way: pieces that it has; why it takes it no further; when that was heard. */
+  update?: { sequence?: number; got?: number; error?: number; heardMs: number };
 }
 
 /** What it says on each topic. */
@@ -36,12 +40,12 @@ export class Fleet {
   listen(broker: Broker, onChange: (device: DeviceStatus) => void = () => {}): Promise<() => Promise<void>> {
     const filters = NAMES.map((name) => `${this.product}/+/${name}`);
     return broker.listen(filters, (topic, payload) => {
-      const device = this.take(topic, payload.toString("latin1"), Date.now());
+      const device = this.take(topic, payload.toString("latin1"), performance.now());
       if (device) onChange(device);
     });
   }
 
-  /** Take one message; undefined where it is none of ours. */
+  /** Take one message; undefined where it is none of ours, or one of an earlier start that was sent again. */
   take(topic: string, payload: string, nowMs: number): DeviceStatus | undefined {
     const [product, serial, ...rest] = topic.split("/");
     const name = rest.join("/") as (typeof NAMES)[number];
@@ -53,14 +57,18 @@ export class Fleet {
     } else {
       const said = numbersOf(payload);
       if (!said) return undefined;
-      device.heardMs = nowMs;
-      if (name === "up/update") device.update = { sequence: said.seq, got: said.got, error: said.err };
+      if (name === "up/update")
+        device.update = { sequence: said.seq, got: said.got, error: said.err, heardMs: nowMs };
       else {
+        if (said.boots !== undefined && said.boots < (device.boots ?? 0)) return undefined;
         device.sequence = said.seq;
         device.reverted = said.rev;
         device.error = said.err;
+        device.up = said.up;
+        device.boots = said.boots ?? device.boots;
         device.startedMs = said.up === undefined ? undefined : nowMs - said.up * 1000;
       }
+      device.heardMs = nowMs;
     }
     this.devices.set(serial, device);
     return device;

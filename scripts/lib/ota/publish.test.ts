@@ -12,6 +12,7 @@ import { randomKey } from "../keys/weak_keys";
 import { findProgram, skipWithout } from "../test/peers/install";
 import { start as startMosquitto } from "../test/peers/mosquitto";
 import { freePort, startPeer, WorkFolder } from "../test/peers/process";
+import { retainedUnder } from "../test/retained";
 import { testImage, testManifests, testMasters, testRekeys, testUpdate } from "../test/update";
 import { Broker, type BrokerOptions } from "./broker";
 import { imageDigest } from "./digest";
@@ -81,24 +82,27 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
     const update = testUpdate({ image: testImage(5000), sequence: 7 });
     const signed = testManifests(update, ["SN1", "SN2", "SN3"]);
 
-    /** Everything retained under these filters. */
-    async function retained(broker: Broker, ...filters: string[]): Promise<Map<string, Buffer>> {
+    /** What the device of DEVICE gets when it subscribes, as many messages as there must be. */
+    async function gets(count: number, ...filters: string[]): Promise<Map<string, Buffer>> {
+      const device = await Broker.connect(place.device);
       const found = new Map<string, Buffer>();
-      await broker.look(filters, 300, (topic, payload) => {
-        found.set(topic, payload);
-        return false;
+      await new Promise<void>((resolve, reject) => {
+        const onMessage = (topic: string, payload: Buffer) => {
+          found.set(topic, payload);
+          if (found.size === count) resolve();
+        };
+        device.listen(filters, onMessage).catch(reject);
       });
+      await device.close();
       return found;
     }
 
     test("R20 a device gets its own manifest and the image that it names, and nobody else's", async () => {
       assert.deepEqual(await publishPieces(operator, update), { written: 10, found: 0 });
       assert.deepEqual(await publishManifests(operator, signed), { written: 3, found: 0 });
-      const device = await Broker.connect(place.device);
       const own = manifestTopic("meter", "SN1");
       const prefix = piecesPrefix(update);
-      const found = await retained(device, own, `${prefix}+`);
-      await device.close();
+      const found = await gets(11, own, `${prefix}+`);
       assert.deepEqual(found.get(own), signed.manifest(0));
       assert.equal(found.size, 11);
       const pieces = update.pieces.map((_, n) => found.get(`${prefix}${n}`) as Buffer);
@@ -114,7 +118,7 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
         { topic: `${prefix}9`, payload: Buffer.from("another") },
       ]);
       await clearManifests(operator, { product: "meter", sequence: 7 }, ["SN2"]);
-      assert.equal((await retained(operator, `${prefix}+`)).size, 9);
+      assert.equal((await retainedUnder(operator, `${prefix}+`)).size, 9);
       assert.deepEqual(await publishPieces(operator, update), { written: 2, found: 8 });
       assert.deepEqual(await publishManifests(operator, signed), { written: 1, found: 2 });
       assert.deepEqual(await publishManifests(operator, signed, { rows: [2] }), { written: 0, found: 1 });
@@ -127,25 +131,28 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
       test(`R21 ${title} than what is offered is refused, and nothing is published`, async () => {
         const other = testUpdate({ image: testImage(600, 5), sequence });
         const manifests = testManifests(other, ["SN3", "SN4"]);
-        const before = await retained(operator, "meter/+/ota", "fw/#");
+        const before = await retainedUnder(operator, "meter/+/ota", "fw/#");
         await assert.rejects(refuseRollback(operator, manifests), UsageError);
         await assert.rejects(
           publishManifests(operator, manifests),
           /meter\/SN3\/ota offers sequence 7 already, and [67] is not newer/,
         );
-        assert.deepEqual(await retained(operator, "meter/+/ota", "fw/#"), before);
+        assert.deepEqual(await retainedUnder(operator, "meter/+/ota", "fw/#"), before);
       });
     }
 
     test("R21 a newer sequence takes the place of the older", async () => {
       const newer = testManifests(testUpdate({ sequence: 8 }), ["SN3"]);
       assert.deepEqual(await publishManifests(operator, newer), { written: 1, found: 0 });
-      assert.deepEqual((await retained(operator, "meter/SN3/ota")).get("meter/SN3/ota"), newer.manifest(0));
+      assert.deepEqual(
+        (await retainedUnder(operator, "meter/SN3/ota")).get("meter/SN3/ota"),
+        newer.manifest(0),
+      );
     });
 
     test("taking an update's manifests away leaves those of another", async () => {
       const of7 = { product: "meter", sequence: 7 };
-      const found = async () => [...(await retained(operator, "meter/+/ota")).keys()].sort();
+      const found = async () => [...(await retainedUnder(operator, "meter/+/ota")).keys()].sort();
       assert.deepEqual(await found(), ["meter/SN1/ota", "meter/SN2/ota", "meter/SN3/ota"]);
       await clearManifests(operator, of7, ["SN2", "SN3"]);
       assert.deepEqual(await found(), ["meter/SN1/ota", "meter/SN3/ota"]);
@@ -156,16 +163,14 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
       const nine = testUpdate({ sequence: 9 });
       const make = (update: typeof nine, ...serials: string[]) =>
         testRekeys({ identities: serials.map((serial) => `v1.meter.${serial}`), masters, update });
-      const all = () => retained(operator, "meter/+/ota", "fw/#");
+      const all = () => retainedUnder(operator, "meter/+/ota", "fw/#");
 
       test("R20 a device gets its manifest and its wrapped keys; the same again writes nothing", async () => {
         const rekeys = await make(nine, "SN1", "K2", "K3");
         await publishPieces(operator, nine);
         const before = await all();
         assert.deepEqual(await publishManifests(operator, rekeys), { written: 3, found: 0 });
-        const device = await Broker.connect(place.device);
-        const found = await retained(device, "meter/SN1/ota");
-        await device.close();
+        const found = await gets(1, "meter/SN1/ota");
         assert.deepEqual(found.get("meter/SN1/ota"), rekeys.manifest(0));
         for (const [row, serial] of ["SN1", "K2", "K3"].entries())
           before.set(manifestTopic("meter", serial), rekeys.manifest(row));
@@ -204,7 +209,7 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
         assert.deepEqual(found.get("meter/M3/ota"), rekeys.manifest(2));
         await clearManifests(operator, { product: "meter", sequence: 9 }, ["M2", "M3"]);
         assert.deepEqual(
-          [...(await retained(operator, "meter/+/ota")).keys()].filter((t) => /M/.test(t)),
+          [...(await retainedUnder(operator, "meter/+/ota")).keys()].filter((t) => /M/.test(t)),
           ["meter/M2/ota"],
         );
       });
@@ -268,11 +273,13 @@ describe("a broker that does not do as it should", () => {
     );
     const program = { command: findProgram("mosquitto") ?? "", args: ["-c", configuration], folder };
     const peer = await startPeer("mosquitto", program, port);
-    const broker = await Broker.connect({ host: "127.0.0.1", port });
+    const broker = await Broker.connect({ host: "127.0.0.1", port, answerMs: 300 });
     try {
       await assert.rejects(
-        publishPieces(broker, testUpdate(), { patienceMs: 300 }),
-        (error) => error instanceof DeviceError && /did not keep them, fw\/meter\/\d+\/0/.test(error.message),
+        publishPieces(broker, testUpdate()),
+        (error) =>
+          error instanceof DeviceError &&
+          /does not give back what we retain on fw\/look\/.*may this operator publish/.test(error.message),
       );
     } finally {
       await broker.close();

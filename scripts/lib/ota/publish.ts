@@ -1,10 +1,11 @@
 // Publishing an update: its pieces once for all devices, then each device's manifest, with new keys behind it or without,
-// retained. What the broker has already is found by looking first, so that the same again changes nothing and a broken run
-// goes on; what was sent is looked at again, because brokers acknowledge what their rules then throw away.
+// retained. What the broker has already is found by looking first (retained.ts), so that the same again changes nothing and a
+// broken run goes on; what was sent is looked at again, because brokers acknowledge what their rules then throw away.
 // Leaves out: who gets it when (rollout.ts).
 import { DeviceError, UsageError } from "../cli/exit";
-import type { Broker } from "./broker";
+import { type Broker, delay } from "./broker";
 import { type ImageFields, manifestTopic, piecesPrefix, sequenceOf } from "./manifest";
+import { look } from "./retained";
 import type { Manifests } from "./sign";
 import type { Update } from "./update_file";
 
@@ -18,10 +19,12 @@ export type OnProgress = (
 export interface PublishOptions {
   /** Manifests a second: every device that is connected begins at once when its own comes. */
   perSecond?: number;
-  /** How long the broker may take to show what it has retained, milliseconds. */
+  /** How long the broker may take to keep what it has acknowledged, milliseconds. */
   patienceMs?: number;
   /** Asked before each message: true, and no more go out. */
   isHalted?(): boolean;
+  /** Asked of each row of manifests: true, and it need not be there any more. */
+  isGone?(row: number): boolean;
   onProgress?: OnProgress;
 }
 
@@ -31,17 +34,16 @@ export interface Published {
   found: number;
 }
 
-/** How long a broker may take to begin or go on with what it has retained, milliseconds. */
-const QUIET_MS = 500;
-/** The same when everything must come, so that the wait is rarely waited out. */
 const PATIENCE_MS = 10_000;
-/** Up to as many topics are looked at by name; for more, those of all devices come. */
-const BY_NAME = 1000;
+/** Between two looks at what the broker should have kept, milliseconds. */
+const AGAIN_MS = 250;
+const EMPTY = Buffer.alloc(0);
 
-/** Messages that the broker shall hold, by topic. */
+/** A message that the broker shall hold on a topic. */
 interface Wanted {
-  filters: string[];
-  messages: Map<string, Buffer>;
+  payload: Buffer;
+  /** Row of a manifest in its file. */
+  row?: number;
 }
 
 /** Publish the pieces of an update. Throws DeviceError where the broker does not keep them. */
@@ -51,11 +53,8 @@ export function publishPieces(
   options: PublishOptions = {},
 ): Promise<Published> {
   const prefix = piecesPrefix(update);
-  const messages = new Map(update.pieces.map((piece, n) => [`${prefix}${n}`, piece]));
-  return settle(broker, { filters: [`${prefix}+`], messages }, "pieces", {
-    ...options,
-    perSecond: undefined,
-  });
+  const wanted = new Map(update.pieces.map((payload, n) => [`${prefix}${n}`, { payload }]));
+  return settle(broker, wanted, "pieces", { ...options, perSecond: undefined });
 }
 
 /**
@@ -67,20 +66,16 @@ export async function publishManifests(
   manifests: Manifests,
   options: PublishOptions & { rows?: readonly number[] } = {},
 ): Promise<Published> {
-  const wanted = wantedManifests(manifests, options.rows);
-  return settle(broker, wanted, "manifests", options, refuseLater(manifests.image, wanted));
+  return settle(broker, wantedManifests(manifests, options.rows), "manifests", options, manifests.image);
 }
 
 /** Look whether any of these devices is offered this sequence or a later one already; throws as publishManifests does. */
 export async function refuseRollback(
   broker: Broker,
   manifests: Manifests,
-  rows?: readonly number[],
+  options: Pick<PublishOptions, "onProgress"> & { rows?: readonly number[] } = {},
 ): Promise<void> {
-  const wanted = wantedManifests(manifests, rows);
-  const refuse = refuseLater(manifests.image, wanted);
-  await look(broker, wanted, QUIET_MS, refuse.onOther);
-  refuse.end();
+  await lookFor(broker, wantedManifests(manifests, options.rows), options, manifests.image);
 }
 
 /** Take the manifests of an update away from devices, by serial; one of another update that is there instead stays. */
@@ -88,16 +83,12 @@ export async function clearManifests(
   broker: Broker,
   { product, sequence }: { product: string; sequence: number },
   serials: readonly string[],
-): Promise<void> {
-  const topics = new Set(serials.map((serial) => manifestTopic(product, serial)));
-  if (topics.size === 0) return;
-  await broker.look(filtersOf(product, topics), QUIET_MS, (topic, payload) => {
-    const other = sequenceOf(payload);
-    if (other !== undefined && other !== sequence) topics.delete(topic);
-    return false;
+): Promise<number> {
+  const topics = serials.map((serial) => manifestTopic(product, serial));
+  return takeAway(broker, topics, (_topic, payload) => {
+    const there = sequenceOf(payload);
+    return there === undefined || there === sequence; // what is no manifest is of no use to anyone
   });
-  const empty = Buffer.alloc(0);
-  await broker.publish(Array.from(topics, (topic) => ({ topic, payload: empty })));
 }
 
 /**
@@ -109,105 +100,121 @@ export async function clearRekeys(
   rekeys: Manifests,
   rows: readonly number[],
 ): Promise<number> {
-  const { filters, messages } = wantedManifests(rekeys, rows);
-  const missing = await look(broker, { filters, messages }, QUIET_MS);
-  const there = new Map([...messages].filter(([topic]) => !missing.has(topic)));
-  const empty = Buffer.alloc(0);
-  await broker.publish(Array.from(there.keys(), (topic) => ({ topic, payload: empty })));
-  const gone = await look(broker, { filters, messages: there }, QUIET_MS);
-  const kept = [...there.keys()].find((topic) => !gone.has(topic));
+  const wanted = wantedManifests(rekeys, rows);
+  return takeAway(broker, [...wanted.keys()], (topic, payload) =>
+    (wanted.get(topic) as Wanted).payload.equals(payload),
+  );
+}
+
+/** Take away what is ours on these topics, and see that it has gone. Returns how many were there. */
+async function takeAway(
+  broker: Broker,
+  topics: readonly string[],
+  isOurs: (topic: string, payload: Buffer) => boolean,
+): Promise<number> {
+  const ours = async (among: readonly string[]) => {
+    const found = new Set<string>();
+    const onFound = (topic: string, payload: Buffer) => {
+      if (isOurs(topic, payload)) found.add(topic);
+      else found.delete(topic);
+    };
+    await look(broker, among, onFound, { isPatient: true });
+    return [...found];
+  };
+  const there = await ours(topics);
+  await broker.publish(there.map((topic) => ({ topic, payload: EMPTY })));
+  const [kept] = await ours(there);
   if (kept !== undefined)
     throw new DeviceError(`${broker.about} acknowledged that ${kept} is empty and kept what was there.`);
-  return there.size;
+  return there.length;
 }
 
-/** What to subscribe to for the manifests of some devices of a product. */
-function filtersOf(product: string, topics: Iterable<string>): string[] {
-  const all = [...topics];
-  return all.length > BY_NAME ? [manifestTopic(product, "+")] : all;
-}
-
-function wantedManifests(manifests: Manifests, rows?: readonly number[]): Wanted {
+function wantedManifests(manifests: Manifests, rows?: readonly number[]): Map<string, Wanted> {
   const { product } = manifests.image;
-  const messages = new Map<string, Buffer>();
+  const wanted = new Map<string, Wanted>();
   for (const row of rows ?? Array.from({ length: manifests.count }, (_, i) => i))
-    messages.set(manifestTopic(product, manifests.identity(row).serial), manifests.manifest(row));
-  return { filters: filtersOf(product, messages.keys()), messages };
+    wanted.set(manifestTopic(product, manifests.identity(row).serial), {
+      payload: manifests.manifest(row),
+      row,
+    });
+  return wanted;
 }
 
-interface Refusal {
-  onOther(topic: string, payload: Buffer): void;
-  /** Throw what was found. */
-  end(): void;
-}
-
-function refuseLater(image: ImageFields, { messages }: Wanted): Refusal {
-  const later: { topic: string; sequence: number }[] = [];
-  return {
-    onOther(topic, payload) {
-      const sequence = sequenceOf(payload);
-      if (sequence !== undefined && sequence >= image.sequence && messages.has(topic))
-        later.push({ topic, sequence });
-    },
-    end() {
-      if (later.length === 0) return;
-      const [{ topic, sequence }] = later;
-      const others = later.length > 1 ? ` (and ${later.length - 1} more)` : "";
-      throw new UsageError(
-        `${topic} offers sequence ${sequence} already${others}, and ${image.sequence} is not newer: sign this image with a ` +
-          "greater sequence; nothing was published.",
-      );
-    },
-  };
-}
-
-/** Look at what is retained: delete from a copy of `wanted` what is there as it should be, and return what is not. */
-async function look(
+/**
+ * Look which of these messages are not there. With `image` they are its manifests: throws UsageError where one of another
+ * content lies there that is of its sequence or a later one.
+ */
+async function lookFor(
   broker: Broker,
-  { filters, messages }: Wanted,
-  quietMs: number,
-  onOther: (topic: string, payload: Buffer) => void = () => {},
-): Promise<Map<string, Buffer>> {
-  const missing = new Map(messages);
-  if (missing.size === 0) return missing;
-  await broker.look(filters, quietMs, (topic, payload) => {
-    if (messages.get(topic)?.equals(payload)) missing.delete(topic);
-    else onOther(topic, payload);
-    return missing.size === 0;
+  wanted: ReadonlyMap<string, Wanted>,
+  { onProgress }: Pick<PublishOptions, "onProgress">,
+  image?: ImageFields,
+): Promise<Map<string, Wanted>> {
+  const missing = new Map(wanted);
+  const later = new Map<string, number>();
+  const onFound = (topic: string, payload: Buffer) => {
+    if (wanted.get(topic)?.payload.equals(payload)) missing.delete(topic);
+    else if (image) {
+      const sequence = sequenceOf(payload);
+      if (sequence !== undefined && sequence >= image.sequence) later.set(topic, sequence);
+    }
+  };
+  await look(broker, [...wanted.keys()], onFound, {
+    isPatient: image !== undefined,
+    onProgress: (done, of) => onProgress?.("look", done, of),
   });
+  const [first] = later;
+  if (image && first) {
+    const [topic, sequence] = first;
+    const others = later.size > 1 ? ` (and ${later.size - 1} more)` : "";
+    throw new UsageError(
+      `${topic} offers sequence ${sequence} already${others}, and ${image.sequence} is not newer: sign this image with a ` +
+        "greater sequence; nothing was published.",
+    );
+  }
   return missing;
 }
 
-/** Have the broker hold what is wanted. */
+/** Have the broker hold what is wanted. Begins anew where the connection broke meanwhile: the broker may have lost it all. */
 async function settle(
   broker: Broker,
-  wanted: Wanted,
+  wanted: Map<string, Wanted>,
   step: "pieces" | "manifests",
-  { perSecond, patienceMs = PATIENCE_MS, isHalted, onProgress }: PublishOptions,
-  refuse?: Refusal,
+  options: PublishOptions,
+  image?: ImageFields,
 ): Promise<Published> {
-  const of = wanted.messages.size;
-  onProgress?.("look", 0, of);
-  const missing = await look(broker, wanted, QUIET_MS, refuse?.onOther);
-  refuse?.end();
-  const found = of - missing.size;
-  let done = found;
-  onProgress?.(step, done, of);
-  const messages = function* () {
-    for (const [topic, payload] of missing) {
-      if (isHalted?.()) return;
-      yield { topic, payload };
-    }
-  };
-  await broker.publish(messages(), { perSecond, onDone: () => onProgress?.(step, ++done, of) });
-  if (missing.size > 0 && !isHalted?.()) {
-    const filters = wanted.filters.length > 1 ? [...missing.keys()] : wanted.filters;
-    const lost = await look(broker, { filters, messages: missing }, patienceMs);
-    if (lost.size > 0)
+  const { perSecond, patienceMs = PATIENCE_MS, isHalted, isGone, onProgress } = options;
+  const of = wanted.size;
+  const written = new Set<string>();
+  const stillWanted = (messages: ReadonlyMap<string, Wanted>) =>
+    new Map([...messages].filter(([, { row }]) => row === undefined || !isGone?.(row)));
+  for (let connection = -1; connection !== broker.connections; ) {
+    connection = broker.connections;
+    const missing = stillWanted(await lookFor(broker, stillWanted(wanted), options, image));
+    let done = of - missing.size;
+    onProgress?.(step, done, of);
+    const messages = function* () {
+      for (const [topic, { payload, row }] of missing) {
+        if (isHalted?.()) return;
+        if (row !== undefined && isGone?.(row)) continue;
+        written.add(topic);
+        yield { topic, payload };
+      }
+    };
+    await broker.publish(messages(), { perSecond, onDone: () => onProgress?.(step, ++done, of) });
+    const deadlineMs = performance.now() + patienceMs;
+    for (let lost = missing; ; await delay(AGAIN_MS)) {
+      if (isHalted?.()) break;
+      lost = await lookFor(broker, stillWanted(lost), {}, undefined);
+      lost = stillWanted(lost);
+      if (lost.size === 0 || connection !== broker.connections || isHalted?.()) break;
+      if (performance.now() < deadlineMs) continue;
       throw new DeviceError(
         `${broker.about} acknowledged ${lost.size} messages and did not keep them, ${[...lost.keys()][0]} for one: may this ` +
           "operator publish there, and is there a limit to what is retained?",
       );
+    }
+    if (isHalted?.()) break;
   }
-  return { written: missing.size, found };
+  return { written: written.size, found: of - written.size };
 }

@@ -12,9 +12,11 @@ import { masterFromBytes } from "../custody/master";
 import { type Gateway, startGateway } from "../gateway/gateway";
 import { randomKey } from "../keys/weak_keys";
 import { freePort } from "../test/peers/process";
+import { retainedUnder } from "../test/retained";
+import { startScriptedBroker } from "../test/scripted_broker";
 import { testManifests, testUpdate } from "../test/update";
 import { Broker } from "./broker";
-import { Fleet } from "./fleet";
+import { type DeviceStatus, Fleet } from "./fleet";
 import { failuresOf, outcomeOf, planRings, runRollout, stopRollout } from "./rollout";
 import { type Plan, type RolloutEvent, RolloutState } from "./rollout_state";
 import { fleetTable } from "./tables";
@@ -56,7 +58,7 @@ describe("what a device's word means", () => {
   const offeredMs = 1_000_000;
   const said = (name: string, payload: string, nowMs = offeredMs + 60_000) => {
     const device = new Fleet("meter").take(`meter/SN1/up/${name}`, payload, nowMs);
-    return device && outcomeOf(device, 7, offeredMs);
+    return device && outcomeOf(device, 7, { atMs: offeredMs });
   };
 
   test("the new sequence or a later one is confirmed, an older one nothing yet", () => {
@@ -70,6 +72,47 @@ describe("what a device's word means", () => {
       ...{ result: "failed", code: NOT_CONFIRMED },
     });
     assert.equal(said("status", `{"up":61,"seq":6,"rev":${NOT_CONFIRMED}}`), undefined);
+  });
+
+  /** What a fleet makes of lines about SN1, told a minute apart, the first a minute after the offer. */
+  const told = (heard: { boots: number; reverted: number } | undefined, ...lines: [string, object][]) => {
+    const fleet = new Fleet("meter");
+    let nowMs = offeredMs;
+    for (const [name, line] of lines)
+      fleet.take(`meter/SN1/up/${name}`, JSON.stringify(line), (nowMs += 60_000));
+    const device = fleet.devices.get("SN1") as DeviceStatus;
+    return outcomeOf(device, 7, { atMs: offeredMs }, heard);
+  };
+  const left = { seq: 6, rev: NOT_CONFIRMED, err: 0 };
+  const failed = { result: "failed", code: NOT_CONFIRMED };
+
+  test("R35 a restart is told by the count of starts: not by a clock that goes on, nor by telemetry sent again", () => {
+    const before = { boots: 5, reverted: 0 };
+    // a clock that goes on over a reset makes a long time since the start of a short one
+    assert.deepEqual(told(before, ["status", { ...left, boots: 9, up: 900_000 }]), failed);
+    assert.equal(told(before, ["status", { ...left, boots: 5, up: 3 }]), undefined);
+    // a line of an earlier start comes again behind a later one
+    assert.equal(
+      told(
+        { boots: 9, reverted: 0 },
+        ["status", { seq: 6, rev: 0, err: 0, boots: 9, up: 70 }],
+        ["status", { ...left, boots: 8, up: 3 }],
+      ),
+      undefined,
+    );
+  });
+
+  test("R35 a reason that it gave before the offer is about this update only where it has tried it", () => {
+    const before = { boots: 5, reverted: NOT_CONFIRMED };
+    assert.equal(told(before, ["status", { ...left, boots: 6, up: 3 }]), undefined, "a power cut");
+    assert.deepEqual(told(before, ["update", { got: 0 }], ["status", { ...left, boots: 9, up: 3 }]), failed);
+    assert.equal(told(before, ["update", { got: 0 }], ["status", { ...left, boots: 5, up: 900 }]), undefined);
+    // never heard before: it has started since and tried
+    assert.deepEqual(
+      told(undefined, ["update", { got: 0 }], ["status", { ...left, boots: 9, up: 3 }]),
+      failed,
+    );
+    assert.equal(told(undefined, ["status", { ...left, boots: 9, up: 3 }]), undefined);
   });
 
   test("a refusal counts, one of another update does not", () => {
@@ -98,7 +141,7 @@ describe("what a device's word means", () => {
       assert.equal(fleet.take(topic, payload, 0), undefined, `${topic} ${payload}`);
     assert.deepEqual(fleet.take("meter/SN1/up/status", '{"seq":"7","up":-1,"err":1e99,"rev":1.5}', 9), {
       ...{ serial: "SN1", heardMs: 9, sequence: undefined, reverted: undefined, error: undefined },
-      startedMs: undefined,
+      ...{ up: undefined, boots: undefined, startedMs: undefined },
     });
   });
 
@@ -161,12 +204,8 @@ describe("a rollout", () => {
 
   /** Who is offered the update, by the broker's retained manifests. */
   async function offered(): Promise<string[]> {
-    const found: string[] = [];
-    await devices.look(["meter/+/ota"], 150, (topic) => {
-      found.push(topic.split("/")[1]);
-      return false;
-    });
-    return found.sort();
+    const found = await retainedUnder(devices, "meter/+/ota");
+    return [...found.keys()].map((topic) => topic.split("/")[1]).sort();
   }
 
   /** Run it; `onEvent` is told each event, after what the state file says. */
@@ -191,7 +230,7 @@ describe("a rollout", () => {
     assert.deepEqual(offers, [["SN1"], ["SN1", "SN2", "SN3"], serials]);
     assert.ok(state.done);
     state.close();
-    const again = new RolloutState(path);
+    const again = new RolloutState(path, "write");
     await run(again, () => assert.fail("a rollout that is done does nothing more"));
     again.close();
   });
@@ -207,12 +246,13 @@ describe("a rollout", () => {
       ended,
       (error) =>
         error instanceof DeviceError &&
-        /1 of 2 devices of ring 2 failed, more than 20 %/.test(error.message) &&
-        /1 x E\d+: The new image was started as often/.test(error.message),
+        /1 failed of 2 devices of ring 2, more than 20 %/.test(error.message) &&
+        /1 x E\d+: The new image was started as often.*\n +SN3\n/.test(error.message) &&
+        /Mend the image, build and sign it with a sequence above 7/.test(error.message),
     );
-    assert.deepEqual(failuresOf(state), [{ code: NOT_CONFIRMED, count: 1 }]);
+    assert.deepEqual(failuresOf(state), [{ code: NOT_CONFIRMED, serials: ["SN3"] }]);
     assert.deepEqual(await offered(), ["SN1"]);
-    await assert.rejects(run(state), /is stopped: 1 of 2/);
+    await assert.rejects(run(state), /is stopped: 1 failed of 2/);
     state.close();
   });
 
@@ -235,7 +275,7 @@ describe("a rollout", () => {
 
   test("who is silent until the time is over counts as failed", async () => {
     const state = RolloutState.create(path, { ...plan, waitMinutes: 0.005 });
-    await assert.rejects(run(state), /1 of 1 devices of ring 1 failed/);
+    await assert.rejects(run(state), /1 silent of 1 devices of ring 1, more than 20 %/);
     assert.deepEqual(state.counts(0), { confirmed: 0, failed: 0, silent: 1, open: 0 });
     assert.deepEqual(await offered(), []);
     state.close();
@@ -252,12 +292,12 @@ describe("a rollout", () => {
     for (const cut of [start, start + 1, Math.floor((start + whole.length) / 2), whole.length - 2]) {
       writeFileSync(path, whole);
       truncateSync(path, cut);
-      const state = new RolloutState(path);
+      const state = new RolloutState(path, "write");
       assert.ok(!state.done);
       const before = await offered();
       const published: string[] = [];
       const stop = await devices.listen(["meter/+/ota", "fw/#"], (topic, _payload, retained) => {
-        if (!retained) published.push(topic);
+        if (!retained && !topic.startsWith("fw/look/")) published.push(topic);
       });
       // its devices go on telling what they run, as every minute
       const telling = setInterval(() => {
@@ -269,9 +309,120 @@ describe("a rollout", () => {
       assert.deepEqual(published, []);
       assert.deepEqual(await offered(), before);
       state.close();
-      const lines = readFileSync(path, "utf8").trimEnd().split("\n");
-      assert.ok(lines.every((line) => JSON.parse(line)));
+      assert.ok(readFileSync(path).subarray(0, cut).equals(whole.subarray(0, cut)), "only added to");
+      const again = new RolloutState(path, "read");
+      assert.deepEqual([again.done, again.results.size], [true, serials.length]);
+      again.close();
     }
+  });
+
+  test("R35 a device that fails while its ring is still being published is named, and the ring goes on", async () => {
+    const state = RolloutState.create(path, { ...plan, stopAt: 50, rings: [serials] });
+    const stop = await devices.listen(["meter/SN1/ota"], (_topic, payload, retained) => {
+      if (payload.length > 0 && !retained) void say("SN1", { err: MANIFEST_TAG }, "update");
+    });
+    const published = new Set<string>();
+    await runRollout({
+      ...{ broker: operator, update, manifests, state, perSecond: 10 },
+      onEvent(event) {
+        if ("serial" in event && event.result === "failed")
+          published.add(`failed, published ${state.published.has(0)}`);
+        if ("published" in event) for (const serial of serials.slice(1)) void confirm(serial);
+      },
+    });
+    await stop();
+    assert.deepEqual([...published], ["failed, published false"]);
+    assert.deepEqual(state.counts(0), { confirmed: 5, failed: 1, silent: 0, open: 0 });
+    assert.deepEqual(await offered(), serials.slice(1));
+    state.close();
+  });
+
+  test("R35 a broker that is started again and has forgotten: all that has begun is offered again, and goes on", async () => {
+    const peer = await startScriptedBroker();
+    const [mine, device] = await Promise.all(
+      [1, 2].map(() => Broker.connect({ host: "127.0.0.1", port: peer.port })),
+    );
+    const state = RolloutState.create(path, { ...plan, rings: [["SN1", "SN2"], ["SN3"]] });
+    let restarts = 0;
+    const offers: string[] = [];
+    const saying = await device.listen(["meter/+/ota"], (topic, payload) => {
+      const [, serial] = topic.split("/");
+      if (payload.length === 0) return;
+      offers.push(serial);
+      if (serial === "SN2" && restarts++ === 0) setImmediate(() => peer.restart());
+      else
+        void device.publish([
+          { topic: `meter/${serial}/up/status`, payload: Buffer.from('{"up":1,"err":0,"seq":7,"rev":0}') },
+        ]);
+    });
+    await runRollout({ broker: mine, update, manifests, state, perSecond: 1000 });
+    assert.ok(state.done);
+    assert.ok(offers.filter((serial) => serial === "SN2").length >= 2, offers.join());
+    await saying();
+    await mine.close();
+    await device.close();
+    await peer.stop();
+    state.close();
+  });
+
+  test("R35 a clock that is set back does not blind the stop", async (t) => {
+    const state = RolloutState.create(path, { ...plan, waitMinutes: 0.01 });
+    const hour = 3_600_000;
+    const now = Date.now.bind(Date);
+    let backMs = 0;
+    t.mock.method(Date, "now", () => now() - backMs);
+    await assert.rejects(
+      run(state, (event) => {
+        if ("published" in event) backMs = hour;
+      }),
+      /1 silent of 1 devices/,
+    );
+    state.close();
+  });
+
+  test("R35 two programs on one state: the second rollout is refused, lines of both stay whole, status changes nothing", async () => {
+    const state = RolloutState.create(path, { ...plan, rings: [serials] });
+    const unlock = state.lock();
+    const second = new RolloutState(path, "write");
+    await assert.rejects(run(second), /another program runs the rollout/);
+    for (const serial of serials) {
+      state.append({ serial, result: "silent" });
+      second.append({ serial, result: "failed", code: NOT_CONFIRMED });
+    }
+    appendFileSync(path, '{"at":"cut in the mid');
+    const before = readFileSync(path);
+    const reader = new RolloutState(path, "read");
+    assert.deepEqual(reader.counts(0), { confirmed: 0, failed: 6, silent: 0, open: 0 });
+    assert.throws(() => reader.append({ done: true }), DeviceError);
+    assert.deepEqual(readFileSync(path), before);
+    second.append({ stopped: "by hand" });
+    state.readBehind();
+    assert.equal(state.stopped, "by hand");
+    for (const each of [reader, second]) each.close();
+    unlock();
+    state.close();
+  });
+
+  test("R35 results are told once more by `heard` after a new start of the program", async () => {
+    const state = RolloutState.create(path, { ...plan, rings: [["SN1"]] });
+    const first = run(state).catch(() => {});
+    await until(() => state.published.has(0));
+    await say("SN1", { up: 500, err: 0, seq: 6, rev: NOT_CONFIRMED, boots: 4 });
+    await until(() => state.heard.has("SN1"));
+    state.append({ stopped: "for the test" });
+    await first;
+    const lines = readFileSync(path, "utf8").split("\n");
+    writeFileSync(path, lines.filter((line) => !line.includes("stopped")).join("\n"));
+    state.close();
+    const again = new RolloutState(path, "write");
+    assert.deepEqual(again.heard.get("SN1"), { boots: 4, reverted: NOT_CONFIRMED });
+    const telling = setInterval(() => {
+      void say("SN1", { up: 1, err: 0, seq: 6, rev: NOT_CONFIRMED, boots: 5 });
+      void say("SN1", { up: 1, err: 0, seq: 7, rev: 0, boots: 7 });
+    }, 50);
+    await run(again).finally(() => clearInterval(telling));
+    assert.deepEqual(again.counts(0), { confirmed: 1, failed: 0, silent: 0, open: 0 });
+    again.close();
   });
 
   test("stop, from another program: the one that runs ends, and who is not done is not offered it", async () => {
@@ -281,7 +432,7 @@ describe("a rollout", () => {
     await until(async () => (await offered()).includes("SN1"));
     await confirm("SN1");
     await until(() => state.published.has(1));
-    const other = new RolloutState(path);
+    const other = new RolloutState(path, "write");
     assert.equal(await stopRollout(operator, other, "by hand"), 2);
     other.close();
     await refused;
@@ -301,10 +452,10 @@ describe("a rollout", () => {
 
   test("a file that is none, or is there already, is refused", () => {
     writeFileSync(path, "something else\n");
-    assert.throws(() => new RolloutState(path), /is no rollout's state/);
+    assert.throws(() => new RolloutState(path, "write"), /is no rollout's state/);
     assert.throws(() => RolloutState.create(path, plan), /is not written over/);
-    assert.throws(() => new RolloutState(join(folder, "nowhere")), /there is no rollout/);
+    assert.throws(() => new RolloutState(join(folder, "nowhere"), "read"), /there is no rollout/);
     appendFileSync(path, "{}");
-    assert.throws(() => new RolloutState(path), UsageError);
+    assert.throws(() => new RolloutState(path, "write"), UsageError);
   });
 });

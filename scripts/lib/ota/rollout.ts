@@ -1,7 +1,8 @@
 // A rollout by rings: a few devices first, then more, then all. A ring's manifests are published, then its devices' telemetry
 // is waited for: who runs the new sequence has confirmed it (a device confirms after an authenticated session on the new
 // image, and tells it on that session), who has gone back or refused it says why. Where more of a ring fail than is allowed,
-// the rollout stops by itself and takes the manifests of all who are not done away from the broker.
+// the rollout stops by itself and takes the manifests of all who are not done away from the broker. A broker that comes back
+// may have lost what it held: all that has begun is offered again.
 // Leaves out: deciding what is wrong with an image.
 import { createHash } from "node:crypto";
 import { MANIFEST_SEQUENCE } from "../../../firmware/tls/alert";
@@ -57,107 +58,234 @@ export interface RolloutOptions {
 
 /** How often the clock and the file are looked at, milliseconds. */
 const TICK_MS = 250;
+/** Failed devices that a sentence names. */
+const NAMED_AT_MOST = 20;
 
-/** Run a rollout to its end, from wherever it is. Throws DeviceError where it stops or was stopped. */
+/** Run a rollout to its end, from wherever it is. Throws DeviceError where it stops or was stopped, UsageError where another program runs it. */
 export async function runRollout(options: RolloutOptions): Promise<void> {
-  const { broker, update, manifests, state, onProgress } = options;
-  refuseStopped(state);
-  if (state.done) return;
-  const rowOf = new Map(
-    Array.from({ length: manifests.count }, (_, row) => [manifests.identity(row).serial, row]),
-  );
-  const ringOf = new Map(state.plan.rings.flatMap((ring, i) => ring.map((serial) => [serial, i] as const)));
-  const tell = (event: RolloutEvent) => {
-    state.append(event);
-    options.onEvent?.(event);
-  };
-  // those of an earlier run as well, which may have ended before it took their manifests away
-  const failed = [...state.results].filter(([, { result }]) => result === "failed").map(([serial]) => serial);
-  const fleet = new Fleet(state.plan.product);
-  const silence = await fleet.listen(broker, (device) => {
-    const ring = ringOf.get(device.serial);
-    const begunMs = ring === undefined ? undefined : state.begun.get(ring);
-    if (begunMs === undefined) return;
-    const before = state.results.get(device.serial)?.result;
-    const outcome = outcomeOf(device, state.plan.sequence, begunMs);
-    if (!outcome || before === outcome.result || before === "confirmed") return;
-    tell({ serial: device.serial, ...outcome });
-    if (outcome.result === "failed") failed.push(device.serial);
-  });
+  const { state } = options;
+  const unlock = state.lock();
   try {
-    if (state.begun.size === 0) await refuseRollback(broker, manifests);
-    await publishPieces(broker, update, { onProgress });
-    for (const ring of state.plan.rings.keys()) {
-      if (state.ended.has(ring)) continue;
-      if (!state.begun.has(ring)) tell({ begin: ring });
-      await runRing(options, ring, rowOf, tell, failed);
-      tell({ end: ring });
-    }
-    tell({ done: true });
+    refuseStopped(state);
+    if (!state.done) await new Rollout(options).run();
   } finally {
-    await silence();
+    unlock();
   }
 }
 
-/**
- * Publish a ring's manifests, and wait until all have a result or their time is over. Throws DeviceError where too many
- * failed or the rollout was stopped meanwhile; then the manifests of all who are not done are gone from the broker.
- */
-async function runRing(
-  options: RolloutOptions,
-  ring: number,
-  rowOf: ReadonlyMap<string, number>,
-  tell: (event: RolloutEvent) => void,
-  failed: string[],
-): Promise<void> {
-  const { broker, manifests, state, onProgress } = options;
-  const { stopAt, waitMinutes, rings } = state.plan;
-  const size = rings[ring].length;
-  const rows = state.open(ring).map((serial) => rowOf.get(serial) as number);
-  let halted = false;
-  let broken: unknown;
-  const isHalted = () => halted;
-  const publishing = publishManifests(broker, manifests, { ...options, rows, isHalted })
-    .then(() => {
-      if (!halted && !state.published.has(ring)) tell({ published: ring });
-    })
-    .catch((error) => (broken = error));
-  const halt = async (why: string) => {
-    halted = true;
-    await publishing; // what is on its way arrives before it is taken away
-    await stopRollout(broker, state, why);
-  };
-  for (;;) {
-    if (broken) throw broken;
-    state.readBehind();
-    if (state.stopped !== undefined) {
-      await halt(state.stopped);
-      return refuseStopped(state);
-    }
-    // who left the image again would take it again at its next connection
-    if (failed.length > 0) await clearManifests(broker, state.plan, failed.splice(0));
-    const publishedMs = state.published.get(ring);
-    const isOver = publishedMs !== undefined && Date.now() >= publishedMs + waitMinutes * 60_000;
-    for (const serial of isOver ? rings[ring] : [])
-      if (!state.results.has(serial)) tell({ serial, result: "silent" });
-    const counts = state.counts(ring);
-    if (publishedMs !== undefined) onProgress?.("confirmed", counts.confirmed, size);
-    const bad = counts.failed + counts.silent;
-    if (bad > (size * stopAt) / 100) {
-      const why = `${bad} of ${size} devices of ring ${ring + 1} failed, more than ${stopAt} %`;
-      await halt(why);
-      throw new DeviceError(`${why}: the rollout is stopped.${reasons(state)}`);
-    }
-    if (publishedMs !== undefined && counts.open === 0) return;
-    await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+class Rollout {
+  private readonly rowOf: Map<string, number>;
+  private readonly ringOf: Map<string, number>;
+  private readonly offers = new Map<number, { atMs: number; publishedMs?: number }>();
+  private readonly heard = new Map<string, Heard>();
+  /** Whose manifest is to be taken away: who left the image again would take it again at its next connection. */
+  private failed: string[];
+  /** Why nothing more goes out; an error is thrown, a sentence stops the rollout. */
+  private halted: string | Error | undefined;
+  /** The ring that is under way. */
+  private ring = 0;
+  private mustOffer = false;
+  private wake = () => {};
+
+  constructor(private readonly options: RolloutOptions) {
+    const { manifests, state } = options;
+    this.rowOf = new Map(
+      Array.from({ length: manifests.count }, (_, row) => [manifests.identity(row).serial, row]),
+    );
+    this.ringOf = new Map(state.plan.rings.flatMap((ring, i) => ring.map((serial) => [serial, i] as const)));
+    for (const [ring, sinceMs] of state.begun) this.offers.set(ring, { atMs: onThisClock(sinceMs) });
+    for (const [serial, told] of state.heard) this.heard.set(serial, told);
+    // those of an earlier run as well, which may have ended before it took their manifests away
+    this.failed = [...state.results]
+      .filter(([, { result }]) => result === "failed")
+      .map(([serial]) => serial);
   }
+
+  async run(): Promise<void> {
+    const { broker, manifests, state, onProgress } = this.options;
+    const silence = await new Fleet(state.plan.product).listen(broker, (device) => this.onDevice(device));
+    const forget = broker.onReturn(() => {
+      this.mustOffer = true;
+      this.wake();
+    });
+    try {
+      if (state.begun.size === 0) await refuseRollback(broker, manifests, { onProgress });
+      for (const ring of state.plan.rings.keys()) {
+        if (state.ended.has(ring)) continue;
+        if (!state.begun.has(ring)) {
+          this.tell({ begin: ring });
+          this.offers.set(ring, { atMs: performance.now() });
+        }
+        this.ring = ring;
+        await this.runRing();
+        this.tell({ end: ring });
+      }
+      await this.takeBack();
+      this.tell({ done: true });
+    } finally {
+      forget();
+      await silence().catch(() => {}); // the connection ends with us anyway
+    }
+  }
+
+  private tell(event: RolloutEvent): void {
+    this.options.state.append(event);
+    this.options.onEvent?.(event);
+  }
+
+  /** Take what a device has said: note a result, and halt at once where it is one too many. */
+  private onDevice(device: DeviceStatus): void {
+    const { state } = this.options;
+    const { serial } = device;
+    const ring = this.ringOf.get(serial);
+    if (ring === undefined || this.halted) return;
+    try {
+      const offer = this.offers.get(ring);
+      const before = state.results.get(serial)?.result;
+      const outcome = offer && outcomeOf(device, state.plan.sequence, offer, this.heard.get(serial));
+      if (outcome && outcome.result !== before && before !== "confirmed") {
+        this.tell({ serial, ...outcome });
+        if (outcome.result === "failed") this.failed.push(serial);
+        this.checkRing();
+      } else if (!outcome && !(offer && hasTried(device, offer.atMs))) this.note(device);
+    } catch (error) {
+      this.halt(error as Error);
+    }
+  }
+
+  /** Note what a device says of itself before it has tried the update. */
+  private note({ serial, boots, reverted = 0 }: DeviceStatus): void {
+    const before = this.heard.get(serial);
+    if (boots === undefined || (before?.boots === boots && before.reverted === reverted)) return;
+    this.heard.set(serial, { boots, reverted });
+    this.tell({ heard: serial, boots, reverted });
+  }
+
+  private halt(why: string | Error): void {
+    this.halted ??= why;
+    this.wake();
+  }
+
+  /** Halt where more of the ring have failed or are silent than may; wake who waits for the last of them. */
+  private checkRing(): void {
+    const { state } = this.options;
+    const { stopAt, rings } = state.plan;
+    const { failed, silent, open } = state.counts(this.ring);
+    const size = rings[this.ring].length;
+    if (failed + silent > (size * stopAt) / 100) {
+      const parts = [failed && `${failed} failed`, silent && `${silent} silent`].filter(Boolean);
+      this.halt(`${parts.join(" and ")} of ${size} devices of ring ${this.ring + 1}, more than ${stopAt} %`);
+    } else if (open === 0) this.wake();
+  }
+
+  /** Offer the ring, and wait until all of it have a result or their time is over. Throws where it stops. */
+  private async runRing(): Promise<void> {
+    const { state, onProgress } = this.options;
+    const { waitMinutes, rings } = state.plan;
+    const size = rings[this.ring].length;
+    const deadlineMs = () => {
+      const publishedMs = this.publishedMs();
+      return publishedMs === undefined ? Number.POSITIVE_INFINITY : publishedMs + waitMinutes * 60_000;
+    };
+    let offering: Promise<void> | undefined;
+    this.mustOffer = true;
+    this.checkRing();
+    for (;;) {
+      state.readBehind();
+      if (state.stopped !== undefined) this.halt(state.stopped);
+      if (this.halted !== undefined) {
+        await offering; // what is on its way arrives before it is taken away
+        return this.end(this.halted);
+      }
+      if (this.mustOffer && !offering) {
+        this.mustOffer = false;
+        offering = this.offer()
+          .catch((error) => this.halt(error))
+          .finally(() => {
+            offering = undefined;
+            this.wake();
+          });
+      }
+      await this.takeBack();
+      if (performance.now() >= deadlineMs()) {
+        for (const serial of rings[this.ring])
+          if (!state.results.has(serial)) this.tell({ serial, result: "silent" });
+        this.checkRing();
+      }
+      const { confirmed, open } = state.counts(this.ring);
+      if (this.publishedMs() !== undefined) onProgress?.("confirmed", confirmed, size);
+      if (open === 0 && !offering && !this.mustOffer && this.failed.length === 0 && !this.halted) return;
+      if (this.halted === undefined) await this.nextChange();
+    }
+  }
+
+  /** When the ring's manifests were all there, on this process's clock. */
+  private publishedMs(): number | undefined {
+    const sinceMs = this.options.state.published.get(this.ring);
+    if (sinceMs === undefined) return undefined;
+    const offer = this.offers.get(this.ring) ?? { atMs: 0 };
+    offer.publishedMs ??= onThisClock(sinceMs);
+    return offer.publishedMs;
+  }
+
+  /** Have the broker hold the pieces, and the manifests of all who have been offered it and have no result. */
+  private async offer(): Promise<void> {
+    const { broker, update, manifests, perSecond, state, onProgress } = this.options;
+    const rows = [...state.begun.keys()]
+      .flatMap((ring) => state.open(ring))
+      .map((serial) => this.rowOf.get(serial) as number);
+    await publishPieces(broker, update, { onProgress });
+    await publishManifests(broker, manifests, {
+      ...{ rows, perSecond, onProgress },
+      isHalted: () => this.halted !== undefined,
+      isGone: (row) => state.results.get(manifests.identity(row).serial)?.result === "failed",
+    });
+    if (this.halted === undefined && !state.published.has(this.ring)) this.tell({ published: this.ring });
+  }
+
+  /** Take the manifests of failed devices away. */
+  private async takeBack(): Promise<void> {
+    const { broker, state } = this.options;
+    if (this.failed.length > 0) await clearManifests(broker, state.plan, this.failed.splice(0));
+  }
+
+  /** Stop the rollout for good, or end with an error that leaves it as it is. */
+  private async end(why: string | Error): Promise<never> {
+    const { broker, state } = this.options;
+    if (typeof why !== "string") throw why;
+    const isNew = state.stopped === undefined;
+    await stopRollout(broker, state, why);
+    if (!isNew) refuseStopped(state);
+    throw new DeviceError(`${why}: the rollout is stopped.${reasons(state)}\n${whatNext(state)}`);
+  }
+
+  private async nextChange(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, TICK_MS);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** A time of the file on this process's clock, as well as the system's clock can tell; from here on nobody sets it. */
+function onThisClock(sinceMs: number): number {
+  return performance.now() - Math.max(0, Date.now() - sinceMs);
 }
 
 function refuseStopped(state: RolloutState): void {
   if (state.stopped !== undefined)
-    throw new DeviceError(
-      `the rollout ${state.path} is stopped: ${state.stopped}. A new one takes a greater sequence.`,
-    );
+    throw new DeviceError(`the rollout ${state.path} is stopped: ${state.stopped}.\n${whatNext(state)}`);
+}
+
+/** What to do when a rollout has stopped. */
+export function whatNext({ path, plan }: RolloutState): string {
+  return (
+    `Devices that run sequence ${plan.sequence} keep it, nobody else is offered it any more. \`status --state ${path}\` names ` +
+    `who failed. Mend the image, build and sign it with a sequence above ${plan.sequence}, and roll it out with a new --state.`
+  );
 }
 
 /** Stop a rollout for good: take the manifests of all who were offered it and have not confirmed away from the broker. */
@@ -171,37 +299,74 @@ export async function stopRollout(broker: Broker, state: RolloutState, why: stri
   return serials.length;
 }
 
+/** What a device said before it had tried the update. */
+interface Heard {
+  boots: number;
+  reverted: number;
+}
+
 /**
- * What a device's word means for the update of `sequence`, which it was offered at `offeredMs`; undefined: nothing yet. Why
- * it left its last update stays in its telemetry: it is about this one where the device has started since.
+ * What a device's word means for the update of `sequence`, which it was offered at `atMs` of this process's clock; undefined:
+ * nothing yet. `heard` is what it said before it had tried it.
  */
 export function outcomeOf(
   device: DeviceStatus,
   sequence: number,
-  offeredMs: number,
+  { atMs }: { atMs: number },
+  heard?: Heard,
 ): { result: "confirmed" } | { result: "failed"; code: number } | undefined {
   if (device.sequence !== undefined && device.sequence >= sequence) return { result: "confirmed" };
   const { update } = device;
   // "not newer" is about what it was offered before, or from a device that will tell a later sequence
   const refusal = update?.error === MANIFEST_SEQUENCE ? 0 : update?.error;
-  if (refusal && (update?.sequence ?? sequence) === sequence && device.heardMs >= offeredMs)
+  if (refusal && (update?.sequence ?? sequence) === sequence && (update?.heardMs ?? 0) >= atMs)
     return { result: "failed", code: refusal };
-  if (device.reverted && device.startedMs !== undefined && device.startedMs >= offeredMs)
-    return { result: "failed", code: device.reverted };
+  if (device.reverted && hasLeft(device, atMs, heard)) return { result: "failed", code: device.reverted };
   return undefined;
 }
 
-/** Why devices failed, most frequent first: a line each. */
+/**
+ * Whether the reason for which a device left its last update, and which stays in its telemetry, is about this one: it has
+ * started since, and had not given that reason before or has told of an update since.
+ */
+function hasLeft(device: DeviceStatus, atMs: number, heard: Heard | undefined): boolean {
+  const hasStarted = device.startedMs !== undefined && device.startedMs >= atMs;
+  if (device.boots === undefined) return hasStarted; // older firmware does not count its starts
+  if (!heard) return hasStarted && hasTried(device, atMs);
+  return device.boots > heard.boots && (hasTried(device, atMs) || device.reverted !== heard.reverted);
+}
+
+/** Whether a device has told of an update since it was offered one. */
+function hasTried({ update }: DeviceStatus, atMs: number): boolean {
+  return update !== undefined && update.heardMs >= atMs;
+}
+
+/** Why devices failed, most frequent first, each with some of their serials: a line each. */
 function reasons(state: RolloutState): string {
   return failuresOf(state)
-    .map(({ code, count }) => `\n  ${count} x E${code}: ${errorText(code) ?? "no code of this version"}`)
+    .map(({ code, serials }) => {
+      const more = serials.length > NAMED_AT_MOST ? ` and ${serials.length - NAMED_AT_MOST} more` : "";
+      const named = serials.slice(0, NAMED_AT_MOST).join(", ");
+      return `\n  ${serials.length} x E${code}: ${codeText(code)}\n    ${named}${more}`;
+    })
     .join("");
 }
 
-/** The codes of failed devices with their numbers, most frequent first. */
-export function failuresOf(state: RolloutState): { code: number; count: number }[] {
-  const counts = new Map<number, number>();
-  for (const { result, code = 0 } of state.results.values())
-    if (result === "failed") counts.set(code, (counts.get(code) ?? 0) + 1);
-  return [...counts].map(([code, count]) => ({ code, count })).sort((a, b) => b.count - a.count);
+/** The sentence of a code. */
+export function codeText(code: number): string {
+  return errorText(code) ?? "no code of this version";
+}
+
+/** The codes of failed devices with their serials, most frequent first. */
+export function failuresOf(state: RolloutState): { code: number; serials: string[] }[] {
+  const failures = new Map<number, string[]>();
+  for (const [serial, { result, code = 0 }] of state.results)
+    if (result === "failed") {
+      const serials = failures.get(code) ?? [];
+      serials.push(serial);
+      failures.set(code, serials);
+    }
+  return [...failures]
+    .map(([code, serials]) => ({ code, serials }))
+    .sort((a, b) => b.serials.length - a.serials.length);
 }

@@ -20,11 +20,11 @@ const code = (value: number | undefined) => (value ? `E${value}` : "-");
 /** One line a device, then how many run which sequence, then the sentences of the codes. */
 export function fleetTable(devices: readonly DeviceStatus[]): string {
   if (devices.length === 0) return "no device has said anything";
-  const rows = devices.map(({ serial, online, sequence, heardMs, startedMs, error, reverted, update }) => [
+  const rows = devices.map(({ serial, online, sequence, up, error, reverted, update }) => [
     serial,
     online === undefined ? "?" : online ? "on" : "off",
     sequence ?? "?",
-    startedMs === undefined ? "?" : Math.round((heardMs - startedMs) / 1000),
+    up ?? "?",
     code(error),
     code(reverted),
     update?.got === undefined ? code(update?.error) : `${update.got} pieces`,

@@ -1,12 +1,11 @@
 // `npm run ota -- rollout` and `stop`: an update ring by ring, and the end of it.
 import { existsSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
-import { errorText } from "../../cli/error_text";
 import { UsageError } from "../../cli/exit";
 import { Progress } from "../../cli/progress";
 import { needed } from "../../cli/subcommands";
 import { PER_SECOND, RINGS, STOP_AT, WAIT_MINUTES } from "../defaults";
-import { planRings, runRollout, stopRollout } from "../rollout";
+import { codeText, planRings, runRollout, stopRollout, whatNext } from "../rollout";
 import { type RolloutEvent, RolloutState } from "../rollout_state";
 import type { Manifests } from "../sign";
 import type { Update } from "../update_file";
@@ -35,7 +34,7 @@ export async function rollout(
         perSecond: options["per-second"] ?? PER_SECOND,
         onProgress: progress.show.bind(progress),
         onEvent(event) {
-          const line = options.json ? JSON.stringify(event) : eventText(event, state);
+          const line = options.json ? jsonText(event) : eventText(event, state);
           if (line === undefined) return;
           progress.stop();
           console.log(line);
@@ -48,6 +47,7 @@ export async function rollout(
     if (!options.json) printRollout(state, false);
   } finally {
     progress.stop();
+    state.close();
   }
 }
 
@@ -62,12 +62,17 @@ function openState(path: string, made: Update, signed: Manifests, given: PlanGiv
     rings: planRings(serials, made.digest, (given.ring ?? []).map(linesOf), given.rings ?? RINGS),
   };
   if (!existsSync(path)) return RolloutState.create(path, plan);
-  const state = new RolloutState(path);
+  const state = new RolloutState(path, "write");
   if (isDeepStrictEqual(state.plan, plan)) return state;
   state.close();
   throw new UsageError(
     `${path} is the state of a rollout with other devices, rings or limits, or of another update.`,
   );
+}
+
+/** What of a rollout is said to machines: all but what only its file is for. */
+function jsonText(event: RolloutEvent): string | undefined {
+  return "heard" in event ? undefined : JSON.stringify(event);
 }
 
 /** What of a rollout is said to people: rings, and who failed. */
@@ -78,20 +83,20 @@ function eventText(event: RolloutEvent, state: RolloutState): string | undefined
     return `ring ${event.end + 1}: ${confirmed} confirmed, ${failed} failed, ${silent} silent`;
   }
   if ("serial" in event && event.result === "failed")
-    return `${event.serial} failed: E${event.code}, ${errorText(event.code ?? 0) ?? "no code of this version"}`;
+    return `${event.serial} failed: E${event.code}, ${codeText(event.code ?? 0)}`;
   return undefined;
 }
 
 /** Stop a rollout for good. */
 export async function stop(options: BrokerGiven & { state?: string; json?: boolean }): Promise<void> {
-  const state = new RolloutState(needed(options.state, "--state FILE"));
+  const state = new RolloutState(needed(options.state, "--state FILE"), "write");
   try {
     if (state.done) throw new UsageError(`the rollout ${state.path} is done: there is nothing to stop.`);
     const broker = await openBroker(options);
     try {
       const cleared = await stopRollout(broker, state, "by hand");
       if (options.json) console.log(JSON.stringify({ stopped: true, cleared }));
-      else console.log(`stopped; the manifests of ${cleared} devices are taken away`);
+      else console.log(`stopped; the manifests of ${cleared} devices are taken away\n${whatNext(state)}`);
     } finally {
       await broker.close();
     }

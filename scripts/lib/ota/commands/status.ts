@@ -1,10 +1,9 @@
 // `npm run ota -- status`: who runs what, or how far a rollout is.
-import { errorText } from "../../cli/error_text";
 import { Progress } from "../../cli/progress";
 import { needed } from "../../cli/subcommands";
 import { LISTEN_SECONDS } from "../defaults";
 import { Fleet } from "../fleet";
-import { failuresOf } from "../rollout";
+import { codeText, failuresOf, whatNext } from "../rollout";
 import { RolloutState } from "../rollout_state";
 import { fleetTable, tableText } from "../tables";
 import { type BrokerGiven, openBroker } from "./given";
@@ -13,7 +12,11 @@ import { type BrokerGiven, openBroker } from "./given";
 export async function status(
   options: BrokerGiven & { product?: string; seconds?: number; state?: string; json?: boolean },
 ): Promise<void> {
-  if (options.state !== undefined) return printRollout(new RolloutState(options.state), options.json);
+  if (options.state !== undefined) {
+    const state = new RolloutState(options.state, "read");
+    printRollout(state, options.json);
+    return state.close();
+  }
   const fleet = new Fleet(needed(options.product, "--product NAME"));
   const seconds = options.seconds ?? LISTEN_SECONDS;
   const broker = await openBroker(options);
@@ -29,44 +32,37 @@ export async function status(
     await broker.close();
   }
   const devices = [...fleet.devices.values()].sort((a, b) => (a.serial < b.serial ? -1 : 1));
-  if (options.json) console.log(JSON.stringify(devices));
+  if (options.json)
+    console.log(JSON.stringify(devices, (key, value) => (/Ms$/.test(key) ? undefined : value)));
   else console.log(fleetTable(devices));
 }
 
-/** Print the rings of a rollout and why devices failed; closes the state. */
+/** Print the rings of a rollout, which devices failed and why, and which are silent. */
 export function printRollout(state: RolloutState, asJson: boolean | undefined): void {
   const { product, version, sequence, rings } = state.plan;
+  const { done, stopped } = state;
   const rows = rings.map((ring, i) => ({
     ...{ ring: i + 1, devices: ring.length },
     ...{
-      state: state.ended.has(i)
-        ? "done"
-        : !state.begun.has(i)
-          ? "waits"
-          : state.stopped
-            ? "stopped"
-            : "under way",
+      state: state.ended.has(i) ? "done" : !state.begun.has(i) ? "waits" : stopped ? "stopped" : "under way",
     },
     ...state.counts(i),
   }));
-  const failures = failuresOf(state).map((row) => ({ ...row, text: errorText(row.code) }));
-  const failed = [...state.results].filter(([, { result }]) => result === "failed");
-  state.close();
-  if (asJson) {
-    const { done, stopped } = state;
-    const serials = failed.map(([serial, { code }]) => ({ serial, code }));
+  const failures = failuresOf(state).map(({ code, serials }) => ({ code, text: codeText(code), serials }));
+  const silent = [...state.results].filter(([, { result }]) => result === "silent").map(([serial]) => serial);
+  if (asJson)
     return console.log(
-      JSON.stringify({ product, version, sequence, done, stopped, rings: rows, failures, failed: serials }),
+      JSON.stringify({ product, version, sequence, done, stopped, rings: rows, failures, silent }),
     );
-  }
-  console.log(
-    `${product} ${version}, sequence ${sequence}: ${state.stopped ?? (state.done ? "done" : "under way")}`,
-  );
+  console.log(`${product} ${version}, sequence ${sequence}: ${stopped ?? (done ? "done" : "under way")}`);
   console.log(
     tableText(
       ["ring", "devices", "state", "confirmed", "failed", "silent", "open"],
       rows.map((row) => [row.ring, row.devices, row.state, row.confirmed, row.failed, row.silent, row.open]),
     ),
   );
-  for (const { code, count, text } of failures) console.log(`${count} x E${code}  ${text ?? ""}`);
+  for (const { code, text, serials } of failures)
+    console.log(`${serials.length} failed with E${code}, ${text}\n  ${serials.join("\n  ")}`);
+  if (silent.length > 0) console.log(`${silent.length} silent\n  ${silent.join("\n  ")}`);
+  if (stopped !== undefined) console.log(whatNext(state));
 }
