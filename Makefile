@@ -16,7 +16,7 @@ check: node_modules ## types of both sides, lint, format
 
 test: node_modules ## unit tests and real servers; T=record for the files with that in their name
 	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
-	$(RUN) --test --test-reporter=spec $(TESTS)
+	$(RUN) scripts/lib/test/run.ts $(TESTS)
 
 powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
 	npm run -s powercuts

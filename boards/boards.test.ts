@@ -29,7 +29,8 @@ const names = readdirSync(FOLDER)
   .filter((file) => file.endsWith(".ts") && file !== "board.ts" && !file.endsWith(".test.ts"))
   .map((file) => file.slice(0, -3));
 const boards = new Map<string, Board>();
-for (const name of names) boards.set(name, (await import(new URL(`${name}.ts`, FOLDER).href)).board);
+for (const name of names)
+  boards.set(name, (await import(new URL(`./${name}.ts`, import.meta.url).href)).board);
 
 test("the boards of this project are there", () => {
   assert.deepEqual(names.sort(), [

@@ -471,7 +471,7 @@ let boots = 0;
 async function bootNoise(board: Board, options: Partial<RuntimeOptions> = {}): Promise<RandomSource> {
   useBoard(board, options);
   return board.randomSource === "system_random"
-    ? await import(`./espruino/system_random?${++boots}`)
+    ? await import(new URL(`./espruino/system_random.ts?${++boots}`, import.meta.url).href)
     : NOISE[board.randomSource];
 }
 

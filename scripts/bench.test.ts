@@ -20,6 +20,7 @@ import { randomKey } from "./lib/keys/weak_keys";
 import { openLedger } from "./lib/ledger/ledger";
 import { SimulatedBoard } from "./lib/simulate/simulated_board";
 import { BOARD, imageOf } from "./lib/test/bench";
+import { nodeArguments } from "./lib/test/program";
 
 interface Run {
   code: number | null;
@@ -41,7 +42,7 @@ function run(
   args: string[],
   onStart: (child: ChildProcess) => void = () => {},
 ): Promise<Run> {
-  const child = spawn(process.execPath, ["--import", "tsx", `scripts/${script}.ts`, ...args], {
+  const child = spawn(process.execPath, nodeArguments(`scripts/${script}.ts`, ...args), {
     cwd: PROJECT,
     env: { ...process.env, BOARD: "", PORT: "" },
   });

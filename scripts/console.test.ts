@@ -19,6 +19,7 @@ import { BOARD, FAILURES, fillSettings, ID, startConsole, type TestConsole } fro
 import { bundleOf } from "./lib/test/device";
 import { PASSPHRASE } from "./lib/test/factory";
 import { skipWithout } from "./lib/test/peers/install";
+import { nodeArguments } from "./lib/test/program";
 
 const folder = mkdtempSync(join(tmpdir(), "console-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -46,7 +47,7 @@ class Program {
 
   /** Start the terminal; with `typed` at a terminal that script(1) makes. */
   static start(context: TestContext, argv: string[], isTyped = false): Program {
-    const command = [process.execPath, "--import", "tsx", "scripts/console.ts", ...argv];
+    const command = [process.execPath, ...nodeArguments("scripts/console.ts", ...argv)];
     const [program, ...args] = isTyped
       ? ["script", "-qec", command.map((word) => `'${word}'`).join(" "), "/dev/null"]
       : command;

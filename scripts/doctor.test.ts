@@ -14,6 +14,7 @@ import { examine } from "./lib/home/examine";
 import { boardNames, PROJECT } from "./lib/project";
 import { newMasters, simulatedDevice } from "./lib/simulate/console_device";
 import { SimulatedBoard, type SimulatedBoardOptions } from "./lib/simulate/simulated_board";
+import { nodeArguments } from "./lib/test/program";
 
 const FAST = 10_000_000; // bits per second
 const all = (await Promise.all(boardNames().map(readBoard))) as unknown as Board[];
@@ -87,7 +88,7 @@ function doctor(...argv: string[]): Promise<{ code: number; stdout: string; stde
   return new Promise((resolve) =>
     execFile(
       process.execPath,
-      ["--import", "tsx", "scripts/doctor.ts", ...argv],
+      nodeArguments("scripts/doctor.ts", ...argv),
       { cwd: PROJECT },
       (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
     ),

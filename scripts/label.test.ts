@@ -8,6 +8,7 @@ import { after, describe, test } from "node:test";
 import { labelSvg, labelsPdf, writeLabel } from "./lib/bench/label";
 import { PROJECT } from "./lib/bundle/build";
 import { skipWithout } from "./lib/test/peers/install";
+import { nodeArguments } from "./lib/test/program";
 
 const folder = mkdtempSync(join(tmpdir(), "label-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -52,7 +53,7 @@ describe("a scanner reads the serial from the label", { skip }, () => {
 });
 
 function label(...args: string[]) {
-  return spawnSync(process.execPath, ["--import", "tsx", "scripts/label.ts", ...args], {
+  return spawnSync(process.execPath, nodeArguments("scripts/label.ts", ...args), {
     cwd: PROJECT,
     encoding: "utf8",
   });

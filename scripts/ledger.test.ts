@@ -10,6 +10,7 @@ import type { FailureCode, LedgerEntry, StepName } from "./lib/bench/interfaces"
 import { PROJECT } from "./lib/bundle/build";
 import { openLedger } from "./lib/ledger/ledger";
 import { rank } from "./lib/ledger/report";
+import { nodeArguments } from "./lib/test/program";
 
 const folder = mkdtempSync(join(tmpdir(), "ledger-"));
 const path = join(folder, "ledger.sqlite");
@@ -18,7 +19,7 @@ after(() => rmSync(folder, { recursive: true }));
 function run(...args: string[]): { code: number | null; output: string; error: string } {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ["--import", "tsx", "scripts/ledger.ts", ...args],
+    nodeArguments("scripts/ledger.ts", ...args),
     {
       cwd: PROJECT,
       encoding: "utf8",

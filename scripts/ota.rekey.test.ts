@@ -18,6 +18,7 @@ import { REKEY_ROW_BYTES } from "./lib/ota/rekey";
 import { readManifests, signRows } from "./lib/ota/sign";
 import { updateFile } from "./lib/ota/update_file";
 import { freePort } from "./lib/test/peers/process";
+import { nodeArguments } from "./lib/test/program";
 import { testMasters, testRekeys, testUpdate } from "./lib/test/update";
 
 const folder = mkdtempSync(join(tmpdir(), "ota-rekey-"));
@@ -26,7 +27,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 function run(...args: string[]): Promise<{ code: number | null; output: string; error: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--import", "tsx", "scripts/ota.ts", ...args], { cwd: PROJECT });
+    const child = spawn(process.execPath, nodeArguments("scripts/ota.ts", ...args), { cwd: PROJECT });
     let output = "";
     let error = "";
     child.stdout.on("data", (chunk) => (output += chunk));

@@ -18,6 +18,7 @@ import type { DeviceStatus } from "./lib/ota/fleet";
 import { skipWithout } from "./lib/test/peers/install";
 import { start as startMosquitto } from "./lib/test/peers/mosquitto";
 import { freePort } from "./lib/test/peers/process";
+import { nodeArguments } from "./lib/test/program";
 import { testImage } from "./lib/test/update";
 
 const folder = mkdtempSync(join(tmpdir(), "ota-"));
@@ -34,7 +35,7 @@ writeFileSync(at("empty"), "");
 
 function run(...args: string[]): Promise<{ code: number | null; output: string; error: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--import", "tsx", "scripts/ota.ts", ...args], { cwd: PROJECT });
+    const child = spawn(process.execPath, nodeArguments("scripts/ota.ts", ...args), { cwd: PROJECT });
     let output = "";
     let error = "";
     child.stdout.on("data", (chunk) => (output += chunk));

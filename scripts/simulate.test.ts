@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PROJECT } from "./lib/bundle/build";
+import { nodeArguments } from "./lib/test/program";
 
 const folder = mkdtempSync(join(tmpdir(), "simulate-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -15,7 +16,7 @@ function file(name: string, content: string): string {
   writeFileSync(path, content, { mode: 0o600 });
   return path;
 }
-const ARGUMENTS = ["--import", "tsx", "scripts/simulate.ts"];
+const ARGUMENTS = nodeArguments("scripts/simulate.ts");
 const simulate = (...options: string[]) =>
   spawnSync(process.execPath, [...ARGUMENTS, ...options], { cwd: PROJECT, encoding: "utf8", timeout: 60000 });
 

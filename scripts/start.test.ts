@@ -10,6 +10,7 @@ import { after, describe, test } from "node:test";
 import { parseIdentity } from "./lib/keys/identity";
 import { deriveDeviceKey, keyCheckValue } from "./lib/keys/kdf";
 import { randomKey } from "./lib/keys/weak_keys";
+import { nodeArguments } from "./lib/test/program";
 
 const folder = mkdtempSync(join(tmpdir(), "start-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -27,7 +28,7 @@ function run(
   onOutput?: (stdout: string, kill: (signal: NodeJS.Signals) => void) => void,
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--import", "tsx", `scripts/${command}.ts`, ...argv]);
+    const child = spawn(process.execPath, nodeArguments(`scripts/${command}.ts`, ...argv));
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk) => {

@@ -13,6 +13,7 @@ import { parseIdentity } from "./lib/keys/identity";
 import { deriveDeviceKey } from "./lib/keys/kdf";
 import { randomKey } from "./lib/keys/weak_keys";
 import { skipWithout } from "./lib/test/peers/install";
+import { nodeArguments } from "./lib/test/program";
 
 const ID = "v1.meter.SN0000041";
 const NONCE = Buffer.from("a1b2c3d4e5f60718", "hex");
@@ -38,7 +39,7 @@ function desk(
   argv: string[],
   { lines = "", typed }: { lines?: string; typed?: string[] } = {},
 ): Promise<Outcome> {
-  const command = [process.execPath, "--import", "tsx", "scripts/unlock.ts", ...argv];
+  const command = [process.execPath, ...nodeArguments("scripts/unlock.ts", ...argv)];
   const [program, ...args] = typed
     ? ["script", "-qec", command.map((word) => `'${word}'`).join(" "), "/dev/null"]
     : command;

@@ -162,7 +162,9 @@ test("R13 a seeding from noise carries the state before it on as its personalisa
 });
 
 test("R13 CTR_DRBG: nothing is given before the first seed", async () => {
-  const fresh: typeof import("./ctr_drbg") = await import(`./ctr_drbg.ts${"?instance=1"}`);
+  const fresh: typeof import("./ctr_drbg") = await import(
+    new URL(`./ctr_drbg.ts?instance=1`, import.meta.url).href
+  );
   assert.throws(() => fresh.random(16), TypeError);
 });
 

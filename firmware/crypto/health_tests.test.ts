@@ -35,7 +35,7 @@ const CUT_OFFS = [
 async function testedNoise(h: number): Promise<() => string> {
   const { entropyPerBit } = board;
   board.entropyPerBit = h;
-  const module = await import(`./health_tests.ts?entropy=${h}`);
+  const module = await import(new URL(`./health_tests.ts?entropy=${h}`, import.meta.url).href);
   board.entropyPerBit = entropyPerBit;
   return module.testedNoise;
 }

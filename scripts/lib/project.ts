@@ -1,7 +1,7 @@
 // Where the project lies, and its boards' data: for whoever needs no build.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -21,5 +21,5 @@ export function boardNames(): string[] {
 export async function readBoard(name: string): Promise<BoardData> {
   const known = boardNames();
   if (!known.includes(name)) throw new Error(`no board "${name}"; there are ${known.join(", ")}`);
-  return (await import(pathToFileURL(join(PROJECT, "boards", `${name}.ts`)).href)).board;
+  return (await import(new URL(`../../boards/${name}.ts`, import.meta.url).href)).board;
 }

@@ -7,6 +7,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { LOADER, modulePath } from "../test/program";
 import { buildBundle } from "./build";
 import { Cache, KEPT_FILES } from "./cache";
 
@@ -90,7 +92,7 @@ test("no more than the last files stay", () => {
 function otherProcess(place: string, log: string) {
   const program = `
     const { appendFileSync } = await import("node:fs");
-    const { Cache } = await import(${JSON.stringify(new URL("./cache.ts", import.meta.url).href)});
+    const { Cache } = await import(${JSON.stringify(pathToFileURL(modulePath("scripts/lib/bundle/cache.ts")).href)});
     const cache = new Cache(${JSON.stringify(place)});
     process.send("ready");
     process.once("message", async () => {
@@ -102,7 +104,7 @@ function otherProcess(place: string, log: string) {
       process.send(value);
       process.disconnect();
     });`;
-  return spawn(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program], {
+  return spawn(process.execPath, [...LOADER, "--input-type=module", "--eval", program], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
 }

@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import * as codes from "../../../firmware/tls/alert";
+import { nodeArguments } from "../test/program";
 import { alertName, errorCode, errorText } from "./error_text";
 
 const BASES = ["RECEIVED", "SENT", "MQTT_REFUSED"];
@@ -58,7 +59,7 @@ test("an error line of the console is recognised, other lines are not", () => {
 
 const run = promisify(execFile);
 const explain = (...argv: string[]) =>
-  run(process.execPath, ["--import", "tsx", "scripts/explain.ts", ...argv]).then(
+  run(process.execPath, nodeArguments("scripts/explain.ts", ...argv)).then(
     ({ stdout }) => ({ code: 0, stdout, stderr: "" }),
     (error) => ({ code: error.code, stdout: error.stdout, stderr: error.stderr }),
   );

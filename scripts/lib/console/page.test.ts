@@ -24,6 +24,7 @@ import {
 } from "../test/console";
 import { PASSPHRASE } from "../test/factory";
 import { findProgram, skipWithout } from "../test/peers/install";
+import { nodeArguments } from "../test/program";
 import { challengeAnswer, decodeBase32 } from "./challenge";
 import { consolePage } from "./page_file";
 import { bridgeSerial } from "./web_serial";
@@ -311,7 +312,7 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
 });
 
 test("it is served on 127.0.0.1 alone, with a policy", { timeout: 60_000 }, async (context) => {
-  const child = spawn(process.execPath, ["--import", "tsx", "scripts/console.ts", "--page", "48081"]);
+  const child = spawn(process.execPath, nodeArguments("scripts/console.ts", "--page", "48081"));
   context.after(() => child.kill());
   let said = "";
   child.stdout.on("data", (chunk) => (said += chunk));

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import * as codes from "../../../firmware/tls/alert";
 import { alertName, errorText } from "../cli/error_text";
 import { skipWithout } from "../test/peers/install";
+import { nodeArguments } from "../test/program";
 import { COMMAND_TEXT } from "./command_text";
 import { sheetParts } from "./sheet";
 
@@ -17,7 +18,7 @@ test("two sides of A4 hold it all", { skip: skipWithout("pdftoppm"), timeout: 60
   const folder = mkdtempSync(join(tmpdir(), "sheet-"));
   try {
     const file = join(folder, "sheet.pdf");
-    execFileSync(process.execPath, ["--import", "tsx", "scripts/sheet.ts", "--out", file], {
+    execFileSync(process.execPath, nodeArguments("scripts/sheet.ts", "--out", file), {
       encoding: "utf8",
     });
     assert.ok(existsSync(file) && readFileSync(file).subarray(0, 5).toString() === "%PDF-");

@@ -25,6 +25,7 @@ import { DeviceError, UsageError } from "../cli/exit";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, keyCheckValue } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
+import { LOADER, modulePath } from "../test/program";
 import { COLUMN_NAMES, COLUMNS, type Row, rowHash } from "./entry";
 import { openLedger } from "./ledger";
 import { parseAnchor, verifyLedger } from "./verify";
@@ -505,7 +506,7 @@ test("row 25: no key can be brought into the ledger, and none is in its file", (
 
 /** A process that begins serials of its own, and says each after append() has returned. */
 const WRITER = `
-  const { openLedger } = await import("./scripts/lib/ledger/ledger.ts");
+  const { openLedger } = await import(${JSON.stringify(modulePath("scripts/lib/ledger/ledger.ts"))});
   const [path, name, count] = process.argv.slice(1);
   const ledger = openLedger(path);
   const entry = ${JSON.stringify(begin(""))};
@@ -517,7 +518,7 @@ const WRITER = `
 function startWriter(path: string, name: string, count: number) {
   return spawn(
     process.execPath,
-    ["--import", "tsx", "--input-type=module", "-e", WRITER, path, name, String(count)],
+    [...LOADER, "--input-type=module", "-e", WRITER, path, name, String(count)],
     { cwd: PROJECT, stdio: ["ignore", "pipe", "inherit"] },
   );
 }
