@@ -90,6 +90,9 @@ label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAS
 bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
 	npm run -s bench-report
 
+rollout-report: node_modules ## a rollout to 100,000 light devices: to its end, and to its stop; prints time, memory, the stop
+	npm run -s rollout-report -- $(A)
+
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 

@@ -1,7 +1,7 @@
 // `npm run ota`, its part for new keys: rekey, publish --rekey, clear; and that bad input writes and publishes nothing.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -19,7 +19,7 @@ import { readManifests, signRows } from "./lib/ota/sign";
 import { updateFile } from "./lib/ota/update_file";
 import { freePort } from "./lib/test/peers/process";
 import { nodeArguments } from "./lib/test/program";
-import { testMasters, testRekeys, testUpdate } from "./lib/test/update";
+import { testMasters, testRekeyRows, testRekeys, testUpdate } from "./lib/test/update";
 
 const folder = mkdtempSync(join(tmpdir(), "ota-rekey-"));
 const at = (name: string) => join(folder, name);
@@ -201,11 +201,33 @@ describe("at the gateway", () => {
       assert.deepEqual(found.get(`meter/${file.identity(row).serial}/ota`), file.manifest(row));
   });
 
-  test("R21 other new keys in the place of those offered: exit 2, nothing published", async () => {
+  test("R35 other new keys with the same sequence: neither made nor published, offered or not; exit 2", async () => {
     const others = REKEY.with(REKEY.indexOf("--new-psk") + 1, at("console-master"));
-    assert.equal((await run(...others, "--serials", "SN12..SN13", "--out", at("others"))).code, 0);
+    const refused = /SN12 has got other new keys with sequence 13 \(.*meter-13.rekeyed\)/;
+    const made = await run(...others, "--serials", "SN12..SN13", "--out", at("others"));
+    assert.deepEqual([made.code, existsSync(at("others"))], [2, false]);
+    assert.match(made.error, refused);
+    // signed elsewhere, where there is no such note; not offered any more
+    const rows = await testRekeyRows({ identities: devices.slice(11), update, masters: testMasters() });
+    writeFileSync(at("others"), rows);
+    assert.equal((await run("clear", "--rekey", at("keys"), ...place, "--all")).code, 0);
     const before = await retained();
     const { code, error } = await run(...publish(at("others")));
+    assert.equal(code, 2);
+    assert.match(error, refused);
+    assert.deepEqual(await retained(), before);
+    // the same again is the same
+    const again = await run(...REKEY, "--serials", "SN01..SN12", "--out", at("again"));
+    assert.equal(again.code, 0, again.error);
+    assert.deepEqual(readFileSync(at("again")), readFileSync(at("keys")));
+  });
+
+  test("R35 no note, and other new keys are offered: exit 2, nothing published", async () => {
+    assert.equal((await run(...publish(at("keys")))).code, 0);
+    rmSync(at("meter-13.rekeyed"));
+    const before = await retained();
+    const { code, error } = await run(...publish(at("others")));
+    rmSync(at("meter-13.rekeyed"));
     assert.equal(code, 2);
     assert.match(error, /meter\/SN12\/ota offers sequence 13 already, and 13 is not newer/);
     assert.deepEqual(await retained(), before);

@@ -1,8 +1,8 @@
 // `npm run ota`: its words, its exits, what it prints; and that bad input writes and publishes nothing.
 // Leaves out: new keys (ota.rekey.test.ts).
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -108,6 +108,32 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     assert.equal(code, 2);
     assert.match(error, /signed for another update/);
   });
+});
+
+const NAMESPACE = ["-rm"]; // mounts of its own
+const hasTmpfs = spawnSync("unshare", [...NAMESPACE, "mount", "-t", "tmpfs", "none", folder]).status === 0;
+describe("R29 a full disk: a sentence, and no file left", {
+  skip: !hasTmpfs && "no tmpfs can be mounted here",
+}, () => {
+  mkdirSync(at("small"));
+  writeFileSync(at("large"), testImage(12_000));
+  for (const args of [
+    [...BUILD, "--image", at("large")],
+    ["sign", "--update", at("update"), "--master", at("master"), "--serials", "SN0001..SN1000"],
+  ]) {
+    test(args[0], () => {
+      const command = [process.execPath, ...nodeArguments("scripts/ota.ts", ...args)];
+      const script = `mount -t tmpfs -o size=4k none ${at("small")} && "$@"; code=$?; ls -A ${at("small")}; exit $code`;
+      const { status, stdout, stderr } = spawnSync(
+        "unshare",
+        [...NAMESPACE, "sh", "-c", script, "sh", ...command, "--out", at("small/out")],
+        { cwd: PROJECT, encoding: "utf8" },
+      );
+      assert.ok(status === 1 || status === 2, stderr);
+      assert.match(stderr, /^ota: cannot write .*small\/out: the disk is full; nothing was written\.$/m);
+      assert.equal(stdout, "");
+    });
+  }
 });
 
 test("R25 neither files nor outputs hold a key", async () => {

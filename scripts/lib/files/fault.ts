@@ -7,6 +7,8 @@ export function fileFault(error: unknown): string {
     EEXIST: "it is there already, and is not written over",
     EACCES: "it is not permitted",
     EISDIR: "it is a folder",
+    ENOSPC: "the disk is full",
+    EDQUOT: "there is no more room for this user's files",
   };
   return sentences[(error as NodeJS.ErrnoException).code ?? ""] ?? (error as Error).message;
 }

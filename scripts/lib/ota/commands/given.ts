@@ -7,6 +7,7 @@ import { fileFault } from "../../files/fault";
 import { readSecret } from "../../files/private_file";
 import { identityFault } from "../../keys/identity";
 import { Broker } from "../broker";
+import { noteRekeys } from "../rekey_note";
 import { type Manifests, readManifests } from "../sign";
 import { readUpdate, type Update } from "../update_file";
 
@@ -52,6 +53,7 @@ export function readBoth(given: BothGiven): {
       (name) => image[name] === made[name],
     );
   if (!alike) throw new UsageError(`${signed.path} was signed for another update than ${given.update}.`);
+  if (given.rekey !== undefined) noteRekeys(given.update as string, signed);
   return { made, signed };
 }
 

@@ -6,11 +6,12 @@ import { needed } from "../../cli/subcommands";
 import { openMaster } from "../../custody/master";
 import { type SECRET_OPTIONS, Secrets } from "../../custody/secrets";
 import { NewFile, PUBLIC, refuseExisting } from "../../files/new_file";
-import { type Identity, parseIdentity } from "../../keys/identity";
+import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../../keys/identity";
 import type { SchemeName } from "../../keys/kdf";
 import { type Range, serialsOf } from "../../keys/serials";
 import { REKEY_ROW_BYTES, rekeyRows } from "../rekey";
 import { openRekeyKeys, type REKEY_KEYS_OPTIONS } from "../rekey_keys";
+import { RekeyNote } from "../rekey_note";
 import { ROW_BYTES, signRows } from "../sign";
 import { readUpdate } from "../update_file";
 import { linesOf } from "./given";
@@ -75,18 +76,24 @@ export async function rekey(options: RekeyGiven): Promise<void> {
   refuseExisting(out);
   const keys = await openRekeyKeys(options);
   const progress = new Progress(!options.json);
+  const { product, sequence } = made;
   let rows = 0;
   try {
+    const note = new RekeyNote(options.update as string, { product, sequence });
     const file = new NewFile(out, PUBLIC);
     try {
       for await (const some of rekeyRows(made, to, devices, keys)) {
+        for (let at = 0; at < some.length; at += REKEY_ROW_BYTES)
+          note.add(devices[rows++].serial, some.subarray(at + IDENTITY_MAX_LENGTH, at + REKEY_ROW_BYTES));
         file.write(some);
-        rows += some.length / REKEY_ROW_BYTES;
         progress.show("rekey", rows, devices.length);
       }
+      file.flush();
+      note.write();
       file.finish();
     } finally {
       file.close();
+      note.close();
     }
   } finally {
     progress.stop();
