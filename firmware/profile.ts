@@ -20,6 +20,8 @@ export const UPDATES = true;
 
 /** Longest that a start of an image may take that has had no session yet, milliseconds; then the loader starts anew. */
 export const TRIAL_MS = 1_200_000;
+/** Times that the watchdog is fed meanwhile. */
+export const TRIAL_FEEDS = 100;
 
 /** Refuse a server that does not bind the master secret to the handshake (RFC 7627, 5.3). */
 export const requireExtendedMasterSecret = true;

@@ -54,6 +54,7 @@ import {
   type Serial,
   type System,
   type TcpSocket,
+  WATCHDOG_S,
 } from "./hal";
 import { useBoard as install, runtime } from "./simulator/globals";
 import type { NoiseModel } from "./simulator/noise";
@@ -799,13 +800,24 @@ for (const board of BOARDS) {
     if (board === linux) assert.equal(system.resetCause(), 0);
     else assert.equal(system.resetCause(), cause);
     if (board.system === "nrf_system") assert.equal(system.resetCause(), 0, "read and cleared");
-    system.watchdog(30);
-    assert.equal(runtime.watchdogSeconds, board === linux ? 0 : 30);
+    for (const isFedByIdling of [true, false]) {
+      system.watchdog(isFedByIdling);
+      const { seconds, isAutomatic } = runtime.watchdog;
+      if (board === linux) assert.equal(seconds, 0);
+      else assert.deepEqual({ seconds, isAutomatic }, { seconds: WATCHDOG_S, isAutomatic: isFedByIdling });
+    }
     system.restart();
     assert.equal(restarts, 1);
-    (runtime.globals.setTimeout as typeof setTimeout)(system.RESTART as any, 1);
-    await sleep(20);
+    // it feeds, but the last time
+    (globalThis as any).feeds = 3;
+    const trial = (runtime.globals.setInterval as typeof setInterval)(system.TRIAL as any, 1);
+    for (let feeds = 2; feeds >= 0; feeds--) {
+      assert.equal(restarts, 1);
+      while ((globalThis as any).feeds > feeds) await sleep(1);
+    }
+    (runtime.globals.clearInterval as any)(trial);
     assert.equal(restarts, 2);
+    assert.equal(runtime.watchdog.kicks, board === linux ? 0 : 2);
   });
 }
 

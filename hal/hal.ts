@@ -12,6 +12,12 @@ export const CBC_DECRYPT = 2;
 /** Bytes of a long text that go through `aes` at a time: its result wants one run of free variables, here 7. */
 export const AES_PIECE = 48;
 
+/**
+ * Longest time that the interpreter may be busy at a stretch, seconds: then the chip's watchdog starts it anew. The longest that
+ * it has to do is the digest of two images without a native hash, 508 compressions of up to 0.3 s.
+ */
+export const WATCHDOG_S = 300;
+
 /** What drivers throw, by the numbers of firmware/tls/alert.ts; hal.test.ts compares the two. */
 export const NOISE_DEAD = 3;
 export const NO_NETWORK = 5;
@@ -110,12 +116,18 @@ export interface Clock {
 export interface System {
   /** Tell why the chip started: its reset register as it stands, 0 where there is none. */
   resetCause(): number;
-  /** Reset the chip when the runtime is not idle for `seconds`; 0.5 and more. */
-  watchdog(seconds: number): void;
+  /**
+   * Arm the chip's watchdog: it resets the chip when it was not fed for WATCHDOG_S. The interpreter's idle loop feeds it, or, where
+   * `isFedByIdling` is false, TRIAL alone.
+   */
+  watchdog(isFedByIdling: boolean): void;
   /** Start the chip anew. Does not return on a chip. */
   restart(): void;
-  /** Source that does the same: a timer that has a text for its callback holds no scope. */
-  RESTART: string;
+  /**
+   * Source that feeds the watchdog, but one time less than the global `feeds` says, and then starts the chip anew. Source: a timer
+   * that has a text for its callback holds no scope.
+   */
+  TRIAL: string;
   /** Whether it can measure what it runs from. */
   HAS_BATTERY: boolean;
   /** Measure it: millivolts, 0 where it cannot. */

@@ -129,8 +129,9 @@ declare const Modules: { addCached(name: string, code: string | object): void; r
 
 /** Where the slot that runs begins in the file `.slots`, bytes: set by the loader, not there without one. */
 declare var slot: number;
-/** The timer of an image that is not confirmed yet: set by the loader. */
+/** The timer of an image that is not confirmed yet, and how often it still feeds the watchdog: set by the loader. */
 declare var trial: any;
+declare var feeds: number;
 
 /** Write one line to the console. */
 declare function print(...values: unknown[]): void;

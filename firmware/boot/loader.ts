@@ -1,15 +1,15 @@
 // The loader, a program of its own in `.bootrst`: takes the port, chooses a slot, holds its image to its digest, counts
 // the start of one that is not confirmed yet, and starts it. ota/README.md has the table of states. What it makes is gone when
 // the image begins, but the global `slot`, where the slot that runs begins in the file, and, of an image that is not confirmed,
-// `trial`, the timer that ends its start. On a blank device it does nothing and the prompt is open; with a key alone, for
+// `trial`, the timer that ends its start, and `feeds`. The chip's watchdog is armed in any case. On a blank device it does nothing and the prompt is open; with a key alone, for
 // tests, there is no journal, and slot 0 runs.
 import { serialOpen, serialWrite } from "hal:serial";
-import { RESTART } from "hal:system";
+import { TRIAL, watchdog } from "hal:system";
 import { board } from "board";
 import type { Bytes } from "../bytes";
 import { SLOT_BYTES } from "../ota/manifest";
 import { image } from "../ota/slots";
-import { TRIAL_MS } from "../profile";
+import { TRIAL_FEEDS, TRIAL_MS } from "../profile";
 import {
   AT_ACTIVE,
   AT_ATTEMPTS,
@@ -32,33 +32,44 @@ const start = {
    * the port was taken would stop all this half a tick later, and nothing would start it again.
    */
   get code(): Bytes | undefined {
-    if (isBlank) return undefined;
-    const state = E.toUint8Array(newest(STATE));
-    const hasPlace = place % board.journalLength;
-    // without a state slot 0 is active and confirmed
-    slot = state[AT_ACTIVE] ? SLOT_BYTES : 0;
-    let reason = 0;
-    // a start that cannot be counted is none that may be made
-    if (state[AT_ATTEMPTS] > (hasPlace ? STARTS : 0)) {
-      reason = NOT_CONFIRMED;
-      slot ^= SLOT_BYTES;
+    let code: Bytes | undefined;
+    let isTrial: boolean | undefined;
+    if (!isBlank) {
+      const state = E.toUint8Array(newest(STATE));
+      const hasPlace = place % board.journalLength;
+      // without a state slot 0 is active and confirmed
+      slot = state[AT_ACTIVE] ? SLOT_BYTES : 0;
+      let reason = 0;
+      // a start that cannot be counted is none that may be made
+      if (state[AT_ATTEMPTS] > (hasPlace ? STARTS : 0)) {
+        reason = NOT_CONFIRMED;
+        slot ^= SLOT_BYTES;
+      }
+      // a second look: one false digest is no reason to leave an image
+      code = image(slot) || image(slot);
+      if (!code) {
+        reason = IMAGE_DIGEST;
+        code = image((slot ^= SLOT_BYTES));
+      }
+      if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
+      else if (hasPlace && (reason || state[AT_ATTEMPTS])) {
+        state[AT_ACTIVE] = slot && 1;
+        state[AT_REVERT + 1] = reason;
+        if (reason) state[AT_ATTEMPTS] = 0;
+        else {
+          // whatever the image does or does not do, this start ends
+          state[AT_ATTEMPTS]++;
+          isTrial = true;
+          feeds = TRIAL_FEEDS;
+          trial = setInterval(TRIAL as any, TRIAL_MS / TRIAL_FEEDS);
+        }
+        let i = RECORD_BYTES;
+        while (!(++state[--i] & 255));
+        require("Flash").write(seal(E.toString(state)), place);
+      }
     }
-    let code = image(slot);
-    if (!code) {
-      reason = IMAGE_DIGEST;
-      code = image((slot ^= SLOT_BYTES));
-    }
-    if (!code) serialOpen(() => serialWrite("E" + NO_IMAGE + "\r\n"));
-    else if (hasPlace && (reason || state[AT_ATTEMPTS])) {
-      state[AT_ACTIVE] = slot && 1;
-      state[AT_ATTEMPTS] = reason ? 0 : state[AT_ATTEMPTS] + 1;
-      state[AT_REVERT + 1] = reason;
-      let i = RECORD_BYTES;
-      while (!(++state[--i] & 255));
-      require("Flash").write(seal(E.toString(state)), place);
-      // whatever the image does or does not do, this start ends
-      if (!reason) global.trial = setTimeout(RESTART, TRIAL_MS);
-    }
+    // at the prompt too: on some chips it goes on over a restart
+    watchdog(!isTrial);
     return code;
   },
 };

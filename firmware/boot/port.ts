@@ -6,9 +6,9 @@ import { flash } from "hal:flash";
 import { serialTake } from "hal:serial";
 import { RECORD_LENGTH } from "../store/key_record";
 
-const key = flash.read("key") || "";
+const key = flash.read("key");
 
 /** Whether the device has no record, or its place is erased flash: the prompt stays open, for the bench. */
 export const isBlank = !key || key === "\xff".repeat(RECORD_LENGTH);
 
-if (!isBlank && key.length === RECORD_LENGTH) serialTake();
+if (!isBlank && (key as string)[RECORD_LENGTH - 1]) serialTake();

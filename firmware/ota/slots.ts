@@ -2,7 +2,7 @@
 // data are whole pages (board.slotsStart), which are erased and written through `require("Flash")`, while its header and
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
-import { type Bytes, uint16 } from "../bytes";
+import type { Bytes } from "../bytes";
 import { AT_DIGEST, AT_IMAGE_LENGTH, AT_MANIFEST, PIECE_BYTES, SLOT_BYTES, SLOTS_FILE } from "./manifest";
 
 /** Read `length` bytes of both slots from `at` on, in place. */
@@ -16,9 +16,10 @@ export function read(at: number, length: number): Bytes {
  */
 export function image(at: number): Bytes | undefined {
   // a part of a text in flash is in flash
-  const slot = section(import("./slots")).read(at, SLOT_BYTES);
+  const slot = flash.read(SLOTS_FILE, at, SLOT_BYTES) as Bytes;
+  const lengthAt = AT_MANIFEST + AT_IMAGE_LENGTH;
   // of the four bytes of the length no more than two can count
-  const code = slot.substr(0, uint16(slot, AT_MANIFEST + AT_IMAGE_LENGTH + 2));
+  const code = slot.substr(0, (slot.charCodeAt(lengthAt + 2) << 8) | slot.charCodeAt(lengthAt + 3));
   let digest: Bytes = "\0".repeat(32);
   at = 0;
   do digest = section(import("../crypto/sha256_of"))(digest, code.substr(at, PIECE_BYTES));

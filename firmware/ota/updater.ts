@@ -214,7 +214,10 @@ export function confirm(): void {
   revertReason = uint16(state, AT_REVERT);
   if (state && !state.charCodeAt(AT_ATTEMPTS)) return;
   // caught as an error, that there is none would cost the heap the class of that error
-  if (typeof trial === "number") trial = clearTimeout(trial);
+  if (typeof trial === "number") {
+    trial = clearInterval(trial);
+    section(import("hal:system")).watchdog(true);
+  }
   // the loader could not count the start of the image that it was to try
   if (state && state.charCodeAt(AT_ACTIVE) !== (slot && 1)) revertReason = NOT_CONFIRMED;
   section(import("./updater")).setState(slot, 0, revertReason);

@@ -1,24 +1,23 @@
 // Resets of the ESP32-C3: RTC_CNTL_RESET_STATE_REG at 0x60008038, bits 5..0 (ESP32-C3 Technical Reference
 // Manual, chapter "Reset and Clock"): 1 power-on, 3 and 12 software, 5 deep sleep, 7, 8, 9, 13 and 16
 // watchdogs, 15 brown-out.
+import { WATCHDOG_S } from "../hal";
 
 /** Tell the reset cause (System in hal.ts). */
 export function resetCause(): number {
   return peek32(0x60008038) & 63;
 }
 
-/** Reset the chip when the runtime hangs (System in hal.ts); whole seconds on this chip. */
-export function watchdog(seconds: number): void {
-  E.enableWatchdog(seconds);
-}
+/** Arm the watchdog (System in hal.ts); whole seconds on this chip. */
+export const watchdog = (isFedByIdling: boolean): void => E.enableWatchdog(WATCHDOG_S, isFedByIdling);
 
 /** Start the chip anew (System in hal.ts). */
 export function restart(): void {
   E.reboot();
 }
 
-/** The same for a timer (System in hal.ts). */
-export const RESTART = "E.reboot()";
+/** What a trial's timer does (System in hal.ts). */
+export const TRIAL = "--feeds?E.kickWatchdog():E.reboot()";
 
 export const HAS_BATTERY = false;
 

@@ -6,8 +6,8 @@ export function resetCause(): number {
   return 0;
 }
 
-/** Reset the chip when the runtime hangs (System in hal.ts): nothing here. */
-export function watchdog(_seconds: number): void {}
+/** Arm the watchdog (System in hal.ts): there is none, who started the process must look after it. */
+export function watchdog(_isFedByIdling: boolean): void {}
 
 /** Start anew (System in hal.ts). */
 export function restart(): void {
@@ -15,8 +15,8 @@ export function restart(): void {
   load();
 }
 
-/** The same for a timer (System in hal.ts). */
-export const RESTART = 'E.setConsole("USB");load()';
+/** What a trial's timer does (System in hal.ts). */
+export const TRIAL = '--feeds||(E.setConsole("USB"),load())';
 
 export const HAS_BATTERY = false;
 

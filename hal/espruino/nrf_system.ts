@@ -1,6 +1,7 @@
 // Resets of the nRF5x: POWER.RESETREAS at 0x40000400 (nRF52832 Product Specification, chapter "POWER"): bit 0
 // pin, 1 watchdog, 2 software, 3 lockup, 16 to 19 wake-ups; none is power-on. Bits add up until they are
 // cleared with ones.
+import { WATCHDOG_S } from "../hal";
 
 /** Tell the reset causes and clear them (System in hal.ts): a second call gives 0. */
 export function resetCause(): number {
@@ -9,18 +10,16 @@ export function resetCause(): number {
   return causes;
 }
 
-/** Reset the chip when the runtime hangs (System in hal.ts). */
-export function watchdog(seconds: number): void {
-  E.enableWatchdog(seconds);
-}
+/** Arm the watchdog (System in hal.ts). */
+export const watchdog = (isFedByIdling: boolean): void => E.enableWatchdog(WATCHDOG_S, isFedByIdling);
 
 /** Start the chip anew (System in hal.ts). */
 export function restart(): void {
   E.reboot();
 }
 
-/** The same for a timer (System in hal.ts). */
-export const RESTART = "E.reboot()";
+/** What a trial's timer does (System in hal.ts). */
+export const TRIAL = "--feeds?E.kickWatchdog():E.reboot()";
 
 export const HAS_BATTERY = true;
 

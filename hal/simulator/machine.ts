@@ -11,6 +11,7 @@ import type { Noise, NoiseModel } from "./noise";
 import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
 import { detokenise } from "./tokens";
+import type { Watchdog } from "./watchdog";
 
 export interface MachineOptions {
   board: Board | Readonly<Record<string, unknown>>;
@@ -28,6 +29,8 @@ export interface MachineOptions {
   network?: RuntimeOptions["network"];
   /** What the chip runs from. */
   volts?: number;
+  /** What takes longer than so many milliseconds of this machine's time hangs: the watchdog bites, where it is armed. */
+  hangMs?: number;
   /** Changes the chip's models before anything runs: busy times, contention. */
   onPowerOn?(runtime: Runtime): void;
   /** One line of the console. */
@@ -38,6 +41,8 @@ export interface MachineOptions {
 
 /** What the reset cause register says after E.reboot(): software reset. */
 const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 4 };
+/** What it says when the watchdog has bitten: ESP-IDF's ends in a panic, which resets by software. */
+const WATCHDOG_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 2 };
 
 const scripts = new Map<string, string>();
 
@@ -87,6 +92,8 @@ export class Machine {
   private shortNames: Record<string, string> = {};
   /** Whether it has power. */
   isOn = false;
+  /** What hung, with no watchdog that bit: it hangs for ever. */
+  hangs = false;
 
   constructor(private options: MachineOptions) {
     this.board = options.board as Board;
@@ -97,9 +104,9 @@ export class Machine {
   }
 
   /** Power on and run what Storage holds. Errors are printed, as the interpreter does. */
-  boot(resetCause?: number): void {
+  boot(resetCause?: number, watchdog?: Watchdog): void {
     this.powerOff();
-    this.powerOn(resetCause);
+    this.powerOn(resetCause, watchdog);
     if (!this.runtime.storage.isValid) {
       this.options.onPrint?.("Storage is corrupt.");
       this.runtime.storage.eraseAll();
@@ -170,7 +177,7 @@ export class Machine {
     return this.run(this.shortNames[source] ?? source);
   }
 
-  private powerOn(resetCause?: number): void {
+  private powerOn(resetCause?: number, watchdog?: Watchdog): void {
     this.flash.isOn = true;
     const context = vm.createContext({}, { name: this.board.name });
     const evaluate = (code: string): any => vm.runInContext(code, context);
@@ -198,8 +205,11 @@ export class Machine {
       volts: this.options.volts,
       onPrint,
       onWire,
-      onRestart: () => this.restart(),
+      watchdog,
+      onRestart: () => this.restart(SOFTWARE_RESET, this.runtime.watchdog),
+      onWatchdog: () => this.restart(WATCHDOG_RESET),
     });
+    if (this.options.hangMs) runtime.loop.within = (task) => this.within(task);
     for (const [name, value] of Object.entries(runtime.globals)) {
       Object.defineProperty(context, name, { value, writable: true, configurable: true, enumerable: false });
     }
@@ -223,18 +233,34 @@ export class Machine {
     const code = this.runtime.storage.read(name);
     if (code === undefined || !this.isOn) return;
     try {
-      vm.runInContext(asRootProgram(detokenise(code)), this.context, { filename: name });
+      const script = new vm.Script(asRootProgram(detokenise(code)), { filename: name });
+      this.within(() => script.runInContext(this.context));
     } catch (error) {
       this.runtime.uncaught(error);
     }
   }
 
-  /** E.reboot(): what runs goes on to its end, which on a chip it would not. */
-  private restart(): void {
+  /** Run something on the board, broken off where it hangs. */
+  private within(task: () => void): void {
+    const timeout = this.options.hangMs;
+    if (!timeout) return task();
+    Object.defineProperty(this.context, "__task__", { value: task, configurable: true });
+    try {
+      vm.runInContext("__task__()", this.context, { timeout });
+    } catch (error) {
+      if ((error as { code?: string })?.code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
+      if (this.runtime.watchdog.bite()) return;
+      this.hangs = true;
+      this.powerOff();
+    }
+  }
+
+  /** A reset: what runs goes on to its end, which on a chip it would not. */
+  private restart(cause: Record<string, number>, watchdog?: Watchdog): void {
     const { runtime } = this;
     runtime.powerOff();
     setImmediate(() => {
-      if (this.isOn && this.runtime === runtime) this.boot(SOFTWARE_RESET[runtime.build.chip]);
+      if (this.isOn && this.runtime === runtime) this.boot(cause[runtime.build.chip], watchdog);
     });
   }
 

@@ -1,6 +1,6 @@
 // What brings a board onto the network: Espruino's `Wifi` library on the ESP boards and its `WIZnet` library
 // for the W5500 (jswrap_wifi, jswrap_esp32_network, jswrap_wiznet). The access point and the cable are this
-// machine. Leaves out access point mode, scans, and the endless wait for a cable.
+// machine. Leaves out access point mode and scans.
 import { addEventMethods, type Emitters, type EventLoop } from "./events";
 
 export interface NetworkFaults {
@@ -8,6 +8,8 @@ export interface NetworkFaults {
   failures?: number;
   /** WIZnet.connect throws: no chip there. */
   noChip?: boolean;
+  /** WIZnet.connect waits for ever: no cable. */
+  noCable?: boolean;
 }
 
 /** The link of a board: whether it carries, and whether the radio is on. */
@@ -49,19 +51,21 @@ export class Link {
         this.radio = true;
         setTimeout(() => {
           const failed = this.failures-- > 0 || !ssid;
-          this.up = !failed;
+          // Wi-Fi is stopped where nothing uses it (stopWifiIfIdle), and with it the radio
+          this.up = this.radio = !failed;
           if (callback) this.loop.queue(() => callback(failed ? "no ap found" : null));
           if (!failed) this.emitters.emit(library, "connected", info);
         }, 1);
       },
       disconnect: (callback?: () => void) => {
         this.cut();
+        this.radio = false;
         this.emitters.emit(library, "disconnected", {});
         if (callback) this.loop.queue(callback);
       },
       stopAP: (callback?: () => void) => callback && this.loop.queue(callback),
       setHostname: () => {},
-      getStatus: () => ({ station: this.up ? "connected" : "off" }),
+      getStatus: () => ({ station: this.up ? "connected" : this.radio ? "connecting" : "off" }),
       getIP: (callback?: (error: null, details: object) => void) => {
         if (callback) this.loop.queue(() => callback(null, info));
         return info;
@@ -91,6 +95,7 @@ export class Link {
         if (device !== spi) throw new Error("Expecting SPI device");
         if (typeof chipSelect !== "string" || !/^D\d+$/.test(chipSelect)) throw new Error("Invalid pin");
         if (this.faults.noChip) throw new Error("WIZnet Initialize failed.");
+        while (this.faults.noCable);
         this.up = true;
         return ethernet;
       },

@@ -19,6 +19,7 @@ import { flashOf, modelledAreas, type NorFlash } from "./nor_flash";
 import { NrfEcb } from "./nrf_ecb";
 import { espRandom, NrfRng } from "./random_registers";
 import { Storage } from "./storage";
+import { Watchdog } from "./watchdog";
 
 /** The constructors of the world in which the board's code runs. */
 export interface Realm {
@@ -47,6 +48,10 @@ export interface RuntimeOptions {
   onPrint?(line: string): void;
   onWire?(direction: "out" | "in", bytes: Buffer): void;
   onRestart?(): void;
+  /** Its watchdog bites. */
+  onWatchdog?(): void;
+  /** The watchdog before a software reset. */
+  watchdog?: Watchdog;
 }
 
 /** Bytes over which the interpreter's arrays lie in one piece, so that a peripheral can point at them. */
@@ -65,7 +70,7 @@ export class Runtime {
   readonly esp32Aes: Esp32Aes;
   readonly nrfEcb: NrfEcb;
   readonly nrfRng: NrfRng;
-  watchdogSeconds = 0;
+  readonly watchdog: Watchdog;
 
   private noise: Noise;
   private net: Net;
@@ -83,6 +88,8 @@ export class Runtime {
     this.noise = noiseOf(options.noise);
     this.loop = new EventLoop((error) => this.uncaught(error));
     this.emitters = new Emitters(this.loop);
+    const isKept = build.chip === "nrf52832";
+    this.watchdog = new Watchdog(this.loop, isKept, () => options.onWatchdog?.(), options.watchdog);
     this.link = new Link(this.loop, this.emitters, network, network.up ?? true, () => this.net.closeAll());
     const { loop, emitters, counters, link } = this;
     this.net = new Net({
@@ -259,10 +266,10 @@ export class Runtime {
       getErrorFlags: () => [],
       setFlags: () => {},
       defrag: () => {},
-      kickWatchdog: () => {},
-      enableWatchdog: (seconds: number) => {
-        this.watchdogSeconds = seconds;
-      },
+      // the Linux build has none
+      kickWatchdog: () => this.build.chip !== "none" && this.watchdog.kick(),
+      enableWatchdog: (seconds: number, isAutomatic = true) =>
+        this.build.chip !== "none" && this.watchdog.arm(seconds, !!isAutomatic),
       reboot: () => this.options.onRestart?.(),
       getConsole: () => this.console,
       setConsole: (device: unknown) => {

@@ -41,7 +41,7 @@ const GLOBALS = words(`
   Uint8ClampedArray Waveform analogRead analogWrite arguments atob btoa changeInterval clearInterval clearTimeout
   clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval getPinMode getSerial getTime
   global globalThis isFinite isNaN load parseFloat parseInt peek16 peek32 peek8 pinMode poke16 poke32 poke8 print
-  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined slot trial`);
+  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined slot trial feeds`);
 
 /** Members of built-in objects that are not there. */
 const MISSING_STATICS: Readonly<Record<string, Set<string>>> = {

@@ -18,6 +18,7 @@ import { fold, minify, type Names, rename } from "./minify";
 import { nameNatives } from "./natives";
 import { orderDeclarations } from "./order";
 import { overrideConstants } from "./overrides";
+import { reduceCalls } from "./reduce";
 import { cutSections, markSections, type Placed, placeSections } from "./sections";
 import { holdToBudget, loaderLimit, measure, SIZE_LIMIT } from "./sizes";
 import { type Rewritten, rewritten } from "./syntax";
@@ -113,6 +114,11 @@ async function inputOptions(
           return minified;
         },
       },
+      // the innermost first
+      ...[0, 1, 2].map((round) => ({
+        name: `reduce-calls-${round}`,
+        renderChunk: (code: string) => (debug ? null : reduceCalls(code)),
+      })),
       { name: "order-declarations", renderChunk: (code) => (debug ? null : orderDeclarations(code)) },
       {
         name: "rename",

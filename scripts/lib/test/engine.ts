@@ -82,6 +82,11 @@ export class Engine {
     });
   }
 
+  /** Of its process. */
+  get pid(): number {
+    return this.child.pid as number;
+  }
+
   /** Wait for a line that matches; rejects at the end of the program or after `timeoutMs`. */
   async line(pattern: RegExp, timeoutMs = 20000): Promise<RegExpMatchArray> {
     const deadline = Date.now() + timeoutMs;
