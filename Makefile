@@ -63,6 +63,9 @@ keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
 doctor: node_modules ## who is at PORT=, and whether the firmware will run there; its options: A="--help"
 	npm run -s doctor -- $(if $(PORT),--port $(PORT)) $(A)
 
+module: node_modules ## the module tls-psk of BOARD= for your own Espruino code: dist/<board>/tls-psk.js
+	npm run -s module
+
 setup: node_modules ## one board at home, at PORT=, from bare to working: A="--ssid NAME --server HOST:8883"
 	npm run -s setup -- $(if $(PORT),--port $(PORT)) $(A)
 

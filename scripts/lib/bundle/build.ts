@@ -38,6 +38,7 @@ export interface Bundle {
 }
 
 export const MAIN = "firmware/main.ts";
+export const TLS_MODULE = "firmware/module/tls_psk.ts";
 export const LOADER = "firmware/boot/loader.ts";
 
 const cache = new Cache<Bundle>(join(PROJECT, "dist/.cache"));

@@ -39,7 +39,7 @@ const GLOBALS = words(`
   Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NRF NaN Number Object Pin ReferenceError RegExp SPI1 SPI2
   Serial1 Serial2 String SyntaxError Telnet TypeError USB Uint16Array Uint24Array Uint32Array Uint8Array
   Uint8ClampedArray Waveform analogRead analogWrite arguments atob btoa changeInterval clearInterval clearTimeout
-  clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval getPinMode getSerial getTime
+  clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval exports getPinMode getSerial getTime
   global globalThis isFinite isNaN load parseFloat parseInt peek16 peek32 peek8 pinMode poke16 poke32 poke8 print
   process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined slot trial feeds`);
 

@@ -9,7 +9,7 @@ import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../../firmware/profile";
 import { PROJECT, readBoard } from "../project";
 import { boardModules } from "./board_modules";
-import { type BuildOptions, type Bundle, LOADER, MAIN, toolFiles } from "./build";
+import { type BuildOptions, type Bundle, LOADER, MAIN, TLS_MODULE, toolFiles } from "./build";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { type Finding, guardBundle } from "./guard";
@@ -25,7 +25,14 @@ import { type Rewritten, rewritten } from "./syntax";
 import { preferTokens, type Tokenised, tokeniseBundle } from "./tokens";
 
 /** Programs that do not lie where the firmware lies: they have no sections, what they use is simply there. */
-const WHOLE = ["firmware/boot/provision.ts", "firmware/boot/drivers.ts", LOADER];
+const WHOLE = ["firmware/boot/provision.ts", "firmware/boot/drivers.ts", TLS_MODULE, LOADER];
+
+/** The module `tls-psk` is given its identity and key, where the firmware has them in flash. */
+const GIVEN: Plugin = {
+  name: "given-credentials",
+  resolveId: (specifier) =>
+    /\/store\/(key|settings)$/.test(specifier) ? join(PROJECT, "firmware/module/credentials.ts") : null,
+};
 
 /** What makes a section. */
 const LOAD_SECTION = join(PROJECT, "firmware/boot/load_section.ts");
@@ -84,6 +91,7 @@ async function inputOptions(
       if (warning.code !== "CIRCULAR_DEPENDENCY") warn(warning);
     },
     plugins: [
+      ...(options.entry === TLS_MODULE ? [GIVEN] : []),
       esbuild({
         target: "es2015",
         tsconfig: false,
