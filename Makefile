@@ -78,6 +78,14 @@ flash: node_modules ## write the firmware of BOARD= to the board at PORT=, and c
 image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board>/storage.hex and .bin
 	npm run -s image
 
+mosquitto-plugin: dist/mosquitto/psk_plugin.so ## Mosquitto's plugin that derives keys: dist/mosquitto/psk_plugin.so
+
+PLUGIN := scripts/lib/gateway/mosquitto/psk_plugin.c
+HARDENED := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
+dist/mosquitto/psk_plugin.so: $(PLUGIN)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror $(HARDENED) -fPIC -shared -I/usr/include/p11-kit-1 -o $@ $< -lssl -lcrypto -ldl
+
 bench: node_modules ## the factory bench; its options: A="--help"
 	npm run -s bench -- $(A)
 

@@ -286,11 +286,11 @@ describe("bad command lines: a sentence on stderr, exit 2, nothing on stdout", {
       keyFile("weak2", Buffer.from("000102030405060708090a0b0c0d0e0f", "hex")),
     ],
     "a gateway on an address of another machine": ["gateway", "--master", key, "--listen", "192.0.2.1:8883"],
-    "revoked identities that are none": [
+    "a list of denied identities that are none": [
       "gateway",
       "--master",
       key,
-      "--revoked",
+      "--list",
       keyFile("revoked", Buffer.from("who?\n")),
     ],
     "a derived key over another": ["derive", "--out", folder, "--master", key],

@@ -4,7 +4,7 @@
  * packages are named and the tests skip their cases, except under CI=true, where a missing package is a failure.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { join } from "node:path";
 
 /** What each program is for, and the package that brings it. */
@@ -26,6 +26,19 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "softhsm2-util", package: "softhsm2" },
   { program: "age", package: "age" },
   { program: "socat", package: "socat" },
+  { program: "nats-server", package: "nats-server" },
+  { program: "haproxy", package: "haproxy" },
+  { program: "gcc", package: "gcc" },
+  { program: "make", package: "make" },
+];
+
+/** Headers that C is compiled with here, and their packages. */
+const HEADERS: readonly { path: string; package: string }[] = [
+  { path: "/usr/include/stdio.h", package: "libc6-dev" },
+  { path: "/usr/include/mosquitto_broker.h", package: "mosquitto-dev" },
+  { path: "/usr/include/mosquitto.h", package: "libmosquitto-dev" },
+  { path: "/usr/include/openssl/kdf.h", package: "libssl-dev" },
+  { path: "/usr/include/p11-kit-1/p11-kit/pkcs11.h", package: "libp11-kit-dev" },
 ];
 
 /** Folders of PATH, and those of the system's daemons, which an ordinary user's PATH leaves out. */
@@ -54,8 +67,16 @@ export function skipWithout(...programs: string[]): string | false {
   return missing.length ? `not installed: ${missing.join(", ")}` : false;
 }
 
+/** Give the reason to skip a test that compiles C, or false. */
+export function skipWithoutHeaders(): string | false {
+  const missing = HEADERS.filter(({ path }) => !existsSync(path));
+  return missing.length ? `not installed: ${missing.map((row) => row.package).join(", ")}` : false;
+}
+
 function missingPackages(): string[] {
-  return [...new Set(PROGRAMS.filter(({ program }) => !hasProgram(program)).map((row) => row.package))];
+  const programs = PROGRAMS.filter(({ program }) => !hasProgram(program));
+  const headers = HEADERS.filter(({ path }) => !existsSync(path));
+  return [...new Set([...programs, ...headers].map((row) => row.package))];
 }
 
 const APT_TIMEOUT_MS = 300_000;

@@ -19,6 +19,13 @@ export interface Peer {
   output(): string;
 }
 
+/** A server that is one process of ours. */
+export interface StartedPeer extends Peer {
+  /** For what /proc says of it. */
+  pid: number;
+  signal(name: NodeJS.Signals): void;
+}
+
 /** What every server is told. Times out of `start` mean that it did not come up. */
 export interface PeerOptions {
   /** The cipher suite's code; undefined = whatever the server takes. */
@@ -161,8 +168,14 @@ export function listens(port: number): Promise<boolean> {
 }
 
 /** Start a server program that accepts connections on `port`, and wait for it. */
-export async function startPeer(name: string, program: Program, port: number): Promise<Peer> {
+export async function startPeer(name: string, program: Program, port: number): Promise<StartedPeer> {
   const process = runProgram(program);
   await waitUntilReady(process, name, () => listens(port));
-  return { port, stop: () => process.stop(), output: () => process.output() };
+  return {
+    port,
+    pid: process.child.pid as number, // setpriv becomes the program
+    stop: () => process.stop(),
+    output: () => process.output(),
+    signal: (name) => void process.child.kill(name),
+  };
 }
