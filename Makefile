@@ -101,6 +101,9 @@ label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAS
 bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
 	npm run -s bench-report
 
+discovery: node_modules ## Home Assistant finds devices: A="--product climate --serials FIRST..LAST"; A="--remove ..." takes it back
+	npm run -s discovery -- $(A)
+
 rollout-report: node_modules ## a rollout to 100,000 light devices: to its end, and to its stop; prints time, memory, the stop
 	npm run -s rollout-report -- $(A)
 

@@ -11,7 +11,7 @@ import type { Update } from "./update_file";
 
 /** Gets how many of how many are done. */
 export type OnProgress = (
-  step: "look" | "pieces" | "manifests" | "confirmed",
+  step: "look" | "pieces" | "manifests" | "messages" | "confirmed",
   done: number,
   of: number,
 ) => void;
@@ -106,8 +106,18 @@ export async function clearRekeys(
   );
 }
 
+/** Have the broker hold these messages, by topic. Throws DeviceError where it does not keep them. */
+export function publishRetained(
+  broker: Broker,
+  messages: ReadonlyMap<string, Buffer>,
+  options: PublishOptions = {},
+): Promise<Published> {
+  const wanted = new Map([...messages].map(([topic, payload]) => [topic, { payload }]));
+  return settle(broker, wanted, "messages", options);
+}
+
 /** Take away what is ours on these topics, and see that it has gone. Returns how many were there. */
-async function takeAway(
+export async function takeAway(
   broker: Broker,
   topics: readonly string[],
   isOurs: (topic: string, payload: Buffer) => boolean,
@@ -179,7 +189,7 @@ async function lookFor(
 async function settle(
   broker: Broker,
   wanted: Map<string, Wanted>,
-  step: "pieces" | "manifests",
+  step: "pieces" | "manifests" | "messages",
   options: PublishOptions,
   image?: ImageFields,
 ): Promise<Published> {

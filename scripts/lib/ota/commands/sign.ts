@@ -16,7 +16,7 @@ import { ROW_BYTES, signRows } from "../sign";
 import { readUpdate } from "../update_file";
 import { linesOf } from "./given";
 
-interface DevicesGiven {
+export interface DevicesGiven {
   serials?: Range[];
   list?: string;
   "key-version"?: number;
@@ -104,7 +104,7 @@ export async function rekey(options: RekeyGiven): Promise<void> {
 }
 
 /** The identities of ranges and of a list, each serial once. Throws UsageError. */
-function devicesOf(product: string, given: DevicesGiven): Identity[] {
+export function devicesOf(product: string, given: DevicesGiven): Identity[] {
   const { serials: ranges = [], list, "key-version": keyVersion = 1 } = given;
   const devices = new Map<string, Identity>();
   const add = (text: string) => {
