@@ -8,7 +8,7 @@ import type { Board } from "../boards/board";
 import { showBars, showLines } from "./lib/bench/bars";
 import { Bench } from "./lib/bench/bench";
 import { startPage } from "./lib/bench/bench_page";
-import { IMAGE_OPTIONS, makeImage } from "./lib/bench/image";
+import { IMAGE_OPTIONS, makeImage, readBundle } from "./lib/bench/image";
 import { OPERATIONS } from "./lib/bench/interfaces";
 import { writeLabel } from "./lib/bench/label";
 import { portName } from "./lib/bench/port";
@@ -30,6 +30,7 @@ import { DIGEST_OPTION, openBatch, readBatch } from "./lib/custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters, parsePurposePlace } from "./lib/custody/master";
 import { openFactoryKey, readSealed } from "./lib/custody/sealed_file";
 import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
+import { makeFolder } from "./lib/files/new_file";
 import { readPrivateFile } from "./lib/files/private_file";
 import { IDENTITY_MAX_LENGTH, parseIdentity } from "./lib/keys/identity";
 import { PURPOSES } from "./lib/keys/kdf";
@@ -98,7 +99,6 @@ await runCommand("bench", async (argv) => {
   // what an identity may hold, before anything is plugged in
   parseIdentity(`v${keyVersion}.${product}.0`);
   const board = (await readBoard(name)) as unknown as Board;
-  const image = await makeImage(board, options);
   const settings = {
     ...server,
     ...{ ssid: options.ssid ?? "", pass: wifiPassword(options) },
@@ -108,9 +108,16 @@ await runCommand("bench", async (argv) => {
   };
   // with the longest identity
   settingsPlace({ id: "x".repeat(IDENTITY_MAX_LENGTH), ...settings });
-  const keys = await openKeys(options);
+  if (options.bundle) readBundle(options.bundle);
+  // all that can be wrong is looked at, and all is asked, before anything takes long
+  const { open, secrets } = keySource(options);
+  const keys = await open();
   const ledger = openLedger(ledgerFile);
   const labels = options.labels ?? join(dirname(ledgerFile), "labels");
+  makeFolder(labels);
+  if (!options.json) console.error(`making the image for ${name} ...`);
+  const image = await makeImage(board, options);
+  secrets.close();
   const bench = new Bench({
     board,
     image: image.bytes,
@@ -182,18 +189,20 @@ function wifiPassword(options: Options): string {
     .replace(/\r?\n$/, "");
 }
 
-/** Open the masters or the batch. */
-async function openKeys(options: Options): Promise<KeySource> {
-  if (options.batch) {
-    if (options.master) throw new UsageError("--batch and --master exclude each other.");
+/** Masters or batch: what says where they are is held to what it may be; `open` asks for what opens them. */
+function keySource(options: Options): { secrets: Secrets; open: () => Promise<KeySource> } {
+  const { batch, master } = options;
+  if (batch) {
+    if (master) throw new UsageError("--batch and --master exclude each other.");
     const file = readSealed(options["factory-key"] ?? missing("--factory-key"));
-    const parts = readBatch(options.batch, options.digest ?? missing("--digest"));
+    const parts = readBatch(batch, options.digest ?? missing("--digest"));
     const secrets = new Secrets(options, ["passphrase"]);
-    const privateKey = await openFactoryKey(file, secrets, "passphrase").finally(() => secrets.close());
-    return openBatch(parts, privateKey);
+    return {
+      secrets,
+      open: async () => openBatch(parts, await openFactoryKey(file, secrets, "passphrase")),
+    };
   }
-  if (!options.master)
-    throw new UsageError("the keys' source is missing: --master for each purpose, or --batch.");
+  if (!master) throw new UsageError("the keys' source is missing: --master for each purpose, or --batch.");
   const secrets = new Secrets(options, PURPOSES);
-  return keySourceOfMasters(await openMasters(options.master, secrets).finally(() => secrets.close()));
+  return { secrets, open: async () => keySourceOfMasters(await openMasters(master, secrets)) };
 }

@@ -3,7 +3,7 @@
 import { Presets, SingleBar } from "cli-progress";
 import type { Board } from "../boards/board";
 import { Device, StepFailed } from "./lib/bench/device";
-import { IMAGE_OPTIONS, type Image, makeImage } from "./lib/bench/image";
+import { IMAGE_OPTIONS, type Image, makeImage, readBundle } from "./lib/bench/image";
 import { Port, PortClosed, portName } from "./lib/bench/port";
 import { NoAnswer } from "./lib/bench/prompt";
 import { boardNames, readBoard } from "./lib/bundle/build";
@@ -32,10 +32,20 @@ await runCommand("flash", async (argv) => {
   const name = options.board ?? oneOf(boardNames())(process.env.BOARD || missing("--board"));
   const portPath = options.port ?? portName(process.env.PORT || missing("--port"));
   const board = (await readBoard(name)) as unknown as Board;
-  const image = await makeImage(board, options);
+  if (options.bundle) readBundle(options.bundle);
+  let image: Image;
   try {
+    // who is there, before the image is made, which takes a while
     const device = new Device(await Port.open(portPath), board);
     try {
+      const { mode } = await device.identify();
+      if (mode === "locked")
+        throw new DeviceError(
+          "the device holds its keys and is locked: npm run bench -- --operation rework.",
+        );
+      device.checkBoard();
+      if (process.stderr.isTTY && !options.json) console.error(`making the image for ${name} ...`);
+      image = await makeImage(board, options);
       await flash(device, image, options.json);
     } finally {
       device.close();
@@ -51,10 +61,6 @@ await runCommand("flash", async (argv) => {
 });
 
 async function flash(device: Device, { bytes: image }: Image, isQuiet = false): Promise<void> {
-  const { mode } = await device.identify();
-  if (mode === "locked")
-    throw new DeviceError("the device holds its keys and is locked: npm run bench -- --operation rework.");
-  device.checkBoard();
   const bar = new SingleBar(
     { format: "{step} {bar} {percentage} %", hideCursor: true, noTTYOutput: false },
     Presets.shades_classic,

@@ -1,9 +1,9 @@
 // Labels without the bench: `npm run label -- --product NAME --serials FIRST..LAST` writes an SVG and a PDF a serial,
 // and with --sheet one PDF of them all, a page each (what is on them: lib/label.ts).
-import { writeFileSync } from "node:fs";
 import { type Label, labelsPdf, writeLabel } from "./lib/bench/label";
 import { runCommand, UsageError } from "./lib/cli/exit";
 import { option, parseCommand } from "./lib/cli/options";
+import { replaceFile } from "./lib/files/new_file";
 import { parseRange, serialsOf } from "./lib/keys/serials";
 
 const LABELS_MAX = 10_000;
@@ -32,12 +32,7 @@ await runCommand("label", async (argv) => {
     labels.push({ product, serial });
   }
   if (sheet) {
-    const pdf = await labelsPdf(labels);
-    try {
-      writeFileSync(sheet, pdf);
-    } catch (error) {
-      throw new UsageError(`cannot write ${sheet}: ${(error as Error).message}.`);
-    }
+    replaceFile(sheet, await labelsPdf(labels));
     console.log(sheet);
     return;
   }

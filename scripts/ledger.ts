@@ -3,6 +3,7 @@
 // Leaves out: units' entries, which the bench makes; changing one, which nobody can.
 import { DeviceError, UsageError } from "./lib/cli/exit";
 import { flag, option, options } from "./lib/cli/options";
+import { show, showJson } from "./lib/cli/show";
 import { needed, runSubcommands, subcommand } from "./lib/cli/subcommands";
 import { parseRange } from "./lib/keys/serials";
 import { checkSerial } from "./lib/ledger/entry";
@@ -27,8 +28,8 @@ const VERIFY = subcommand({
   },
   run(given, [path]) {
     const { entries, head, faults } = verifyLedger(path, given.anchor?.flat());
-    if (given.json) console.log(JSON.stringify({ entries, head, faults }));
-    else for (const fault of faults) console.log(fault);
+    if (given.json) console.log(showJson({ entries, head, faults }));
+    else for (const fault of faults) console.log(show(fault));
     if (faults.length) throw new DeviceError(`${path} is not as it was written: ${faults.length} faults.`);
     if (!given.json)
       console.log(`${entries} entries, each as it was written. Head ${head.sequence}:${head.hash}`);
@@ -70,7 +71,7 @@ const REPORT = subcommand({
       if (given.csv) for (const line of csvLines(entries)) console.log(line);
       else {
         const report = countReport(entries);
-        console.log(given.json ? JSON.stringify(report) : reportTable(report));
+        console.log(given.json ? showJson(report) : reportTable(report));
       }
     });
   },
@@ -88,16 +89,17 @@ const SHOW = subcommand({
       const rows = [...ledger.entries()].filter((row) => row.product === name && row.serial === serial);
       const unit = ledger.unit(name, serial);
       const reservedFor = ledger.reservedFor(name, serial);
-      if (given.json) console.log(JSON.stringify({ unit, reservedFor, entries: rows }));
+      if (given.json) console.log(showJson({ unit, reservedFor, entries: rows }));
       else {
         for (const row of rows)
           console.log(
             [row.time, row.station, row.who, row.operation, row.result, row.step, row.failure, row.reason]
               .filter(Boolean)
+              .map(show)
               .join("  "),
           );
         const held = reservedFor === undefined ? "" : `, reserved for ${reservedFor}`;
-        console.log(`${serial}: ${unit?.state ?? "never begun"}${held}`);
+        console.log(show(`${serial}: ${unit?.state ?? "never begun"}${held}`));
       }
     });
   },
@@ -143,7 +145,7 @@ const MERGE = subcommand({
   options: { json },
   run(given, [path, offline]) {
     const result = withLedger(path, "write", (ledger) => ledger.merge(offline));
-    if (given.json) console.log(JSON.stringify(result));
+    if (given.json) console.log(showJson(result));
     else console.log(`${result.added} entries taken over, ${result.known} were known.`);
   },
 });

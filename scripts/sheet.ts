@@ -1,10 +1,11 @@
 // The technicians' sheet: `make sheet` writes dist/technician.pdf (what is on it: lib/console/sheet.ts).
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { PROJECT } from "./lib/bundle/build";
-import { runCommand, UsageError } from "./lib/cli/exit";
+import { runCommand } from "./lib/cli/exit";
 import { option, parseCommand } from "./lib/cli/options";
 import { sheetPdf } from "./lib/console/sheet";
+import { makeFolder, replaceFile } from "./lib/files/new_file";
 
 const COMMAND = {
   usage: "npm run sheet --",
@@ -17,12 +18,7 @@ await runCommand("sheet", async (argv) => {
   if (!parsed) return;
   const file = parsed.options.out ?? join(PROJECT, "dist", "technician.pdf");
   const { version } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8")) as { version: string };
-  const pdf = await sheetPdf(version);
-  try {
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, pdf);
-  } catch (error) {
-    throw new UsageError(`cannot write ${file}: ${(error as Error).message}.`);
-  }
+  makeFolder(dirname(file));
+  replaceFile(file, await sheetPdf(version));
   console.log(file);
 });

@@ -7,7 +7,7 @@ import type { Board } from "../../../boards/board";
 import { UsageError } from "../cli/exit";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { checkValuesOf } from "../keys/kdf";
-import { isInRange, type Range, serialsOf } from "../keys/serials";
+import { isInRange, type Range } from "../keys/serials";
 import { checkSerial } from "../ledger/entry";
 import { Device, StepFailed } from "./device";
 import type {
@@ -48,6 +48,8 @@ export class Bench implements BenchApi {
   private readonly listeners = new Set<(event: BenchEvent) => void>();
   private readonly loops: Promise<void>[] = [];
   private isStopped = false;
+  /** Of the range: the first serial that may be free. */
+  private firstFree: string | undefined;
 
   constructor(readonly options: BenchOptions) {
     this.operation = options.operation;
@@ -129,10 +131,13 @@ export class Bench implements BenchApi {
   nextSerial(): string | undefined {
     const { range, ledger, product, station } = this.options;
     if (!range) return undefined;
-    for (const serial of serialsOf(range)) {
-      const holder = ledger.reservedFor(product, serial);
-      const isFree = !this.holder(serial) && !ledger.unit(product, serial);
-      if (isFree && (holder === undefined || holder === station)) return serial;
+    const rest = { first: this.firstFree ?? range.first, last: range.last };
+    let isFirst = true;
+    for (const serial of ledger.freeSerials(product, station, rest)) {
+      // what lies before is in use, which it stays for ever: it is not looked at again
+      if (isFirst) this.firstFree = serial;
+      isFirst = false;
+      if (!this.holder(serial)) return serial;
     }
     return undefined;
   }

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { UsageError } from "../cli/exit";
+import { show } from "../cli/show";
 import { type BenchCommand, type BenchEvent, OPERATIONS, type StartPage } from "./interfaces";
 
 const ADDRESS = "127.0.0.1";
@@ -61,14 +62,14 @@ export const startPage: StartPage = async (bench, options) => {
       const sentence = status === 500 ? "The bench failed at this." : (error as Error).message;
       // What is left of a body is not waited for.
       response.writeHead(status, { "content-type": "application/json", connection: "close" });
-      response.end(JSON.stringify({ error: sentence }));
+      response.end(JSON.stringify({ error: show(sentence) }));
     }
   });
 
   function stream(response: ServerResponse): void {
     response.writeHead(200, { "content-type": "text/event-stream" });
     const unsubscribe = bench.subscribe((event: BenchEvent) => {
-      response.write(`data: ${JSON.stringify(event)}\n\n`);
+      response.write(`data: ${JSON.stringify(event, shown)}\n\n`);
       if (response.writableLength > BEHIND_MAX) response.destroy();
     });
     const alive = setInterval(() => response.write(":\n\n"), ALIVE_MS);
@@ -110,6 +111,11 @@ export const startPage: StartPage = async (bench, options) => {
     },
   };
 };
+
+/** What devices and scanners say is for reading (lib/cli/show.ts). */
+function shown(_name: string, value: unknown): unknown {
+  return typeof value === "string" ? show(value) : value;
+}
 
 function sendPage(response: ServerResponse): void {
   const nonce = randomBytes(16).toString("base64url");

@@ -11,6 +11,7 @@ import { buildBundle, LOADER } from "../bundle/build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../cli/exit";
 import { integer, option } from "../cli/options";
+import { fileFault } from "../files/fault";
 import { imageDigest } from "../ota/digest";
 import { storageFiles } from "../ota/layout";
 import { SEQUENCE_GREATEST } from "../ota/manifest";
@@ -69,13 +70,14 @@ export async function makeImage(board: Board, options: ImageOptions = {}): Promi
   };
 }
 
-function readBundle(path: string): string {
+/** Read firmware from a file. Throws UsageError where it is none, or too long. */
+export function readBundle(path: string): string {
   if (!existsSync(path)) throw new UsageError(`there is no bundle ${path}.`);
   let bundle: string;
   try {
     bundle = readFileSync(path, "latin1");
   } catch (error) {
-    throw new UsageError(`cannot read the bundle ${path}: ${(error as Error).message}.`);
+    throw new UsageError(`cannot read the bundle ${path}: ${fileFault(error)}.`);
   }
   if (bundle.length === 0 || bundle.length > AT_KEYS)
     throw new UsageError(`${path} has ${bundle.length} bytes, and a slot takes 1 to ${AT_KEYS}.`);

@@ -227,6 +227,8 @@ export interface Ledger {
     except: string,
   ): string | undefined;
   today(station: string): Yield;
+  /** The serials of a range that the station may begin, in order. */
+  freeSerials(product: string, station: string, range: { first: string; last: string }): Iterable<string>;
   close(): void;
 }
 

@@ -6,9 +6,15 @@ export function fileFault(error: unknown): string {
     ENOENT: "there is no such file or folder",
     EEXIST: "it is there already, and is not written over",
     EACCES: "it is not permitted",
+    EPERM: "it is not permitted",
     EISDIR: "it is a folder",
+    ENOTDIR: "part of its path is a file",
     ENOSPC: "the disk is full",
     EDQUOT: "there is no more room for this user's files",
+    EFBIG: "it is longer than a file may be there",
+    EROFS: "the disk is read-only",
+    EMFILE: "too many files are open",
+    EIO: "the disk does not take or give it",
   };
   return sentences[(error as NodeJS.ErrnoException).code ?? ""] ?? (error as Error).message;
 }

@@ -1,5 +1,5 @@
 // Secrets in files of mode 0600, whole or not at all; what others can read is refused. They are never printed.
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
 import { KEY_LENGTH } from "../keys/kdf";
 import { strongKey } from "../keys/weak_keys";
@@ -16,18 +16,23 @@ export function writeSecret(path: string, secret: Uint8Array): void {
  * one. `what` names the contents in the sentence.
  */
 export function readPrivateFile(path: string, limit: number, what: string): Buffer {
+  let descriptor: number | undefined;
   try {
-    const status = statSync(path);
+    // opened, then looked at: what is read is what was looked at
+    descriptor = openSync(path, "r");
+    const status = fstatSync(descriptor);
     if (status.isFile() && status.size > limit) throw new UsageError(`${path} is too long for ${what}.`);
     if (process.platform !== "win32" && status.isFile() && status.mode & 0o077) {
       throw new UsageError(
         `${path} can be read by others than its owner; chmod 600 it, and think of what is in it as known.`,
       );
     }
-    return readFileSync(path);
+    return readFileSync(descriptor);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`cannot read ${path}: ${fileFault(error)}.`);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

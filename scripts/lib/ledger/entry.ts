@@ -113,11 +113,11 @@ export function rowHash(row: Omit<Row, "hash">): string {
   return createHash("sha256").update(JSON.stringify(values)).digest("hex");
 }
 
-/** The columns of an entry that its maker gives; throws a UsageError with the first thing that is wrong with it. */
-export function rowOf(
-  entry: LedgerEntry,
-  time: Date,
-): Omit<Row, "sequence" | "origin" | "previous" | "hash"> {
+/** The columns of an entry that its maker gives. */
+export type Fields = Omit<Row, "sequence" | "origin" | "previous" | "hash">;
+
+/** Lay out an entry; throws a UsageError with the first thing that is wrong with it. */
+export function rowOf(entry: LedgerEntry, time: Date): Fields {
   const steps = STEPS.filter((step) => entry.steps?.[step] !== undefined).map(
     (step) => [step, milliseconds(`steps.${step}`, entry.steps?.[step] as number)] as const,
   );
@@ -150,6 +150,38 @@ export function rowOf(
   if (!TOPIC_LEVEL.test(row.product))
     throw new UsageError(`the product ${quoted(row.product)} may hold no dot, space, slash, plus or hash.`);
   return row;
+}
+
+/**
+ * Check an entry that another ledger has, as if it were made now; throws a UsageError where no append() would have written it so.
+ * Returns the columns that its maker gave.
+ */
+export function checkRow(row: Row): Fields {
+  const made = rowOf({ ...row, steps: stepsOf(row.steps) } as LedgerEntry, timeOf(row.time));
+  for (const [name, value] of Object.entries(made))
+    if (row[name as Column] !== value) throw new UsageError(`the ${name} is written as no ledger writes it.`);
+  return made;
+}
+
+/** Seconds by step out of a ledger's column, which may hold anything: what is no step or no number is left out. */
+export function stepsOf(text: string): NonNullable<LedgerEntry["steps"]> {
+  let found: unknown;
+  try {
+    found = JSON.parse(text || "{}");
+  } catch {
+    return {};
+  }
+  const isSeconds = (value: unknown) => typeof value === "number" && value >= 0 && value <= SECONDS_MAX;
+  const entries = Object.entries(found ?? {}).filter(
+    ([name, value]) => (STEPS as readonly string[]).includes(name) && isSeconds(value),
+  );
+  return Object.fromEntries(entries);
+}
+
+function timeOf(text: string): Date {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) throw new UsageError(`the time ${quoted(text)} is none.`);
+  return time;
 }
 
 /** Check a serial as the ledger takes it; returns it. */

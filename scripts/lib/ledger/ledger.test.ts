@@ -28,6 +28,7 @@ import { randomKey } from "../keys/weak_keys";
 import { LOADER, modulePath } from "../test/program";
 import { COLUMN_NAMES, COLUMNS, type Row, rowHash } from "./entry";
 import { openLedger } from "./ledger";
+import { countReport, reportTable } from "./report";
 import { parseAnchor, verifyLedger } from "./verify";
 
 const folder = mkdtempSync(join(tmpdir(), "ledger-"));
@@ -579,6 +580,54 @@ test("row 23: a torn entry in the file is rolled back from the journal, also by 
   assert.ok(contents(path).every((row) => row.hash === rowHash(row)));
 });
 
+describe("what a bench asks at each unit", () => {
+  const serials = { first: "SN0001", last: "SN0009" };
+
+  test("the free serials of a range: not begun, not scrapped, not another's; a failure alone takes none", () => {
+    const path = newFile();
+    const ledger = openLedger(path);
+    const free = (product = "meter") => [...ledger.freeSerials(product, "B1", serials)].join(" ");
+    assert.equal(free().split(" ").length, 9);
+    ledger.append(begin("SN0001"));
+    ledger.append(begin("SN0003"));
+    ledger.append(unit("SN0003"));
+    ledger.append(scrap("SN0004"));
+    ledger.append(unit("SN0005", failed));
+    ledger.append(begin("SN00019"));
+    const reserved = { product: "meter", who: "Ann", station: "HQ" };
+    ledger.reserve({ ...reserved, first: "SN0007", last: "SN0008", reservedFor: "B9" });
+    ledger.reserve({ ...reserved, first: "SN0009", last: "SN0009", reservedFor: "B1" });
+    assert.equal(free(), "SN0002 SN0005 SN0006 SN0009");
+    assert.equal(free("other").split(" ").length, 9);
+    // another process of the same file
+    const other = openLedger(path, "write");
+    other.append(begin("SN0002"));
+    other.close();
+    assert.equal(free(), "SN0005 SN0006 SN0009");
+    ledger.close();
+  });
+
+  test("today's numbers follow what this process and others write, unit by unit, station by station", () => {
+    const path = newFile();
+    const ledger = openLedger(path);
+    const other = openLedger(path, "write");
+    assert.deepEqual(ledger.today("B1"), { passed: 0, failed: 0 });
+    for (const serial of ["SN1", "SN2", "SN3"]) ledger.append(begin(serial));
+    ledger.append(unit("SN1"));
+    ledger.append(unit("SN2", failed));
+    assert.deepEqual(ledger.today("B1"), { passed: 1, failed: 1 });
+    other.append(unit("SN2"));
+    other.append(unit("SN3", { station: "B2" }));
+    assert.deepEqual(ledger.today("B1"), { passed: 2, failed: 0 });
+    other.append(unit("SN1", failed));
+    assert.deepEqual(ledger.today("B1"), { passed: 1, failed: 1 });
+    assert.deepEqual(ledger.today("B2"), { passed: 1, failed: 0 });
+    assert.deepEqual(ledger.today("B1"), openLedger(path, "read").today("B1"));
+    other.close();
+    ledger.close();
+  });
+});
+
 describe("a bench offline", () => {
   const who = { who: "Ann", station: "HQ" };
   const range = { product: "meter", first: "SN0100", last: "SN0199", reservedFor: "B9", ...who };
@@ -669,6 +718,76 @@ describe("a bench offline", () => {
     main.close();
   });
 
+  /** The ledger of an offline bench whose last entry somebody wrote who knows how a hash is made. */
+  function forgedOffline(main: ReturnType<typeof openLedger>, change: Partial<Row>): string {
+    const path = newFile();
+    main.reserve(range, path);
+    const offline = openLedger(path, "write");
+    offline.append(begin("SN0100", atB9));
+    offline.append(unit("SN0100", atB9));
+    offline.close();
+    forge(path, (database) => {
+      const row = { ...contents(path)[2], ...change };
+      const names = COLUMN_NAMES.filter((name) => name !== "sequence");
+      database
+        .prepare(`UPDATE entries SET ${names.map((name) => `${name} = ?`).join(", ")} WHERE sequence = 3`)
+        .run(...names.map((name) => ({ ...row, hash: rowHash(row) })[name]));
+    });
+    assert.deepEqual(verifyLedger(path).faults, [], "the chain itself is whole");
+    return path;
+  }
+
+  const key = "3c8f0e55a1b2946d7e10c3f8b4a5d6e7";
+  const forgeries: Record<string, [Partial<Row>, RegExp]> = {
+    "a formula for the spreadsheet": [{ who: "=1+1" }, /the who "=1\+1" is not/],
+    "an escape sequence": [{ chip: "c\x1b[2J" }, /the chip "c\\u001b\[2J" is not/],
+    "a control character of C1": [{ reason: "A\u009b2J" }, /the reason .* is not/],
+    "row 25: a key": [{ reason: `Key ${key}` }, /could be a key/],
+    "a pass that never began": [{ serial: "SN0101" }, /SN0101 was never begun/],
+    "a pass on another chip": [{ chip: "decade" }, /belongs to another unit/],
+    "a key version that goes back": [{ keyVersion: 0 }, /key version 1 already/],
+    "steps that are no JSON": [{ steps: "{x}" }, /the steps is written as no ledger writes it/],
+    "a step that is none": [{ steps: '{"polish":1}' }, /the steps is written/],
+    "a time that is none": [{ time: "yesterday" }, /the time "yesterday" is none/],
+    "a range of its own": [
+      { type: "reserve", operation: "reserve", result: "reserved", lastSerial: "SN0900", reservedFor: "B9" },
+      /no ledger of an offline bench/,
+    ],
+  };
+  for (const [name, [change, sentence]] of Object.entries(forgeries))
+    test(`R39 a forged offline ledger is not merged: ${name}`, () => {
+      const main = openLedger(newFile());
+      const path = forgedOffline(main, change);
+      assert.throws(
+        () => main.merge(path),
+        (error) =>
+          error instanceof UsageError && sentence.test(error.message) && !error.message.includes(key),
+      );
+      assert.equal(main.head().sequence, 1, "all or nothing");
+      main.close();
+    });
+
+  test("a report bears what somebody wrote into its ledger", () => {
+    const path = newFile();
+    const ledger = openLedger(path);
+    ledger.append(begin("SN0001"));
+    ledger.append(unit("SN0001"));
+    ledger.close();
+    for (const steps of ["{", "[1,2]", "null", '{"flash":"long","polish":3,"detect":1e9}', '"\\u001b"']) {
+      forge(path, (database) =>
+        database.prepare("UPDATE entries SET steps = ? WHERE sequence = 2").run(steps),
+      );
+      const { passed, stepSeconds } = countReport(contents(path));
+      assert.deepEqual([passed, stepSeconds], [1, {}]);
+    }
+    forge(path, (database) =>
+      database.exec(
+        "UPDATE entries SET result = 'fail', step = 'x' || char(155), failure = '=1' WHERE sequence = 2",
+      ),
+    );
+    assert.match(reportTable(countReport(contents(path))), /failed at x\\u009b: =1/);
+  });
+
   test("a changed, foreign, shortened or forged offline ledger is not merged, not even in part", () => {
     const [mainPath, offlinePath] = [newFile(), newFile()];
     const main = openLedger(mainPath);
@@ -694,7 +813,10 @@ describe("a bench offline", () => {
         .prepare("UPDATE entries SET serial = 'SN0200', hash = ? WHERE sequence = 3")
         .run(rowHash(forged));
     });
-    assert.throws(() => main.merge(outside), /SN0200, which is not reserved for B9/);
+    assert.throws(
+      () => main.merge(outside),
+      /entry 3: SN0200 is not reserved for B9\. Nothing was taken over/,
+    );
 
     const foreign = newFile();
     const other = openLedger(newFile());

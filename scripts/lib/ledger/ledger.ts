@@ -6,11 +6,11 @@
 import { existsSync, rmSync } from "node:fs";
 import type { Ledger, LedgerEntry, LedgerUnit, Yield } from "../bench/interfaces";
 import { UsageError } from "../cli/exit";
-import { checkRange, isInRange, overlap, type Range } from "../keys/serials";
+import { checkRange, isInRange, overlap, type Range, serialsOf } from "../keys/serials";
 import { type Access, type Database, inTransaction, openDatabase } from "./database";
-import { COLUMN_NAMES, FIRST_PREVIOUS, type Row, rowHash, rowOf } from "./entry";
-import { countReport, localMidnight } from "./report";
-import { type Anchor, verifyLedger } from "./verify";
+import { COLUMN_NAMES, checkRow, FIRST_PREVIOUS, type Fields, type Row, rowHash, rowOf } from "./entry";
+import { localMidnight } from "./report";
+import { type Anchor, ENTRIES_IN_ORDER, verifyLedger } from "./verify";
 
 /** Open a ledger; one that is not there is made, unless `access` says otherwise. */
 export function openLedger(path: string, access: Access = "create"): LedgerFile {
@@ -20,7 +20,15 @@ export function openLedger(path: string, access: Access = "create"): LedgerFile 
 /** The reason of a reservation that lives on in another ledger. */
 const OFFLINE = "offline";
 
-type Fields = ReturnType<typeof rowOf>;
+/** Today's numbers of one station as far as they have been counted: each unit's last result. */
+interface Today {
+  station: string;
+  since: string;
+  /** The last entry that was counted. */
+  sequence: number;
+  results: Map<string, boolean>;
+}
+
 /** A range that a station holds, as its entry has it. */
 type Reservation = Pick<
   Row,
@@ -33,6 +41,7 @@ export class LedgerFile implements Ledger {
   private readonly last;
   private readonly ofSerial;
   private readonly reservations;
+  private counted: Today | undefined;
 
   constructor(
     readonly path: string,
@@ -82,9 +91,13 @@ export class LedgerFile implements Ledger {
   /** The station that alone may use a serial; one with a ledger of its own is said to be offline, and may not here. */
   reservedFor(product: string, serial: string): string | undefined {
     const row = this.reservation(product, serial);
-    return row?.reason === OFFLINE && !this.isOffline()
+    return row && this.holderOf(row);
+  }
+
+  private holderOf(row: Reservation): string {
+    return row.reason === OFFLINE && !this.isOffline()
       ? `${row.reservedFor}, which is offline`
-      : row?.reservedFor;
+      : row.reservedFor;
   }
 
   serialWithCheckValue(
@@ -101,9 +114,44 @@ export class LedgerFile implements Ledger {
     return row?.serial;
   }
 
+  /** Units of today by their last result. Each call counts the entries that are new since the one before. */
   today(station: string): Yield {
-    const { passed, failed } = countReport(this.entries({ since: localMidnight(new Date()), station }));
-    return { passed, failed };
+    const since = localMidnight(new Date()).toISOString();
+    if (this.counted?.station !== station || this.counted.since !== since)
+      this.counted = { station, since, sequence: this.lastBefore(since), results: new Map() };
+    const { results } = this.counted;
+    const { sequence: head } = this.head();
+    const rows = this.database
+      .prepare(
+        "SELECT product, serial, result FROM entries WHERE sequence > ? AND sequence <= ? AND time >= ? AND station = ? " +
+          "AND type = 'unit' ORDER BY sequence",
+      )
+      .all(this.counted.sequence, head, since, station) as Pick<Row, "product" | "serial" | "result">[];
+    for (const { product, serial, result } of rows) results.set(`${product}/${serial}`, result === "pass");
+    this.counted.sequence = head;
+    const passed = [...results.values()].filter(Boolean).length;
+    return { passed, failed: results.size - passed };
+  }
+
+  /** The serials of a range that a station may begin: not begun, not scrapped, not reserved for another; in order. */
+  *freeSerials(product: string, station: string, range: Range): Generator<string> {
+    const others = this.ranges(product).filter((row) => this.holderOf(row) !== station);
+    const used = this.database
+      .prepare(
+        "SELECT DISTINCT serial FROM entries WHERE product = ? AND serial BETWEEN ? AND ? AND type IN ('begin', 'scrap') ORDER BY serial",
+      )
+      .iterate(product, range.first, range.last) as IterableIterator<{ serial: string }>;
+    try {
+      let next = used.next();
+      for (const serial of serialsOf(range)) {
+        // text that is equally long and begins alike is in the order of its numbers
+        while (!next.done && next.value.serial < serial) next = used.next();
+        const isUsed = !next.done && next.value.serial === serial;
+        if (!isUsed && !others.some((row) => isInRange(serial, rangeOf(row)))) yield serial;
+      }
+    } finally {
+      used.return?.();
+    }
   }
 
   close(): void {
@@ -195,7 +243,8 @@ export class LedgerFile implements Ledger {
     try {
       if (!offline.belongsTo(this))
         throw new UsageError(`${path} is no ledger of an offline bench that began with this one.`);
-      const rows = [...offline.entries()];
+      // every one of them, whatever its time says
+      const rows = offline.database.prepare(ENTRIES_IN_ORDER).all() as unknown as Row[];
       return inTransaction(this.path, this.database, () => this.takeOver(path, rows));
     } finally {
       offline.close();
@@ -216,14 +265,24 @@ export class LedgerFile implements Ledger {
     if (before.length !== known || own.slice(0, known).some((row) => !origins.has(row.hash)))
       throw new UsageError(`${path} has lost entries that were merged from it before.`);
     for (const row of own.slice(known)) {
-      if (this.reservation(row.product, row.serial)?.reservedFor !== row.station)
-        throw new UsageError(
-          `${path} has an entry for ${row.serial}, which is not reserved for ${row.station}.`,
-        );
-      const { sequence, origin, previous, hash, ...fields } = row;
-      this.add(fields, hash);
+      try {
+        this.add(this.mergeable(row), row.hash);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        throw new UsageError(`${path}, entry ${row.sequence}: ${error.message} Nothing was taken over.`);
+      }
     }
     return { added: own.length - known, known };
+  }
+
+  /** Hold an entry of an offline bench to what append() holds its own to. Throws UsageError. */
+  private mergeable(row: Row): Fields {
+    const fields = checkRow(row);
+    if (fields.type === "reserve") throw new UsageError("an offline bench gives no ranges.");
+    const holder = this.reservation(row.product, row.serial)?.reservedFor;
+    if (holder !== row.station) throw new UsageError(`${row.serial} is not reserved for ${row.station}.`);
+    this.refuse(fields, holder);
+    return fields;
   }
 
   /** Whether each reservation here was made by that ledger, and there is one. */
@@ -233,12 +292,22 @@ export class LedgerFile implements Ledger {
     return own.length > 0 && own.every((row) => hashes.has(row.origin));
   }
 
-  /** Throw a UsageError where an entry must not follow what is there. Runs inside the entry's transaction. */
-  private refuse(fields: Fields): void {
+  /** The last entry before the first of a day. */
+  private lastBefore(since: string): number {
+    const row = this.database
+      .prepare("SELECT min(+sequence) AS first FROM entries WHERE time >= ?")
+      .get(since);
+    return ((row as { first: number | null }).first ?? this.head().sequence + 1) - 1;
+  }
+
+  /**
+   * Throw a UsageError where an entry must not follow what is there. Runs inside the entry's transaction. `holder`: who may use
+   * the serial.
+   */
+  private refuse(fields: Fields, holder = this.reservedFor(fields.product, fields.serial)): void {
     if (fields.type === "reserve") return this.refuseReservation(fields);
     const { type, product, serial, station } = fields;
     const unit = this.unit(product, serial);
-    const holder = this.reservedFor(product, serial);
     const { keyVersion, checkValue } = fields;
     // What goes wrong is written down even of a scrapped unit, and of a serial that is not bound to a chip yet.
     const isFailure = type === "unit" && fields.result === "fail";

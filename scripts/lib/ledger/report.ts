@@ -3,8 +3,8 @@
 // that went on after a cut counts the seconds of its last run.
 // Leaves out: entries that are no end of a run.
 import { STEPS } from "../bench/interfaces";
-import { showCsv } from "../cli/show";
-import { COLUMN_NAMES, type Row } from "./entry";
+import { show, showCsv } from "../cli/show";
+import { COLUMN_NAMES, type Row, stepsOf } from "./entry";
 
 export interface Report {
   /** Units with a result. */
@@ -47,7 +47,7 @@ export function countReport(entries: Iterable<Row>): Report {
       continue;
     }
     seconds.push(row.seconds);
-    for (const [step, spent] of Object.entries(row.steps ? JSON.parse(row.steps) : {}))
+    for (const [step, spent] of Object.entries(stepsOf(row.steps)))
       stepSeconds
         .set(step, stepSeconds.get(step) ?? [])
         .get(step)
@@ -100,7 +100,7 @@ export function reportTable(report: Report): string {
       ([step, seconds]) => [`  ${step}, median`, `${seconds.toFixed(1)} s`] as [string, string],
     ),
     ...report.failures.map(
-      ({ step, failure, count }) => [`failed at ${step}: ${failure}`, count] as [string, number],
+      ({ step, failure, count }) => [show(`failed at ${step}: ${failure}`), count] as [string, number],
     ),
   ];
   const width = Math.max(...lines.map(([name]) => name.length));

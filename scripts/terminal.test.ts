@@ -1,0 +1,203 @@
+// Every command that asks for a passphrase, at a pseudo-terminal: a slip is asked again, what is typed is shown nowhere, CR LF
+// ends one line, and what comes behind the passphrase has the keyboard: scan field, console, questions. `keys new` and
+// `keys factory-key`, which ask for new ones, are in keys.test.ts.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { Board } from "../boards/board";
+import { LINE_RATE } from "./lib/bench/port";
+import { encodeBase32 } from "./lib/console/challenge";
+import { makeFactoryKey, sealFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
+import { PURPOSES } from "./lib/keys/kdf";
+import { openLedger } from "./lib/ledger/ledger";
+import { updateFile } from "./lib/ota/update_file";
+import { readBoard } from "./lib/project";
+import { SimulatedBoard } from "./lib/simulate/simulated_board";
+import { BOARD } from "./lib/test/bench";
+import { startConsole } from "./lib/test/console";
+import { skipWithout } from "./lib/test/peers/install";
+import { atTerminal, type Step } from "./lib/test/terminal";
+import { testMasters, testUpdate } from "./lib/test/update";
+
+const PHRASE = "clip rust onyx eel mango tidy";
+const SLIP = "clip rust onyx eel mango tidz";
+const CTRL_C = "\x03";
+const folder = mkdtempSync(join(tmpdir(), "terminal-"));
+const at = (name: string) => join(folder, name);
+const masters = testMasters();
+
+before(async () => {
+  for (const purpose of PURPOSES) {
+    const contents = {
+      holds: "master",
+      purpose,
+      scheme: "kdf",
+      key: masters[purpose].toString("hex"),
+    } as const;
+    writeFileSync(at(`${purpose}.age`), await sealWithPassphrase(contents, Buffer.from(PHRASE), 10));
+  }
+  const { privateKey, publicKey } = await makeFactoryKey();
+  writeFileSync(at("factory.age"), await sealFactoryKey(privateKey, Buffer.from(PHRASE), 10));
+  writeFileSync(at("factory.pub"), `${publicKey}\n`);
+  writeFileSync(at("update"), updateFile(testUpdate()));
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A slip, then the passphrase; further masters without a slip. */
+const asked = (count = 1): Step[] => [
+  [/Passphrase of \S+: /, `${SLIP}\r\n`],
+  [
+    /the passphrase is wrong, or the file was changed\. Once more, or Ctrl-C\.[\s\S]*Passphrase of \S+: /,
+    `${PHRASE}\r\n`,
+  ],
+  ...Array.from({ length: count - 1 }, (): Step => [/Passphrase of \S+: /, `${PHRASE}\r`]),
+];
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Run it, and demand exit 0 and that nothing that was typed as a secret is on the screen. */
+async function run(script: string, args: string[], steps: Step[]): Promise<string> {
+  const { code, screen } = await atTerminal(script, args, steps);
+  assert.equal(code, 0, screen);
+  for (const secret of [PHRASE, SLIP]) assert.ok(!screen.includes(secret), screen);
+  return screen;
+}
+
+describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () => {
+  test("bench: then the scan field has the keyboard; CR LF is one Enter; a scrap asks twice; Ctrl-C ends it", async () => {
+    const data = (await readBoard(BOARD)) as unknown as Board;
+    const board = new SimulatedBoard({ board: data, chip: "chip-1", lineRate: LINE_RATE * 10 });
+    const args = [
+      ...["--board", BOARD, "--product", "meter", "--server", "127.0.0.1:8883", "--ssid", "simulated"],
+      ...["--ledger", at("ledger.sqlite"), "--port", await board.start(), "--who", "test"],
+      ...PURPOSES.flatMap((purpose) => ["--master", `${purpose}=${at(`${purpose}.age`)}`]),
+    ];
+    try {
+      const screen = await run("bench", args, [
+        ...asked(4),
+        // typed while the image is made: neither shown nor taken for a scan
+        [/making the image/, `${PHRASE}\r`],
+        [/waits for a serial/, "SN0000001\r\n"],
+        [/SN0000001: Enter starts/, "\r\n"],
+        [/SN0000001 PASSED/, "scrap SN0000001 fell down\r\n"],
+        [/SN0000001 for ever\? Enter scraps it/, "\x1b"],
+        [/scan> \x1b\[0K/, "scrap SN0000001 fell down\r"],
+        [/for ever\? Enter scraps it/, "\r\n"],
+        [/SN0000001 is scrapped, for ever/, CTRL_C],
+      ]);
+      assert.ok(!/tidy/.test(screen));
+    } finally {
+      await board.unplug();
+    }
+    const ledger = openLedger(at("ledger.sqlite"), "read");
+    assert.equal(ledger.unit("meter", "SN0000001")?.state, "scrapped");
+    assert.deepEqual(
+      [...ledger.entries()].map(({ type }) => type),
+      ["begin", "unit", "scrap"],
+    );
+    ledger.close();
+  });
+
+  test("console: then the device's console", async () => {
+    const device = await startConsole();
+    try {
+      const screen = await run(
+        "console",
+        ["--port", device.port, "--master", at("console.age")],
+        [...asked(), [/> /, "exit\r"]],
+      );
+      assert.match(screen, /v1\.meter\.SN0000041/);
+    } finally {
+      await device.stop();
+    }
+  });
+
+  test("unlock: then the challenge", async () => {
+    const challenge = `UNLOCK v1.meter.SN0000041 ${encodeBase32(Buffer.alloc(8, 7))} 17`;
+    const screen = await run(
+      "unlock",
+      ["--master", at("console.age")],
+      [...asked(), [/Challenge .*: /, `${challenge}\r`], [/Role .*: /, "s\r"], [/Minutes .*: /, "5\r"]],
+    );
+    assert.match(screen, /unlock s 5 (\w{4}-?){3}/);
+  });
+
+  test("gateway: then it serves, and Ctrl-C ends it", async () => {
+    const listen = `127.0.0.1:${await freePort()}`;
+    await run(
+      "gateway",
+      ["--master", at("psk.age"), "--listen", listen],
+      [...asked(), [/127\.0\.0\.1:\d+/, CTRL_C]],
+    );
+  });
+
+  const once: Record<string, [script: string, args: () => string[], count: number]> = {
+    "keys check": ["keys", () => ["check", "--master", at("psk.age")], 1],
+    "keys batch": [
+      "keys",
+      () => [
+        ...["batch", "--master", `psk=${at("psk.age")}`, "--master", `console=${at("console.age")}`],
+        ...[
+          "--product",
+          "meter",
+          "--first",
+          "SN1",
+          "--count",
+          "2",
+          "--for",
+          at("factory.pub"),
+          "--out",
+          at("batch"),
+        ],
+      ],
+      2,
+    ],
+    "keys check of a batch": [
+      "keys",
+      () => ["check", "--batch", at("batch"), "--factory-key", at("factory.age")],
+      1,
+    ],
+    "ota sign": [
+      "ota",
+      () => [
+        ...["sign", "--update", at("update"), "--master", at("ota.age")],
+        ...["--serials", "SN1..SN3", "--out", at("manifests")],
+      ],
+      1,
+    ],
+    "ota rekey": [
+      "ota",
+      () => [
+        ...["rekey", "--update", at("update"), "--serials", "SN1..SN3", "--to", "2", "--out", at("rekeys")],
+        ...["--ota", at("ota.age"), "--rekey", at("rekey.age")],
+        ...["--new-psk", at("psk.age"), "--new-console", at("console.age")],
+      ],
+      4,
+    ],
+  };
+  for (const [name, [script, args, count]] of Object.entries(once))
+    test(name, async () => {
+      await run(script, args(), asked(count));
+    });
+
+  test("keys import asks for the old one, and for the new one twice", async () => {
+    await run(
+      "keys",
+      ["import", "--master", at("psk.age"), "--out", at("moved.age"), "--work-factor", "14"],
+      [
+        ...asked(),
+        [/New passphrase .*: /, "nobody knows 5 this phrase yet\r\n"],
+        [/The same again: /, "nobody knows 5 this phrase yet\r\n"],
+      ],
+    );
+  });
+});
