@@ -6,7 +6,7 @@ import { now } from "hal:clock";
 import { finish, update } from "hal:digest";
 import { networkAddress, networkUp } from "hal:network";
 import { noise } from "hal:random_source";
-import { battery, HAS_BATTERY, resetCause, restart, watchdog } from "hal:system";
+import { battery, HAS_BATTERY, resetCause, restart } from "hal:system";
 import { tcpConnect } from "hal:tcp_socket";
 
 (global as any).hal = {
@@ -22,6 +22,5 @@ import { tcpConnect } from "hal:tcp_socket";
   battery: battery,
   resetCause: resetCause,
   restart: restart,
-  watchdog: watchdog,
   tcpConnect: tcpConnect,
 };

@@ -47,7 +47,7 @@ class NotLooked extends Error {}
 const JOIN_MS = 60_000;
 const RESTART_MS = 20_000;
 const ECHO_MS = 10_000;
-/** Seconds of the watchdog that is left to bite. */
+/** Seconds of the watchdog that is left to bite: fewer than the firmware's own. */
 const WATCHDOG_S = 2;
 const AES_BLOCKS = 2000;
 /** Blocks and bytes in one question: the answer takes well under a second on the slowest chip. */
@@ -337,7 +337,7 @@ class Examiner {
     if (board.system === "linux_system")
       throw new NotLooked("this runs on an operating system and has none.");
     const startedAt = performance.now();
-    await this.restart(`hal.watchdog(${WATCHDOG_S});for(;;);`);
+    await this.restart(`E.enableWatchdog(${WATCHDOG_S},true);for(;;);`);
     const cause = await this.ask("hal.resetCause()");
     return `a program that hangs ended after ${((performance.now() - startedAt) / 1000).toFixed(1)} s, reset cause ${cause}`;
   }

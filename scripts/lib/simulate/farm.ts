@@ -8,6 +8,9 @@ import { Pty } from "../bench/pty";
 import { UsageError } from "../cli/exit";
 import { SimulatedBoard } from "./simulated_board";
 
+/** What runs for so long hangs: a board's watchdog bites then. */
+const HANG_MS = 10_000;
+
 export interface FarmOptions {
   board: Board;
   /** How many boards. */
@@ -54,7 +57,7 @@ export async function startFarm(options: FarmOptions): Promise<Farm> {
         board,
         chip: `${board.name}-${number}`,
         lineRate,
-        machine: { network: { up: false } },
+        machine: { network: { up: false }, hangMs: HANG_MS },
       });
       stops.push(keepFlash(simulated, flashFile, isBlank));
       stops.push(() => simulated.unplug());

@@ -189,7 +189,8 @@ export class SimulatedBoard {
       const value = this.machine.run(code, ENDLESS_MS);
       return value === undefined ? "undefined" : JSON.stringify(value);
     } catch (error) {
-      const { name, message } = error as Error;
+      const { name, message, code: fault } = error as NodeJS.ErrnoException;
+      if (fault === "ERR_SCRIPT_EXECUTION_TIMEOUT" && this.machine.runtime.watchdog.bite()) return undefined;
       if (this.isOn) this.send(`Uncaught ${name}: ${message}\r\n    at REPL (:1:1)\r\n`);
       return undefined;
     } finally {
