@@ -1,52 +1,5 @@
-// The simulated twin of esp32: the same drivers and the same flash on this machine (hal/simulator). A test
-// holds it to its original in every field but the name.
+// The simulated twin of esp32: the same drivers and the same flash on this machine (hal/simulator).
 import type { Board } from "./board";
+import { board as original } from "./esp32";
 
-export const board: Board = {
-  name: "esp32-sim",
-  espruino: "ESP32",
-  chip: "ESP32",
-  hardware: 0,
-  simulates: "esp32",
-  aes128: "native_aes",
-  digest: "native_digest",
-  randomSource: "esp32_noise",
-  tcpSocket: "tcp_socket",
-  network: "esp_wifi",
-  flash: "storage",
-  clock: "runtime_clock",
-  system: "esp32_system",
-  serial: "console_port",
-  entropyPerBit: 0.3,
-  consolePort: "Serial1",
-  consoleBaud: 115200,
-  spiMosi: "",
-  spiMiso: "",
-  spiSck: "",
-  spiCs: "",
-  spiBaud: 0,
-  variables: 16383,
-  variableBytes: 14,
-  socketChunk: 536,
-  pageLength: 4096,
-  writeLength: 4,
-  heatshrink: true,
-  flashLength: 0x400000,
-  storageStart: 0x320000,
-  storageLength: 0xe0000,
-  slotsStart: 0x321000,
-  settingsLength: 16000,
-  journalStart: 0x310000,
-  journalLength: 4096,
-  flashMap: [
-    { name: "bootloader", start: 0x1000, length: 0x1000 },
-    { name: "partitions", start: 0x8000, length: 0x1000 },
-    { name: "nvs", start: 0x9000, length: 0x3000 },
-    { name: "otadata", start: 0xc000, length: 0x2000 },
-    { name: "factory", start: 0x10000, length: 0x180000 },
-    { name: "ota_0", start: 0x190000, length: 0x180000 },
-    { name: "journal", start: 0x310000, length: 0x2000 },
-    { name: "pages", start: 0x312000, length: 0xe000 },
-    { name: "storage", start: 0x320000, length: 0xe0000 },
-  ],
-};
+export const board: Board = { ...original, name: "esp32-sim", simulates: "esp32" };

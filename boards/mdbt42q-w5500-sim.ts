@@ -1,48 +1,5 @@
-// The simulated twin of mdbt42q-w5500: the same drivers and the same flash on this machine (hal/simulator). A
-// test holds it to its original in every field but the name.
+// The simulated twin of mdbt42q-w5500: the same drivers and the same flash on this machine (hal/simulator).
 import type { Board } from "./board";
+import { board as original } from "./mdbt42q-w5500";
 
-export const board: Board = {
-  name: "mdbt42q-w5500-sim",
-  espruino: "MDBT42Q",
-  chip: "nRF52832; Espruino built with WIZNET=1",
-  hardware: 3,
-  simulates: "mdbt42q-w5500",
-  aes128: "nrf_ecb",
-  digest: "native_digest",
-  randomSource: "nrf_rng",
-  tcpSocket: "tcp_socket",
-  network: "w5500",
-  flash: "storage",
-  clock: "runtime_clock",
-  system: "nrf_system",
-  serial: "console_port",
-  entropyPerBit: 0.3,
-  consolePort: "Serial1",
-  consoleBaud: 9600,
-  spiMosi: "D15",
-  spiMiso: "D16",
-  spiSck: "D14",
-  spiCs: "D17",
-  spiBaud: 8000000,
-  variables: 2950,
-  variableBytes: 13,
-  socketChunk: 536,
-  pageLength: 4096,
-  writeLength: 4,
-  heatshrink: true,
-  flashLength: 0x80000,
-  storageStart: 0x6c000,
-  storageLength: 0xa000,
-  slotsStart: 0x6d000,
-  settingsLength: 3840,
-  journalStart: 0x76000,
-  journalLength: 4096,
-  flashMap: [
-    { name: "softdevice", start: 0x0, length: 0x1f000 },
-    { name: "espruino", start: 0x1f000, length: 0x4d000 },
-    { name: "storage", start: 0x6c000, length: 0xa000 },
-    { name: "journal", start: 0x76000, length: 0x2000 },
-    { name: "bootloader", start: 0x78000, length: 0x8000 },
-  ],
-};
+export const board: Board = { ...original, name: "mdbt42q-w5500-sim", simulates: "mdbt42q-w5500" };

@@ -1,11 +1,10 @@
 // The technicians' page as a file to hand out: `make console-page` writes dist/console.html (what it is:
 // lib/console/page.ts).
 import { dirname, join } from "node:path";
-import { PROJECT } from "./lib/bundle/build";
 import { runCommand } from "./lib/cli/exit";
 import { option, parseCommand } from "./lib/cli/options";
-import { consolePage } from "./lib/console/page_file";
 import { makeFolder, replaceFile } from "./lib/files/new_file";
+import { PROJECT } from "./lib/project";
 
 const COMMAND = {
   usage: "npm run console-page --",
@@ -18,6 +17,7 @@ await runCommand("console-page", async (argv) => {
   if (!parsed) return;
   const file = parsed.options.out ?? join(PROJECT, "dist", "console.html");
   makeFolder(dirname(file));
+  const { consolePage } = await import("./lib/console/page_file");
   const page = await consolePage();
   replaceFile(file, Buffer.from(page));
   console.log(`${file}: ${Buffer.byteLength(page)} bytes`);

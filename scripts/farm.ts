@@ -6,7 +6,6 @@ import type { Board } from "../boards/board";
 import { runCommand } from "./lib/cli/exit";
 import { integer, oneOf, option, parseCommand } from "./lib/cli/options";
 import { boardNames, readBoard } from "./lib/project";
-import { startFarm } from "./lib/simulate/farm";
 
 const simulated = boardNames().filter((name) => name.endsWith("-sim"));
 
@@ -30,6 +29,7 @@ await runCommand("farm", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
   const { boards = 5, board = simulated[0], folder = "dist/farm" } = parsed.options;
+  const { startFarm } = await import("./lib/simulate/farm");
   const farm = await startFarm({
     board: (await readBoard(board)) as unknown as Board,
     count: boards,

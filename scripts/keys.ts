@@ -5,46 +5,13 @@
 // The root is shown to nobody: it goes sealed into a file for the safe, or nowhere. No master is printed either; check
 // values are. Bad input, a wrong passphrase or a file that is there already: a sentence, exit 2, nothing written.
 // Leaves out: making tokens, which softhsm2-util or the token's own tool does.
-import { join } from "node:path";
-import { UsageError } from "./lib/cli/exit";
 import { flag, integer, options as manyOf, oneOf, option, type Parsed } from "./lib/cli/options";
-import { needed, runSubcommands, subcommand } from "./lib/cli/subcommands";
-import { BATCH_MOST, makeBatch, openBatch } from "./lib/custody/batch";
-import {
-  masterFromBytes,
-  openMaster,
-  openMasterFile,
-  openMasters,
-  parsePurposePlace,
-  withPin,
-} from "./lib/custody/master";
-import {
-  type Contents,
-  fingerprint,
-  keyIn,
-  makeFactoryKey,
-  openFactoryKey,
-  openWithPassphrase,
-  readFactoryPublicKey,
-  readSealed,
-  type SealedFile,
-  sealFactoryKey,
-  sealWithPassphrase,
-  WORK_FACTOR,
-} from "./lib/custody/sealed_file";
-import { SECRET_OPTIONS, Secrets } from "./lib/custody/secrets";
-import { createTokenKey, isTokenUri, parseTokenUri, type TokenUri } from "./lib/custody/token";
-import { makeFolder, PUBLIC, refuseExisting, writeNewFiles } from "./lib/files/new_file";
+import { runSubcommands, subcommand } from "./lib/cli/subcommands";
+import { BATCH_MOST, parsePurposePlace, WORK_FACTOR } from "./lib/custody/options";
+import { SECRET_OPTIONS } from "./lib/custody/secrets";
+import { tokenUri } from "./lib/custody/token";
 import { parseIdentity } from "./lib/keys/identity";
-import {
-  keyCheckValue,
-  PURPOSES,
-  type Purpose,
-  SCHEME_NAMES,
-  type SchemeName,
-  splitRoot,
-} from "./lib/keys/kdf";
-import { randomKey, strongKey } from "./lib/keys/weak_keys";
+import { PURPOSES, SCHEME_NAMES } from "./lib/keys/kdf";
 
 const PLACE = "FILE|pkcs11:...";
 const json = flag("for machines: one JSON object");
@@ -64,7 +31,7 @@ const scheme = option(
 
 // --------------------------------------------------------------------------------------------------- new
 
-const NEW = subcommand({
+const NEW = {
   usage: "npm run keys -- new --out FOLDER",
   about:
     "Draw a root, split it once into the four masters, and seal each into its own file (age). Every file has a passphrase\n" +
@@ -83,66 +50,11 @@ const NEW = subcommand({
     ...SEAL_OPTIONS,
     json,
   },
-  async run(options) {
-    const folder = needed(options.out, "--out FOLDER");
-    const purposes = PURPOSES.filter((purpose) => !options.only || options.only.includes(purpose));
-    if (options.only && !options.root) throw new UsageError("--only is for masters made again, with --root.");
-    if (options.root && options["without-root"]) throw new UsageError("--without-root is for a new root.");
-    const uris = tokenUris(options.token ?? [], purposes);
-    const inFolder = (name: string) => join(folder, `${name}.age`);
-    const newRoot = !options.root && !options["without-root"];
-    const sealed = [...(newRoot ? ["root"] : []), ...purposes.filter((purpose) => !uris.has(purpose))];
-    refuseExisting(...sealed.map(inFolder));
-    const oldRoot = options.root === undefined ? undefined : readSealed(options.root);
-    const secrets = new Secrets(options, ["root", ...PURPOSES]);
-
-    const root = oldRoot ? await openRoot(oldRoot, secrets) : randomKey();
-    const passphrases = new Map<string, Buffer>();
-    for (const name of sealed) {
-      const what = name === "root" ? "the root" : `the master ${name}`;
-      passphrases.set(name, await secrets.fresh(name, what, [...passphrases.values()]));
-    }
-    const masters = splitRoot(root);
-    for (const purpose of PURPOSES) strongKey(masters[purpose], `the master ${purpose}`);
-    const files: { path: string; bytes: Buffer }[] = [];
-    for (const [name, passphrase] of passphrases) {
-      const contents =
-        name === "root"
-          ? ({ holds: "root", key: root.toString("hex") } as const)
-          : masterContents(masters[name as Purpose], name as Purpose, "kdf");
-      files.push({ path: inFolder(name), bytes: await sealing(contents, passphrase, options) });
-    }
-    makeFolder(folder);
-    await intoTokens(
-      [...uris].map(([purpose, uri]) => ({ purpose, uri, value: masters[purpose] })),
-      secrets,
-      "kdf",
-      () => writeNewFiles(files),
-    );
-    const rows = purposes.map((purpose) => ({
-      purpose,
-      place: uris.has(purpose) ? `token ${uris.get(purpose)?.token}` : inFolder(purpose),
-      checkValue: keyCheckValue(masters[purpose]),
-    }));
-    if (newRoot) rows.unshift({ purpose: "root" as Purpose, place: inFolder("root"), checkValue: "" });
-    for (const secret of [root, ...Object.values(masters), ...passphrases.values()]) secret.fill(0);
-    if (options.json) console.log(JSON.stringify(rows));
-    else
-      for (const row of rows)
-        console.log(`${row.purpose.padEnd(8)} ${row.checkValue.padEnd(6)}  ${row.place}`);
-  },
-});
-
-async function openRoot(file: SealedFile, secrets: Secrets): Promise<Buffer> {
-  const contents = await secrets.opening("root", file.path, (passphrase) =>
-    openWithPassphrase(file, passphrase, "root"),
-  );
-  return strongKey(keyIn(contents, file.path), "the root");
-}
+};
 
 // ---------------------------------------------------------------------------------------- generate, import
 
-const GENERATE = subcommand({
+const GENERATE = {
   usage: "npm run keys -- generate --purpose PURPOSE --token pkcs11:...",
   about:
     "Have a master made inside a token. It belongs to no root and can be copied nowhere: with the token it is lost.",
@@ -153,18 +65,9 @@ const GENERATE = subcommand({
     ...SECRET_OPTIONS,
     json,
   },
-  async run(options) {
-    const purpose = needed(options.purpose, "--purpose PURPOSE");
-    const uri = needed(options.token, "--token pkcs11:...");
-    const secrets = new Secrets(options, ["token"]);
-    const chosen = options.scheme ?? "kdf";
-    const { key } = await withPin(uri, secrets, "token", (pin) => createTokenKey(uri, pin, purpose, chosen));
-    printMaster(options.json, { purpose, scheme: chosen, place: key.about, checkValue: keyCheckValue(key) });
-    key.close();
-  },
-});
+};
 
-const IMPORT = subcommand({
+const IMPORT = {
   usage: `npm run keys -- import --master FILE --out FILE`,
   about:
     "Take an existing master, raw (16 bytes or 32 hex digits) or sealed, into a sealed file or a token. That is for a\n" +
@@ -179,59 +82,19 @@ const IMPORT = subcommand({
     ...SEAL_OPTIONS,
     json,
   },
-  async run(options) {
-    const place = needed(options.master, "--master FILE");
-    if (isTokenUri(place)) throw new UsageError("a master never comes out of a token again.");
-    if ((options.out === undefined) === (options.token === undefined))
-      throw new UsageError("say where it goes, --out FILE or --token pkcs11:....");
-    if (options.out) refuseExisting(options.out);
-    const secrets = new Secrets(options, ["old", "new"]);
-    const { purpose, scheme } = options;
-    const old = await openMasterFile(place, { purpose, scheme, secrets, name: "old" });
-    const master = masterFromBytes(old.bytes, old.purpose, old.scheme, old.about);
-    const row = { purpose: master.purpose, scheme: master.scheme, checkValue: master.checkValue() };
-    if (options.out) {
-      const passphrase = await secrets.fresh("new", options.out);
-      const contents = masterContents(old.bytes, master.purpose, master.scheme);
-      writeNewFiles([{ path: options.out, bytes: await sealing(contents, passphrase, options) }]);
-    } else if (options.token) {
-      const value = { purpose: master.purpose, uri: options.token, value: old.bytes };
-      await intoTokens([value], secrets, master.scheme, () => {}, "new");
-    }
-    master.close();
-    printMaster(options.json, { ...row, place: options.out ?? `token ${options.token?.token}` });
-  },
-});
+};
 
 // ------------------------------------------------------------------------------------ factory-key, batch
 
-const FACTORY_KEY = subcommand({
+const FACTORY_KEY = {
   usage: "npm run keys -- factory-key --out FOLDER",
   about:
     "Make a factory's pair of keys, there. FOLDER/factory.age stays under its passphrase, and\n" +
     "FOLDER/factory.pub goes to whoever makes batches. Read the fingerprint to them on another way.",
   options: { out: option("FOLDER", "where the two files go"), ...SEAL_OPTIONS, json },
-  async run(options) {
-    const folder = needed(options.out, "--out FOLDER");
-    const files = { key: join(folder, "factory.age"), publicKey: join(folder, "factory.pub") };
-    refuseExisting(...Object.values(files));
-    const passphrase = await new Secrets(options, ["factory"]).fresh("factory", "the factory's key");
-    const { privateKey, publicKey } = await makeFactoryKey();
-    const print = fingerprint(publicKey);
-    tellSealing(options);
-    const bytes = await sealFactoryKey(privateKey, passphrase, options["work-factor"]);
-    passphrase.fill(0);
-    makeFolder(folder);
-    writeNewFiles([
-      { path: files.key, bytes },
-      { path: files.publicKey, bytes: Buffer.from(`${publicKey}\n`), mode: PUBLIC },
-    ]);
-    if (options.json) console.log(JSON.stringify({ ...files, fingerprint: print }));
-    else console.log(`${files.key}\n${files.publicKey}\nfingerprint  ${print}`);
-  },
-});
+};
 
-const BATCH = subcommand({
+const BATCH = {
   usage:
     "npm run keys -- batch --master psk=FILE --product NAME --first SERIAL --count N --for FILE --out FILE",
   about:
@@ -248,43 +111,11 @@ const BATCH = subcommand({
     ...SECRET_OPTIONS,
     json,
   },
-  async run(options) {
-    const places = needed(options.master, "--master PURPOSE=PLACE");
-    const range = {
-      product: needed(options.product, "--product NAME"),
-      keyVersion: options["key-version"] ?? 1,
-      first: needed(options.first, "--first SERIAL"),
-      count: needed(options.count, "--count N"),
-    };
-    const factory = readFactoryPublicKey(needed(options.for, "--for FILE"));
-    const out = needed(options.out, "--out FILE");
-    refuseExisting(out);
-    const masters = await openMasters(places, new Secrets(options, PURPOSES));
-    try {
-      const { bytes, digest, count, leftOut } = await makeBatch(range, masters, factory);
-      writeNewFiles([{ path: out, bytes }]);
-      const row = {
-        out,
-        count,
-        purposes: masters.map(({ purpose }) => purpose),
-        factory: fingerprint(factory),
-        digest,
-      };
-      if (options.json) console.log(JSON.stringify({ ...row, leftOut }));
-      else {
-        console.log(`${out}: ${count} serials, keys ${row.purposes.join(", ")}`);
-        for (const { serial, reason } of leftOut) console.log(`left out     ${serial}: ${reason}`);
-        console.log(`sealed for   ${row.factory}\ndigest       ${digest}`);
-      }
-    } finally {
-      for (const master of masters) master.close();
-    }
-  },
-});
+};
 
 // ------------------------------------------------------------------------------------------------- check
 
-const CHECK = subcommand({
+const CHECK = {
   usage: `npm run keys -- check --master ${PLACE}`,
   about:
     "Print a check value, of a device's key with --identity, else of the master itself. With --batch instead of\n" +
@@ -299,136 +130,26 @@ const CHECK = subcommand({
     ...SECRET_OPTIONS,
     json,
   },
-  async run(options) {
-    const { identity, purpose, scheme } = options;
-    if ((options.master === undefined) === (options.batch === undefined))
-      throw new UsageError("say what to check, --master PLACE or --batch FILE.");
-    if (options.batch) {
-      const file = readSealed(needed(options["factory-key"], "--factory-key FILE"));
-      const parts = options.batch.map(readSealed);
-      const secrets = new Secrets(options, ["passphrase"]);
-      const batch = await openBatch(parts, await openFactoryKey(file, secrets, "passphrase"));
-      const identities = identity
-        ? [identity]
-        : batch.serials.map((serial) => parseIdentity(`v${batch.keyVersion}.${batch.product}.${serial}`));
-      const rows = identities.flatMap((device) =>
-        batch.purposes.map((purpose) => ({
-          identity: device.text,
-          purpose,
-          checkValue: keyCheckValue(batch.deviceKey(device, purpose)),
-        })),
-      );
-      await batch.close();
-      if (options.json) console.log(JSON.stringify({ digests: batch.digests, rows }));
-      else {
-        for (const row of rows) console.log(`${row.identity}  ${row.purpose.padEnd(7)}  ${row.checkValue}`);
-        for (const digest of batch.digests) console.log(`digest  ${digest}`);
-      }
-      return;
-    }
-    const place = needed(options.master, "--master PLACE");
-    const secrets = new Secrets(options, ["passphrase"]);
-    const master = await openMaster(place, { purpose, scheme, secrets, name: "passphrase" });
-    try {
-      const checkValue = identity ? keyCheckValue(master.deviceKey(identity)) : master.checkValue();
-      if (options.json)
-        console.log(JSON.stringify({ purpose: master.purpose, identity: identity?.text, checkValue }));
-      else console.log(`${identity?.text ?? `the master ${master.purpose}`}  ${checkValue}`);
-    } finally {
-      master.close();
-    }
-  },
-});
+};
 
-// ------------------------------------------------------------------------------------------------ shared
+export type CreateOptions = Parsed<(typeof NEW)["options"]>;
+export type GenerateOptions = Parsed<(typeof GENERATE)["options"]>;
+export type TakeOptions = Parsed<(typeof IMPORT)["options"]>;
+export type FactoryKeyOptions = Parsed<(typeof FACTORY_KEY)["options"]>;
+export type BatchOptions = Parsed<(typeof BATCH)["options"]>;
+export type CheckOptions = Parsed<(typeof CHECK)["options"]>;
+export type SealOptions = Parsed<typeof SEAL_OPTIONS & { json: typeof json }>;
 
-/** Parse a token's URI out of an option. */
-function tokenUri(text: string): TokenUri {
-  if (!isTokenUri(text)) throw new UsageError("this is no pkcs11: URI.");
-  return parseTokenUri(text);
-}
-
-/** The tokens for new masters, by purpose: different hands, so different tokens. */
-function tokenUris(
-  places: readonly { purpose: Purpose; place: string }[],
-  purposes: readonly Purpose[],
-): Map<Purpose, TokenUri> {
-  const uris = new Map<Purpose, TokenUri>();
-  for (const { purpose, place } of places) {
-    const uri = tokenUri(place);
-    const { token, serial, modulePath } = uri;
-    if (uris.has(purpose)) throw new UsageError(`the master ${purpose} is given a token twice.`);
-    if (!purposes.includes(purpose))
-      throw new UsageError(`--token ${purpose}: this master is not being made.`);
-    const same = [...uris.values()].find(
-      (other) => other.token === token && other.serial === serial && other.modulePath === modulePath,
-    );
-    if (same)
-      throw new UsageError(
-        `the token ${JSON.stringify(token)} would hold two masters; they are for different hands.`,
-      );
-    uris.set(purpose, uri);
-  }
-  return uris;
-}
-
-/** Put masters into tokens, then do the rest; where any of it fails, the tokens are as they were. */
-async function intoTokens(
-  masters: readonly { purpose: Purpose; uri: TokenUri; value: Buffer }[],
-  secrets: Secrets,
-  scheme: SchemeName,
-  rest: () => void,
-  name?: string,
-): Promise<void> {
-  const made: Awaited<ReturnType<typeof createTokenKey>>[] = [];
-  try {
-    for (const { purpose, uri, value } of masters) {
-      const create = (pin: Buffer) => createTokenKey(uri, pin, purpose, scheme, value);
-      made.push(await withPin(uri, secrets, name ?? purpose, create));
-    }
-    rest();
-  } catch (error) {
-    for (const { remove } of made) remove();
-    throw error;
-  } finally {
-    for (const { key } of made) key.close();
-  }
-}
-
-function masterContents(master: Buffer, purpose: Purpose, scheme: SchemeName): Contents {
-  return { holds: "master", purpose, scheme, checkValue: keyCheckValue(master), key: master.toString("hex") };
-}
-
-type SealOptions = Parsed<typeof SEAL_OPTIONS & { json: typeof json }>;
-
-/** Seal, and say so: it takes a while. */
-function sealing(contents: Contents, passphrase: Buffer, options: SealOptions): Promise<Buffer> {
-  tellSealing(options);
-  return sealWithPassphrase(contents, passphrase, options["work-factor"]);
-}
-
-function tellSealing({ json }: SealOptions): void {
-  if (process.stderr.isTTY && !json) console.error("sealing a file ...");
-}
-
-function printMaster(
-  asJson: boolean | undefined,
-  row: { purpose: Purpose; scheme: SchemeName; place: string; checkValue: string },
-): void {
-  if (asJson) console.log(JSON.stringify(row));
-  else
-    console.log(
-      `the master ${row.purpose}, scheme ${row.scheme}, check value ${row.checkValue}: ${row.place}`,
-    );
-}
-
-// ------------------------------------------------------------------------------------------------- main
+const commands = () => import("./lib/custody/commands");
 
 await runSubcommands("keys", "The custody of root and masters.", {
-  new: NEW,
-  generate: GENERATE,
-  import: IMPORT,
-  "factory-key": FACTORY_KEY,
-  batch: BATCH,
-  check: CHECK,
+  new: subcommand({ ...NEW, run: async (options) => (await commands()).create(options) }),
+  generate: subcommand({ ...GENERATE, run: async (options) => (await commands()).generate(options) }),
+  import: subcommand({ ...IMPORT, run: async (options) => (await commands()).take(options) }),
+  "factory-key": subcommand({
+    ...FACTORY_KEY,
+    run: async (options) => (await commands()).factoryKey(options),
+  }),
+  batch: subcommand({ ...BATCH, run: async (options) => (await commands()).batch(options) }),
+  check: subcommand({ ...CHECK, run: async (options) => (await commands()).check(options) }),
 });

@@ -12,7 +12,7 @@ import { parseRange } from "./lib/keys/serials";
 import { LISTEN_SECONDS, PER_SECOND, RINGS, STOP_AT, WAIT_MINUTES } from "./lib/ota/defaults";
 import { checkProduct, KEY_VERSION_GREATEST, SEQUENCE_GREATEST, VERSION_LONGEST } from "./lib/ota/manifest";
 import { NEW_VERSION_GREATEST, REKEY_ROW_BYTES } from "./lib/ota/rekey";
-import { REKEY_KEYS_OPTIONS } from "./lib/ota/rekey_keys";
+import { REKEY_KEYS_OPTIONS } from "./lib/ota/rekey_options";
 import { ROW_BYTES } from "./lib/ota/sign";
 import { boardNames } from "./lib/project";
 

@@ -4,7 +4,7 @@
 // A benchmark, not a test: the machine should have nothing else to do. Leaves out: TLS, pieces, boards (lib/test/light_clients.ts).
 import { DeviceError, runCommand } from "./lib/cli/exit";
 import { flag, integer, option, parseCommand } from "./lib/cli/options";
-import { type LoadFigures, runLoad } from "./lib/test/rollout_load";
+import type { LoadFigures } from "./lib/test/rollout_load";
 
 /** How far over its limit a ring may be when it stops, percent of the limit. */
 const STOP_WITHIN = 2;
@@ -30,6 +30,7 @@ await runCommand("rollout-report", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
   const { devices = 100_000, "per-second": perSecond = 2000, json } = parsed.options;
+  const { runLoad } = await import("./lib/test/rollout_load");
   const figures = {} as Record<keyof typeof FAILING, LoadFigures>;
   for (const kind of ["few", "many"] as const) {
     figures[kind] = await runLoad({

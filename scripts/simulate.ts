@@ -1,16 +1,12 @@
 // A built bundle on a simulated board, its console here: `make simulate BOARD=esp32-sim`. Takes the device's
 // files as `npm run derive` leaves them and runs until Ctrl-C. Leaves out the gateway and the picture of what
 // goes over the wire: that is `npm start`.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Board } from "../boards/board";
-import { Machine } from "../hal/simulator/machine";
 import { NOISE_MODELS, type NoiseModel } from "../hal/simulator/noise";
-import { PROJECT, readBoard } from "./lib/bundle/build";
-import { errorCode, errorText } from "./lib/cli/error_text";
-import { runCommand, UsageError } from "./lib/cli/exit";
-import { flag, integer, oneOf, option, parseCommand } from "./lib/cli/options";
-import { readSecret } from "./lib/files/private_file";
+import { runCommand } from "./lib/cli/exit";
+import { flag, integer, oneOf, option, type Parsed, parseCommand } from "./lib/cli/options";
+import { PROJECT } from "./lib/project";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
   .map((file) => file.replace(/\.ts$/, ""))
@@ -39,84 +35,9 @@ const COMMAND = {
   },
 };
 
+export type Options = Parsed<(typeof COMMAND)["options"]>;
+
 await runCommand("simulate", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
-  if (!parsed) return;
-  const { options } = parsed;
-  const name = options.board ?? oneOf(SIMULATED)(process.env.BOARD || "esp32-sim");
-  const machine = new Machine({
-    board: (await readBoard(name)) as unknown as Board,
-    bundle: readBundle(options.bundle, name),
-    files: options.blank ? {} : deviceFiles(options.device ?? "dist/device"),
-    noise: options.noise,
-    network: { up: false, failures: options.offline ? Number.POSITIVE_INFINITY : 0 },
-    onPrint(line) {
-      const code = errorCode(line);
-      const sentence = code === undefined ? undefined : errorText(code);
-      console.log(sentence ? `${line}  ${sentence}` : line);
-    },
-    onWire(direction, bytes) {
-      if (options.wire) console.log(`${direction === "out" ? "->" : "<-"} ${bytes.length} bytes`);
-    },
-  });
-  // listened for before the first line is printed: whoever reads it may send the signal at once
-  const ended = ending(options.for);
-  machine.boot();
-  await ended;
-  machine.powerOff();
-  const { bytesIn, bytesOut, aesBlocks, nativeCalls } = machine.counters;
-  const done = `${bytesOut} bytes out, ${bytesIn} in, ${aesBlocks} AES blocks, ${nativeCalls} native crypto calls`;
-  console.log(`${name} off: ${done}`);
+  if (parsed) await (await import("./lib/simulate/simulate_command")).run(parsed.options);
 });
-
-/** Wait for Ctrl-C, a kill, or the end of the time. */
-function ending(seconds: number | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const over = () => {
-      clearInterval(timer);
-      resolve();
-    };
-    // holds the process, too, while the board waits for nothing
-    const timer = setInterval(() => seconds && over(), (seconds ?? 3600) * 1000);
-    process.once("SIGINT", over).once("SIGTERM", over);
-  });
-}
-
-/** Read a bundle as Storage holds it. */
-function readBundle(path: string | undefined, board: string): string {
-  const file = path ?? join(PROJECT, "dist", board, "firmware.js");
-  if (!existsSync(file)) {
-    throw new UsageError(
-      path
-        ? `there is no bundle ${file}.`
-        : `there is no bundle for ${board} yet: make bundle BOARD=${board}`,
-    );
-  }
-  try {
-    return readFileSync(file, "latin1");
-  } catch (error) {
-    throw new UsageError(`cannot read the bundle ${file}: ${(error as Error).message}.`);
-  }
-}
-
-/**
- * Read `key` and `conf` of a device; the simulated access point takes any name, so a conf without one gets
- * it.
- */
-function deviceFiles(folder: string): Record<string, string> {
-  const [key, conf] = [join(folder, "key"), join(folder, "conf")];
-  for (const file of [key, conf]) {
-    if (!existsSync(file))
-      throw new UsageError(`there is no ${file}: npm run derive makes one, or boot with --blank.`);
-  }
-  let settings: object;
-  try {
-    settings = JSON.parse(readFileSync(conf, "utf8"));
-  } catch (error) {
-    throw new UsageError(`${conf} holds no settings: ${(error as Error).message}.`);
-  }
-  return {
-    key: readSecret(key).toString("latin1"),
-    conf: JSON.stringify({ ssid: "simulated", pass: "simulated", ...settings }),
-  };
-}

@@ -1,10 +1,10 @@
 // Print where the bytes of the last builds come from: dist/<board>/size.json as tables, one board or all.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { boardNames, PROJECT } from "./lib/bundle/build";
 import { SIZE_LIMIT, type Sizes, sizeTable } from "./lib/bundle/sizes";
 import { DeviceError, runCommand, UsageError } from "./lib/cli/exit";
 import { flag, option, parseCommand } from "./lib/cli/options";
+import { boardNames, PROJECT } from "./lib/project";
 
 const COMMAND = {
   usage: "npm run size --",

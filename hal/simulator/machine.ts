@@ -4,13 +4,13 @@
 import vm from "node:vm";
 import { parse } from "acorn";
 import type { Board } from "../../boards/board";
+import { detokenise } from "../tokens";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
 import { loneBundle } from "./lone_bundle";
 import type { Noise, NoiseModel } from "./noise";
 import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
-import { detokenise } from "./tokens";
 import type { Watchdog } from "./watchdog";
 
 export interface MachineOptions {

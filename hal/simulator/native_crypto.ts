@@ -1,12 +1,13 @@
 // Espruino's `crypto` library (jswrap_crypto) with its traps: no padding; a bad length prints an ERROR line
 // and gives undefined in CBC, a zero tail in ECB; CTR ignores its iv; DataViews are refused. Leaves out CCM,
 // PBKDF2 and the modes that come out wrong (CFB, OFB).
+
 import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
+import type { CryptoPart } from "../../boards/builds";
 import { toBytes } from "./bytes";
 import type { Counters } from "./counters";
 
 /** What a build of Espruino may have in it. */
-export type CryptoPart = "AES" | "SHA1" | "SHA224" | "SHA256" | "SHA384" | "SHA512";
 
 export interface CryptoHost {
   counters: Counters;

@@ -3,8 +3,8 @@
 // (builds.ts). Leaves out pins, graphics, Bluetooth, and how much memory things take: process.memory() tells
 // no usage.
 import type { Board } from "../../boards/board";
+import { BUILDS, type EspruinoBuild } from "../../boards/builds";
 import { unpack } from "../../scripts/lib/ota/heatshrink";
-import { BUILDS, type EspruinoBuild } from "./builds";
 import { Bus } from "./bus";
 import { isBuffer, toBytes } from "./bytes";
 import { type Counters, newCounters } from "./counters";

@@ -9,10 +9,13 @@ export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(
 /** A board's data as the build sees them; boards/board.ts has their shape and units. */
 export type BoardData = Readonly<Record<string, unknown>>;
 
+/** What else lies in boards/. */
+const NO_BOARDS = ["board.ts", "builds.ts"];
+
 /** List the boards that have a data file. */
 export function boardNames(): string[] {
   return readdirSync(join(PROJECT, "boards"))
-    .filter((file) => file.endsWith(".ts") && file !== "board.ts" && !/\.(test|d)\.ts$/.test(file))
+    .filter((file) => file.endsWith(".ts") && !NO_BOARDS.includes(file) && !/\.(test|d)\.ts$/.test(file))
     .map((file) => file.slice(0, -".ts".length))
     .sort();
 }

@@ -7,8 +7,7 @@ import type { Board } from "../../../boards/board";
 import { UsageError } from "../cli/exit";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { checkValuesOf } from "../keys/kdf";
-import { isInRange, type Range } from "../keys/serials";
-import { checkSerial } from "../ledger/entry";
+import { checkSerial, isInRange, type Range } from "../keys/serials";
 import { Device, StepFailed } from "./device";
 import type {
   BenchApi,

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Board } from "../../../boards/board";
-import { BUILDS } from "../../../hal/simulator/builds";
+import { BUILDS } from "../../../boards/builds";
 
 /** Longest that it may take, on a machine that does other things. */
 const TIMEOUT_MS = 60_000;

@@ -6,28 +6,16 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { AT_KEYS, SLOT_BYTES } from "../../../firmware/ota/manifest";
-import { detokenise } from "../../../hal/simulator/tokens";
+import { detokenise } from "../../../hal/tokens";
 import { buildBundle, LOADER } from "../bundle/build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../cli/exit";
-import { integer, option } from "../cli/options";
 import { fileFault } from "../files/fault";
 import { imageDigest } from "../ota/digest";
 import { storageFiles } from "../ota/layout";
-import { SEQUENCE_GREATEST } from "../ota/manifest";
 import { runCli } from "./cli";
 
 const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
-
-/** The options of bench, flash and image that say what is written. */
-export const IMAGE_OPTIONS = {
-  bundle: option("FILE", "the firmware; default: built now from this source"),
-  sequence: option(
-    "N",
-    "the firmware's number among the updates to come, in its manifest; default 0",
-    integer(0, SEQUENCE_GREATEST),
-  ),
-};
 
 /** An image of all of Storage. */
 export interface Image {

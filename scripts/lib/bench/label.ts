@@ -9,7 +9,7 @@ import { UsageError } from "../cli/exit";
 import { showXml } from "../cli/show";
 import { makeFolder, replaceFile } from "../files/new_file";
 import { TOPIC_LEVEL } from "../keys/identity";
-import { checkSerial } from "../ledger/entry";
+import { checkSerial } from "../keys/serials";
 import type { WriteLabel } from "./interfaces";
 
 export interface Label {

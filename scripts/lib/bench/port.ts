@@ -6,26 +6,16 @@ import { connect } from "node:net";
 import { SerialPort } from "serialport";
 import { UsageError } from "../cli/exit";
 import { endpoint } from "../cli/options";
+import { TCP } from "./port_name";
 
 /** Bits per second of every board's console (boards/board.ts). */
 export const LINE_RATE = 115_200;
 /** Bits that one byte takes on the line: start, 8, stop. */
 export const BITS_PER_BYTE = 10;
 
-const TCP = "tcp://";
 const CONNECT_TIMEOUT_MS = 3000;
 /** Bytes that are handed to the line at once: 44 ms of it. */
 const PIECE = 512;
-
-/** Check a port as typed: `tcp://HOST:PORT`, or an absolute path of a serial port. Returns it. */
-export function portName(text: string): string {
-  if (text.startsWith(TCP)) {
-    endpoint(text.slice(TCP.length));
-    return text;
-  }
-  if (/^(\/[^\0\n]+|COM\d{1,3})$/.test(text)) return text;
-  throw new UsageError(`"${text}" is neither the path of a serial port nor tcp://HOST:PORT.`);
-}
 
 /** The port is gone, or cannot be had. */
 export class PortClosed extends Error {

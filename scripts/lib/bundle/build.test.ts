@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { type OutputOptions, rollup } from "rollup";
 import { SECTION_LIMIT } from "../../../firmware/profile";
-import { detokenise } from "../../../hal/simulator/tokens";
+import { detokenise } from "../../../hal/tokens";
 import { boardModules } from "./board_modules";
 import {
   type BuildOptions,

@@ -10,6 +10,7 @@ import { BUNDLE_FILE } from "../../../firmware/profile";
 import { PROJECT, readBoard } from "../project";
 import { boardModules } from "./board_modules";
 import { type BuildOptions, type Bundle, LOADER, MAIN, TLS_MODULE, toolFiles } from "./build";
+import { measure } from "./byte_origins";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { type Finding, guardBundle } from "./guard";
@@ -20,7 +21,7 @@ import { orderDeclarations } from "./order";
 import { overrideConstants } from "./overrides";
 import { reduceCalls } from "./reduce";
 import { cutSections, markSections, type Placed, placeSections } from "./sections";
-import { holdToBudget, loaderLimit, measure, SIZE_LIMIT } from "./sizes";
+import { holdToBudget, loaderLimit, SIZE_LIMIT } from "./sizes";
 import { type Rewritten, rewritten } from "./syntax";
 import { preferTokens, type Tokenised, tokeniseBundle } from "./tokens";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import { detokenise } from "../../../hal/simulator/tokens";
+import { detokenise } from "../../../hal/tokens";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { findRefused, guardBundle } from "./guard";

@@ -11,7 +11,7 @@ import {
   RAW_STRING8,
   RAW_STRING16,
   TOKENS,
-} from "../../../hal/simulator/tokens";
+} from "../../../hal/tokens";
 import { boardNames, buildBundle } from "./build";
 import { type Node, parse, walk } from "./syntax";
 import { TOKEN_SAMPLES } from "./token_samples";

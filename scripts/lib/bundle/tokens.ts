@@ -1,5 +1,5 @@
 // Tokens for Espruino: a program as its lexer takes it without reading letters, one byte for each word and operator, texts
-// and numbers as raw bytes, no blanks (the table: hal/simulator/tokens.ts). The interpreter does the same to functions
+// and numbers as raw bytes, no blanks (the table: hal/tokens.ts). The interpreter does the same to functions
 // in RAM when it is asked to (_jslNewTokenisedStringFromLexer in src/jslex.c of 2v29), and runs either.
 //
 //   preferTokens   (renderChunk)  `void 0`, `!0` and `for(;x;)`, short as text, become `undefined`, `true` and `while(x)`, short
@@ -10,14 +10,7 @@
 // that are no byte. Line breaks go, so that statements must end with semicolons (guard.ts sees to it, before).
 import { parse as acornParse, type Token, tokTypes } from "acorn";
 import MagicString from "magic-string";
-import {
-  RAW_INT0,
-  RAW_INT8,
-  RAW_INT16,
-  RAW_STRING8,
-  RAW_STRING16,
-  TOKENS,
-} from "../../../hal/simulator/tokens";
+import { RAW_INT0, RAW_INT8, RAW_INT16, RAW_STRING8, RAW_STRING16, TOKENS } from "../../../hal/tokens";
 import type { Section } from "./sections";
 import { type Node, parse, type Rewritten, rewritten, walk } from "./syntax";
 

@@ -8,7 +8,8 @@ import { test } from "node:test";
 import { UsageError } from "../cli/exit";
 import { skipWithout } from "../test/peers/install";
 import { encodeBase32 } from "./challenge";
-import { challengeText, parseChallenge, qrForTerminal } from "./challenge_text";
+import { challengeText, parseChallenge } from "./challenge_text";
+import { qrForTerminal } from "./qr";
 
 const NONCE = Buffer.from("0123456789abcdef", "hex");
 const DIGITS = encodeBase32(NONCE);

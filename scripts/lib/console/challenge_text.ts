@@ -1,10 +1,9 @@
 // A challenge as people and codes carry it: `UNLOCK <identity> <nonce> <boots>`, typed, read out or scanned. The nonce in
 // base 32 may have its groups, lower case, and I, L and O where 1 and 0 are meant (challenge.ts).
 // Leaves out the answer (challenge.ts) and the role and minutes, which the service desk decides.
-import bwip from "bwip-js/node";
 import { UsageError } from "../cli/exit";
 import { type Identity, parseIdentity } from "../keys/identity";
-import { CHALLENGE_NONCE_LENGTH, decodeBase32 } from "./challenge";
+import { CHALLENGE_NONCE_LENGTH, decodeBase32, ROLES, type Role } from "./challenge";
 
 export interface DeviceChallenge {
   identity: Identity;
@@ -40,20 +39,13 @@ export function parseChallenge(text: string): DeviceChallenge {
   return { identity, nonce, boots: Number(boots) };
 }
 
-/** Modules of quiet around a QR code (ISO/IEC 18004, 9.1). */
-const QUIET = 4;
-
-/** Draw a QR code for a terminal: half a character a module, light on dark whatever the terminal's colours are. */
-export function qrForTerminal(text: string): string {
-  const { pixs, pixx } = bwip.raw("qrcode", text, "eclevel=M")[0] as { pixs: number[]; pixx: number };
-  const isDark = (row: number, column: number) =>
-    row >= 0 && column >= 0 && row < pixx && column < pixx && pixs[row * pixx + column] === 1;
-  const lines: string[] = [];
-  for (let row = -QUIET; row < pixx + QUIET; row += 2) {
-    let line = "";
-    for (let column = -QUIET; column < pixx + QUIET; column++)
-      line += [" ", "▀", "▄", "█"][(isDark(row, column) ? 0 : 1) + (isDark(row + 1, column) ? 0 : 2)];
-    lines.push(`\x1b[97;40m${line}\x1b[0m`);
-  }
-  return lines.join("\n");
+/** Parse a role as people say it: its letter or its word. */
+export function parseRole(text: string): Role {
+  const word = text.toLowerCase();
+  const row = Object.entries(ROLES).find(([name, letter]) => word === letter || word === name);
+  if (!row)
+    throw new UsageError(
+      `${JSON.stringify(text.slice(0, 20))} is no role; there are s (service) and r (reset).`,
+    );
+  return row[1];
 }

@@ -9,8 +9,9 @@ import type { Master } from "../custody/master";
 import { parseIdentity } from "../keys/identity";
 import { answerRows, codeText, failureOf, isLogEntry, logText } from "./answer_text";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES, type Role } from "./challenge";
-import { challengeText, qrForTerminal } from "./challenge_text";
+import { challengeText, parseRole } from "./challenge_text";
 import { COMMAND_TEXT, commandOf } from "./command_text";
+import { qrForTerminal } from "./qr";
 import { type Answer, type ConsoleSession, lineFault } from "./session";
 import { stepText } from "./step_text";
 
@@ -217,17 +218,6 @@ export function withWords(answer: Answer): Answer {
 function checkLine(line: string): void {
   const fault = lineFault(line);
   if (fault) throw new UsageError(fault);
-}
-
-/** Parse a role as people say it: its letter or its word. */
-export function parseRole(text: string): Role {
-  const word = text.toLowerCase();
-  const row = Object.entries(ROLES).find(([name, letter]) => word === letter || word === name);
-  if (!row)
-    throw new UsageError(
-      `${JSON.stringify(text.slice(0, 20))} is no role; there are s (service) and r (reset).`,
-    );
-  return row[1];
 }
 
 /** Answer a challenge as the service desk does. Throws DeviceError where what the device says is none. */

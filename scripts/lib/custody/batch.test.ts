@@ -9,17 +9,9 @@ import { writeSecret } from "../files/private_file";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, keyCheckValue, PURPOSES, type Purpose, splitRoot } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
-import {
-  BATCH_MOST,
-  type Batch,
-  DIGEST_OPTION,
-  identitiesOf,
-  makeBatch,
-  openBatch,
-  readBatch,
-  type SerialRange,
-} from "./batch";
+import { type Batch, identitiesOf, makeBatch, openBatch, readBatch, type SerialRange } from "./batch";
 import { keySourceOfMasters, type Master, masterFromBytes, openMaster, openMasters } from "./master";
+import { BATCH_MOST, DIGEST_OPTION } from "./options";
 import { type Contents, makeFactoryKey, readSealed, sealForFactory, sealWithPassphrase } from "./sealed_file";
 import { Secrets } from "./secrets";
 

@@ -7,25 +7,12 @@
 // Whoever has the public key can make a batch, of keys that he knows: its digest, told on another way, says who made it.
 // Leaves out: which serials are done, which the ledger knows.
 import { UsageError } from "../cli/exit";
-import { options } from "../cli/options";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { KEY_LENGTH, keyCheckValue, PURPOSES, type Purpose } from "../keys/kdf";
 import { masterFault } from "../keys/weak_keys";
 import type { DeviceKeys, KeySource, Master } from "./master";
+import { BATCH_MOST } from "./options";
 import { digestText, openAsFactory, readSealed, type SealedFile, sealForFactory } from "./sealed_file";
-
-export const BATCH_MOST = 10_000; // serials: ten days of a bench
-
-/** The row of every command that takes a batch. */
-export const DIGEST_OPTION = options(
-  "DIGEST",
-  "with --batch, for each part: its digest as its maker told it, by voice and not in the same mail",
-  (text) => {
-    if (!/^([0-9A-Fa-f]\s*){32}$/.test(text))
-      throw new UsageError("a digest is 32 hex digits, with or without spaces, in quotes.");
-    return text.replace(/\s/g, "").toLowerCase();
-  },
-);
 
 /** A run of serials of one product under one key version; the first ends with digits, which count up. */
 export interface SerialRange {

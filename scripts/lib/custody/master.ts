@@ -147,16 +147,6 @@ function settled(
   return [purpose as Purpose, scheme as SchemeName];
 }
 
-/** Parse `PURPOSE=PLACE`. */
-export function parsePurposePlace(text: string): { purpose: Purpose; place: string } {
-  const [purpose, place] = text.split(/=(.*)/s);
-  if (!PURPOSES.includes(purpose as Purpose) || !place)
-    throw new UsageError(
-      `this is PURPOSE=FILE or PURPOSE=pkcs11:..., the purpose one of ${PURPOSES.join(", ")}.`,
-    );
-  return { purpose: purpose as Purpose, place };
-}
-
 /** Open several masters, each purpose once; the passphrases go by the purposes' names. */
 export async function openMasters(
   places: readonly { purpose: Purpose; place: string }[],

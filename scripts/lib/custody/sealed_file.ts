@@ -9,10 +9,8 @@ import { readFileSync, statSync } from "node:fs";
 import { armor, Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../files/fault";
+import { WORK_FACTOR } from "./options";
 import { type Secrets, WrongSecret } from "./secrets";
-
-/** log2 of scrypt's N where none is told: 256 MiB and a second or three, which is what age takes. */
-export const WORK_FACTOR = 18;
 
 /** What may be in a sealed file; nothing opens as something else. */
 const HOLDS = ["root", "master", "factory", "batch"] as const;

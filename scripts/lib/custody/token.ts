@@ -351,3 +351,9 @@ export async function createTokenKey(
     throw new UsageError(`${what} cannot be made: ${tokenFault(error)}; nothing was written.`);
   }
 }
+
+/** Parse a token's URI out of an option. */
+export function tokenUri(text: string): TokenUri {
+  if (!isTokenUri(text)) throw new UsageError("this is no pkcs11: URI.");
+  return parseTokenUri(text);
+}

@@ -20,7 +20,8 @@ import { DEFAULT_LIMITS, type Limits } from "./limits";
 import { Metrics, metricsServer } from "./metrics";
 import { RetainedStore } from "./retained_store";
 import { Session, type SessionPorts } from "./session";
-import { type Credentials, type Upstream, UpstreamBrokers } from "./upstream";
+import { type Credentials, UpstreamBrokers } from "./upstream";
+import type { Upstream } from "./upstream_place";
 
 export interface GatewayOptions {
   /** The psk master, wherever it is kept; the caller closes it. */

@@ -6,25 +6,12 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import type { IConnectPacket, Packet } from "mqtt-packet";
 import { UsageError } from "../cli/exit";
-import { endpoint } from "../cli/options";
 import { readPrivateFile } from "../files/private_file";
 import { encodePacket } from "./packet_reader";
 import { type Back, CONNACK, type Session } from "./session";
+import type { Upstream } from "./upstream_place";
 
-export interface Upstream {
-  host: string;
-  port: number;
-}
-
-const MQTT_PORT = 1883;
 const ANSWER_TIMEOUT_MS = 5_000; // for TCP, and again for CONNACK
-
-/** Parse `mqtt://HOST[:PORT]`. A name and password in it would stand in the list of processes. */
-export function parseUpstream(text: string): Upstream {
-  const [, host, port] = /^mqtt:\/\/([^/:@]+)(?::(\d+))?\/?$/.exec(text) ?? [];
-  if (!host) throw new UsageError("a broker is mqtt://HOST or mqtt://HOST:PORT, without a name or password.");
-  return endpoint(`${host}:${port ?? MQTT_PORT}`);
-}
 
 /** A name and password for the brokers; every device's connection uses the same, which only the gateway knows. */
 export interface Credentials {

@@ -1,7 +1,7 @@
 // What is at the end of a port, and whether this firmware will run on it: asked at the interpreter's prompt, in a table of what a board
 // needs. Nothing is changed there. Leaves out the chip's own units (drivers.ts).
 import type { Board } from "../../../boards/board";
-import { BUILDS } from "../../../hal/simulator/builds";
+import { BUILDS } from "../../../boards/builds";
 import { Device, type DeviceState } from "../bench/device";
 import type { Port } from "../bench/port";
 import { ask } from "../bench/prompt";

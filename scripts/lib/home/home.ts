@@ -4,7 +4,6 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, stat
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { UsageError } from "../cli/exit";
-import { option } from "../cli/options";
 import { type Master, masterFromBytes } from "../custody/master";
 import { fileFault } from "../files/fault";
 import { readSecret, writeSecret } from "../files/private_file";
@@ -15,11 +14,6 @@ import { randomKey } from "../keys/weak_keys";
 export function homeFolder(environment: NodeJS.ProcessEnv = process.env): string {
   return join(environment.XDG_CONFIG_HOME || join(homedir(), ".config"), "tls-psk-firmware");
 }
-
-/** The row of every command that takes keys from the folder. */
-export const HOME_OPTION = {
-  keys: option("FOLDER", "the folder of your own keys; default ~/.config/tls-psk-firmware"),
-};
 
 export interface Home {
   folder: string;

@@ -1,7 +1,18 @@
-// Ranges of serials: those that differ in their last digits only, as SN0000100 to SN0000199.
+// Serials, and ranges of them: those that differ in their last digits only, as SN0000100 to SN0000199.
 // Leaves out: who holds a range (ledger.ts).
 import { UsageError } from "../cli/exit";
-import { checkSerial } from "../ledger/entry";
+import { quoted } from "../cli/show";
+import { looksLikeKey } from "./weak_keys";
+
+/** 31 characters hold no key of 16 bytes in hex. */
+export const SERIAL = { form: /^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$/, words: "1 to 31 letters, digits, _ or -" };
+
+/** Check a serial; returns it. Throws UsageError, without what could be a key in its sentence. */
+export function checkSerial(text: string): string {
+  if (SERIAL.form.test(text)) return text;
+  if (looksLikeKey(text)) throw new UsageError("the serial holds what could be a key.");
+  throw new UsageError(`the serial ${quoted(text)} is not ${SERIAL.words}.`);
+}
 
 export interface Range {
   first: string;

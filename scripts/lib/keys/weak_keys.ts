@@ -72,3 +72,8 @@ export function randomKey(): Buffer {
   const key = randomBytes(KEY_LENGTH);
   return masterFault(key) ? randomKey() : key;
 }
+
+/** Whether a text could be a key: 32 hex digits, however they are separated, or the base64 of 16 bytes. */
+export function looksLikeKey(text: string): boolean {
+  return /[0-9A-Fa-f]{32}/.test(text.replace(/0x|[^0-9A-Za-z]/g, "")) || /[\w+/-]{22}==/.test(text);
+}

@@ -3,11 +3,14 @@
 // in the one file, which can be carried on a stick while a bench is running. Many processes may write; each waits for
 // its turn. Leaves out: what an entry says (entry.ts), and whether the chain holds (verify.ts).
 import { existsSync, statSync } from "node:fs";
-import { DatabaseSync } from "@photostructure/sqlite";
+import { createRequire } from "node:module";
+import type { DatabaseSync } from "@photostructure/sqlite";
 import { DeviceError, UsageError } from "../cli/exit";
 import { COLUMN_NAMES, COLUMNS, FIRST_PREVIOUS } from "./entry";
 
 export type Database = InstanceType<typeof DatabaseSync>;
+
+const require = createRequire(import.meta.url);
 
 const APPLICATION_ID = 0x544c_5053; // "TLPS", at byte 68 of the file (SQLite's file format, 1.3)
 const FORMAT = 1;
@@ -50,7 +53,9 @@ export function openDatabase(path: string, access: Access): Database {
   const readOnly = access === "read" && !existsSync(`${path}-journal`);
   let database: Database | undefined;
   try {
-    database = new DatabaseSync(path, { readOnly, timeout: WAIT_MS });
+    // loaded when a ledger is opened: not for --help
+    const sqlite = require("@photostructure/sqlite") as typeof import("@photostructure/sqlite");
+    database = new sqlite.DatabaseSync(path, { readOnly, timeout: WAIT_MS });
     database.exec("PRAGMA synchronous = EXTRA; PRAGMA trusted_schema = OFF");
     if (access === "create" && isEmpty(database)) create(database);
     const fault = schemaFault(database);

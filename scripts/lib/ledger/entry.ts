@@ -8,6 +8,8 @@ import { FAILURES, type LedgerEntry, OPERATIONS, STEPS } from "../bench/interfac
 import { UsageError } from "../cli/exit";
 import { quoted } from "../cli/show";
 import { TOPIC_LEVEL } from "../keys/identity";
+import { SERIAL } from "../keys/serials";
+import { looksLikeKey } from "../keys/weak_keys";
 
 /** An entry as it stands in the ledger: no column is ever empty of a value, "" and 0 say that nothing is meant. */
 export interface Row {
@@ -55,8 +57,6 @@ const NAME = {
   form: /^[\p{L}\p{N}][\p{L}\p{N} ._@-]{0,30}$/u,
   words: "1 to 31 letters, digits, spaces, . _ @ -, a letter or a digit first",
 };
-// 31 characters hold no key of 16 bytes in hex.
-export const SERIAL = { form: /^[A-Za-z0-9][A-Za-z0-9_-]{0,30}$/, words: "1 to 31 letters, digits, _ or -" };
 const SHA256_OR_NONE = { form: /^([0-9a-f]{64})?$/, words: "a SHA-256 as 64 hex digits" };
 const words = (list: readonly string[]) => ({
   form: new RegExp(`^(${list.join("|")})$`),
@@ -184,12 +184,6 @@ function timeOf(text: string): Date {
   return time;
 }
 
-/** Check a serial as the ledger takes it; returns it. */
-export function checkSerial(text: string): string {
-  checkForm("serial", text);
-  return text;
-}
-
 function checkForm(name: Column, value: string | number): void {
   const { form, words } = COLUMNS[name];
   if (!form || form.test(value as string)) return;
@@ -197,10 +191,8 @@ function checkForm(name: Column, value: string | number): void {
   throw new UsageError(`the ${name} ${quoted(String(value))} is not ${words}.`);
 }
 
-/** Refuse 32 hex digits, however they are separated, and the base64 of 16 bytes. */
 function refuseKey(name: Column, text: string): void {
-  const hex = /[0-9A-Fa-f]{32}/.test(text.replace(/0x|[^0-9A-Za-z]/g, ""));
-  if (hex || /[\w+/-]{22}==/.test(text))
+  if (looksLikeKey(text))
     throw new UsageError(`the ${name} holds what could be a key, and no key may stand in the ledger.`);
 }
 

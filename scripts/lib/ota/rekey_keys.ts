@@ -3,41 +3,15 @@
 // hands, a batch to which each holder makes his part, as for a factory's bench (custody/batch.ts).
 
 import { UsageError } from "../cli/exit";
-import { oneOf, option, options, type Parsed } from "../cli/options";
+import type { Parsed } from "../cli/options";
 import { needed } from "../cli/subcommands";
-import { DIGEST_OPTION, openBatch, readBatch } from "../custody/batch";
+import { openBatch, readBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
-import { SECRET_OPTIONS, Secrets } from "../custody/secrets";
-import { PURPOSES, type Purpose, SCHEME_NAMES } from "../keys/kdf";
+import { Secrets } from "../custody/secrets";
+import { PURPOSES } from "../keys/kdf";
 import type { RekeyKeys } from "./rekey";
-
-const PLACE = "FILE|pkcs11:...";
-const newMaster = (purpose: Purpose, otherwise = "") =>
-  option(PLACE, `the ${purpose} master of the new keys${otherwise}`);
-
-/** The rows of a command's table. A passphrase goes by the name of its option. */
-export const REKEY_KEYS_OPTIONS = {
-  ota: option(PLACE, "the ota master of the keys that the devices have"),
-  rekey: option(PLACE, "their rekey master"),
-  "new-psk": newMaster("psk"),
-  "new-ota": newMaster("ota", "; default that of --ota"),
-  "new-console": newMaster("console"),
-  "new-rekey": newMaster("rekey", "; default that of --rekey"),
-  batch: options(
-    "FILE",
-    "the new keys from a batch (npm run keys -- batch) instead of masters; repeat it for its parts",
-  ),
-  digest: DIGEST_OPTION,
-  "factory-key": option("FILE", "with --batch: the private key that it is sealed for"),
-  scheme: option(
-    "NAME",
-    `how the keys that the devices have are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
-    oneOf(SCHEME_NAMES),
-  ),
-  "new-scheme": option("NAME", "and the new ones; default the same", oneOf(SCHEME_NAMES)),
-  ...SECRET_OPTIONS,
-};
+import { REKEY_KEYS_OPTIONS } from "./rekey_options";
 
 type Given = Parsed<typeof REKEY_KEYS_OPTIONS>;
 

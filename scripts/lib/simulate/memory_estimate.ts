@@ -3,7 +3,7 @@
 // what each kind of value costs an Espruino with 12-byte variables. Leaves out what only closures and the queue hold;
 // the true figure, and the peak, come from `npm run test:engine` on the interpreter.
 import type { Machine } from "../../../hal/simulator/machine";
-import { detokenise } from "../../../hal/simulator/tokens";
+import { detokenise } from "../../../hal/tokens";
 
 /** The interpreter itself. */
 const INTERPRETER = 49;

@@ -1,10 +1,10 @@
 // The project's own imports go the right way, and a wrong one is found.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PROJECT } from "../bundle/build";
-import { wrongImports } from "./imports";
+import { packagesBehind, wrongImports } from "./imports";
 
 test("imports only go down", () => {
   const files = ["boards", "firmware", "hal", "scripts"].flatMap((folder) =>
@@ -16,6 +16,23 @@ test("imports only go down", () => {
   assert.ok(sources.length > 30);
   const wrong = sources.flatMap((file) => wrongImports(file, readFileSync(join(PROJECT, file), "utf8")));
   assert.deepEqual(wrong, []);
+});
+
+test("no command loads a package before it knows what it is to do: its --help is there at once", () => {
+  const read = (path: string) =>
+    existsSync(join(PROJECT, path)) ? readFileSync(join(PROJECT, path), "utf8") : undefined;
+  const commands = readdirSync(join(PROJECT, "scripts")).filter((name) => /^\w+\.ts$/.test(name));
+  assert.ok(commands.length > 15);
+  for (const name of commands) assert.deepEqual(packagesBehind(`scripts/${name}`, read), []);
+  const files: Record<string, string> = {
+    "scripts/a.ts":
+      'import type { X } from "rollup";\nimport {\n  b,\n} from "./lib/b";\nawait import("terser");\n',
+    "scripts/lib/b.ts": 'import { join } from "node:path";\nimport mqtt from "mqtt";\n',
+  };
+  assert.deepEqual(
+    packagesBehind("scripts/a.ts", (path) => files[path]),
+    ["scripts/a.ts -> scripts/lib/b.ts -> mqtt"],
+  );
 });
 
 const WRONG: readonly [string, string][] = [
@@ -37,6 +54,14 @@ const WRONG: readonly [string, string][] = [
   ["firmware/crypto/prf.ts", 'export const f = () => section(import("../tls/handshake"));'],
   ["hal/espruino/own_digest.ts", 'import { session } from "../../firmware/tls/session";'],
   ["boards/linux.ts", 'import { CBC_ENCRYPT } from "../hal/hal";'],
+  ["scripts/size.ts", 'import { wrongImports } from "./lib/test/imports";'],
+  ["scripts/bench.ts", 'import { Machine } from "../hal/simulator/machine";'],
+  ["scripts/lib/bench/device.ts", 'import { Machine } from "../../../hal/simulator/machine";'],
+  ["scripts/lib/bench/device.ts", 'import { SimulatedBoard } from "../simulate/simulated_board";'],
+  ["scripts/lib/simulate/farm.ts", 'import { TestBench } from "../test/bench";'],
+  ["scripts/lib/keys/kdf.ts", 'import { Master } from "../custody/master";'],
+  ["scripts/lib/cli/exit.ts", 'await import("../files/fault");'],
+  ["scripts/lib/ota/sign.ts", 'import { BUILD } from "../../ota";'],
 ];
 
 for (const [file, text] of WRONG) {
@@ -64,10 +89,10 @@ test("what goes down or sideways is right", () => {
       "hal/espruino/own_digest.ts",
       'import { sha1 } from "../../firmware/crypto/sha1";\nimport { x } from "./esp32_aes";',
     ],
-    [
-      "scripts/size.ts",
-      'import { wrongImports } from "./lib/test/imports";\nimport { uint16 } from "../firmware/bytes";',
-    ],
+    ["scripts/measure.ts", 'import { run } from "./lib/test/measure_command";'],
+    ["scripts/size.ts", 'import { uint16 } from "../firmware/bytes";'],
+    ["scripts/start.ts", 'import { NOISE_MODELS } from "../hal/simulator/noise";'],
+    ["scripts/lib/bench/bench_command.ts", 'import type { Options } from "../../bench";'],
     ["boards/linux.ts", 'import type { Board } from "./board";'],
   ];
   for (const [file, text] of right) assert.deepEqual(wrongImports(file, text), [], text);

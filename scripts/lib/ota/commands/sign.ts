@@ -10,8 +10,9 @@ import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../../keys/id
 import type { SchemeName } from "../../keys/kdf";
 import { type Range, serialsOf } from "../../keys/serials";
 import { REKEY_ROW_BYTES, rekeyRows } from "../rekey";
-import { openRekeyKeys, type REKEY_KEYS_OPTIONS } from "../rekey_keys";
+import { openRekeyKeys } from "../rekey_keys";
 import { RekeyNote } from "../rekey_note";
+import type { REKEY_KEYS_OPTIONS } from "../rekey_options";
 import { ROW_BYTES, signRows } from "../sign";
 import { readUpdate } from "../update_file";
 import { linesOf } from "./given";

@@ -1,7 +1,8 @@
 // What the builds of Espruino have in them, by the id of their board file: natives, libraries, memory. Taken
 // from Espruino's boards folder (`libraries`, `makefile`) and the chips' manuals. A row for each board of
 // ours.
-import type { CryptoPart } from "./native_crypto";
+/** What of the crypto library a build has. */
+export type CryptoPart = "AES" | "SHA1" | "SHA224" | "SHA256" | "SHA384" | "SHA512";
 
 export interface EspruinoBuild {
   /** process.env.BOARD. */

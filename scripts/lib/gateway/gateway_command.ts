@@ -1,0 +1,116 @@
+// What `npm run gateway` does, once its command line is read (scripts/gateway.ts has the options).
+import type { Options } from "../../gateway";
+import { UsageError } from "../cli/exit";
+import { show } from "../cli/show";
+import { openMaster } from "../custody/master";
+import { Secrets } from "../custody/secrets";
+import { EMPTY_LIST, type FleetList, readFleetList } from "./fleet_list";
+import { startGateway } from "./gateway";
+import { limitsOf } from "./limits";
+import { withProcessMetrics } from "./metrics";
+import { Reporter } from "./reporter";
+import { readCredentials } from "./upstream";
+import { isWorker, runWorkers, shareMetrics } from "./workers";
+
+/** Run the command. */
+export async function run(options: Options): Promise<void> {
+  if (!options.master)
+    throw new UsageError("--master is missing; npm run keys makes one, npm run derive a throwaway one.");
+  const contradiction = [
+    [!options.upstream && options.workers, "--workers needs --upstream: a broker inside is in one process."],
+    [!options.upstream && options["upstream-credentials"], "--upstream-credentials needs --upstream."],
+    [
+      options.upstream && options.store,
+      "--store is for the broker inside; with --upstream the broker keeps them.",
+    ],
+    [
+      options.upstream && options["operator-port"],
+      "with --upstream an operator speaks to the broker itself.",
+    ],
+    [
+      options.workers && options["passphrase-fd"],
+      "--workers: each of them reads the passphrase, so give a file.",
+    ],
+  ].find(([wrong]) => wrong);
+  if (contradiction) throw new UsageError(contradiction[1] as string);
+  const listFile = options.list;
+  const list = listFile ? readFleetList(listFile) : EMPTY_LIST;
+  const { host, port } = options.listen ?? { host: "127.0.0.1", port: 8883 };
+  const print = (line: string) => console.log(line);
+  const started = () => {
+    if (!options.json) print(`the gateway listens on ${host}:${port}; Ctrl-C ends it`);
+  };
+  const ended = new Promise<void>((resolve) => {
+    process.once("SIGINT", resolve);
+    process.once("SIGTERM", resolve);
+  });
+  const secrets =
+    options.workers && !options["passphrase-file"] ? new NoPrompt() : new Secrets(options, ["master"]);
+  const master = await openMaster(options.master, {
+    purpose: "psk",
+    scheme: options.scheme,
+    secrets,
+    name: "master",
+  }).finally(() => secrets.close());
+  if (options.workers && !isWorker()) {
+    master.close(); // it was opened to say here, once, what is wrong with it
+    return runWorkers(options.workers, options["metrics-port"], ended, started);
+  }
+
+  const reporter = new Reporter(options.json ?? false, print);
+  const credentials = options["upstream-credentials"];
+  const gateway = await startGateway({
+    master,
+    keyVersion: list.keyVersion ?? options["key-version"],
+    revoked: list.denied,
+    operators: list.operators,
+    host,
+    port,
+    operatorPort: options["operator-port"],
+    metricsPort: isWorker() ? undefined : options["metrics-port"],
+    balancers: options.balancer,
+    storePath: options.store,
+    upstream: options.upstream,
+    credentials: credentials ? readCredentials(credentials) : undefined,
+    limits: limitsOf(options),
+    onEvent: (event) => reporter.take(event),
+  });
+  if (isWorker()) shareMetrics(gateway.metrics);
+  else started();
+  withProcessMetrics(gateway.metrics.registry);
+
+  process.on("SIGHUP", () => {
+    if (!listFile) return;
+    let fresh: FleetList;
+    try {
+      fresh = readFleetList(listFile);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      console.error(`gateway: ${show(error.message)} The list stays as it was.`);
+      return;
+    }
+    gateway.setList({ ...fresh, keyVersion: fresh.keyVersion ?? options["key-version"] });
+    if (!options.json)
+      print(
+        `the list has been read: key version ${fresh.keyVersion ?? options["key-version"] ?? 1}, ${fresh.denied.size} denied`,
+      );
+  });
+  await ended;
+  await gateway.drain();
+  await gateway.close();
+  reporter.flush();
+  master.close();
+  if (isWorker()) process.disconnect();
+}
+
+/** What workers get where no file has the passphrase: nobody could answer several of them. */
+class NoPrompt extends Secrets {
+  constructor() {
+    super({}, ["master"]);
+  }
+  override opening(): Promise<never> {
+    throw new UsageError(
+      "--workers: each of them opens the master, so give its passphrase with --passphrase-file.",
+    );
+  }
+}
