@@ -49,6 +49,8 @@ interface Listener {
 const CONNECT_TIMEOUT_MS = 10_000;
 const GIVE_UP_MS = 60_000;
 const ANSWER_MS = 10_000;
+/** An answer is looked for so many times in that. */
+const TICKS = 4;
 /** How often an answer is waited for, each time on a connection of its own, before it is said that none comes. */
 const TRIES = 3;
 const RECONNECT_MS = 1_000;
@@ -63,7 +65,6 @@ const CIPHERS = "PSK-AES128-GCM-SHA256:PSK-AES128-CCM:PSK-AES128-CCM8:PSK-AES128
 export class Broker {
   /** How many connections there have been. */
   connections = 0;
-  private connectedMs = 0;
   private isSilent = false;
   private gone: DeviceError | undefined;
   private marks = 0;
@@ -155,7 +156,6 @@ export class Broker {
   }
 
   private onConnack(): void {
-    this.connectedMs = performance.now();
     if (this.connections++ > 0) for (const listener of [...this.returns]) listener();
   }
 
@@ -205,20 +205,23 @@ export class Broker {
    * Throws DeviceError where the last of these has none either.
    */
   private async answered<T>(work: Promise<T>, what: string): Promise<T> {
-    let sinceMs = performance.now();
+    let connection = this.connections;
+    let ticks = 0;
     let overdue = 0;
     let timer: NodeJS.Timeout | undefined;
     const said = new Promise<never>((_, reject) => {
+      // counted, not timed: where this process itself was held up, the answer may lie there unread
       timer = setInterval(() => {
         if (this.client.disconnecting) return reject(this.gone ?? new DeviceError(`${this.about} was left.`));
-        if (!this.client.connected) return;
-        sinceMs = Math.max(sinceMs, this.connectedMs);
-        if (performance.now() - sinceMs < this.answerMs) return;
+        if (!this.client.connected || connection !== this.connections) ticks = 0;
+        connection = this.connections;
+        if (ticks++ < TICKS) return;
+        ticks = 0;
         if (++overdue === TRIES) {
           this.isSilent = true;
           reject(new DeviceError(`${this.about} does not answer ${what}, asked ${TRIES} times.`));
         } else this.client.stream.destroy();
-      }, this.answerMs / 4);
+      }, this.answerMs / TICKS);
     });
     try {
       return await Promise.race([work, said]);
@@ -241,13 +244,9 @@ export class Broker {
     let count = 0;
     for (const { topic, payload } of messages) {
       if (perSecond) await delay(startMs + (1000 * count++) / perSecond - performance.now());
-      const work = this.client.publishAsync(topic, payload, { qos: 1, retain: true });
+      const work = this.again(() => this.client.publishAsync(topic, payload, { qos: 1, retain: true }));
       const sent: Promise<void> = this.answered(work, `a PUBLISH to ${topic}`)
         .then(() => onDone?.())
-        .catch((error: Error) => {
-          if (error instanceof DeviceError) throw error;
-          throw new DeviceError(`${this.about} does not take ${topic}: ${error.message}.`);
-        })
         .finally(() => waiting.delete(sent));
       sent.catch(() => {}); // the first that fails is thrown, the others go with it
       waiting.add(sent);
@@ -286,23 +285,26 @@ export class Broker {
 
   private async subscribe(filters: readonly string[], qos: 0 | 1): Promise<void> {
     for (const some of chunks(filters)) {
-      const work = async () => {
-        while (!this.client.disconnecting && !(await this.subscribed(some, qos)))
-          await delay(RECONNECT_MS / 10);
-      };
-      await this.answered(work(), `a SUBSCRIBE to ${some[0]}`);
+      const work = this.again(() => this.client.subscribeAsync(some, { qos }));
+      await this.answered(work, `a SUBSCRIBE to ${some[0]}`).catch((error) => {
+        if (!(error as Partial<ErrorWithSubackPacket>).packet) throw error;
+        throw new DeviceError(`${this.about} does not let us listen to ${some[0]}.`);
+      });
     }
   }
 
-  /** Subscribe, or return false where the connection broke meanwhile. */
-  private async subscribed(filters: string[], qos: 0 | 1): Promise<boolean> {
-    try {
-      await this.client.subscribeAsync(filters, { qos });
-      return true;
-    } catch (error) {
-      if (!(error as Partial<ErrorWithSubackPacket>).packet) return false;
-      throw new DeviceError(`${this.about} does not let us listen to ${filters[0]}.`);
+  /** Ask until it is answered, again where the connection broke meanwhile; mqtt.js asks again by itself in some cases only. */
+  private async again(ask: () => Promise<unknown>): Promise<void> {
+    while (!this.client.disconnecting) {
+      try {
+        await ask();
+        return;
+      } catch (error) {
+        if ((error as Partial<ErrorWithSubackPacket>).packet) throw error; // a SUBACK that refuses
+        await delay(RECONNECT_MS / 10);
+      }
     }
+    throw this.gone ?? new DeviceError(`${this.about} was left.`);
   }
 
   /** End the connection when what was published is acknowledged, or where there is none. */

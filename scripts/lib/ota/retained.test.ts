@@ -124,6 +124,19 @@ describe("an acknowledgement that is lost", () => {
   }
 });
 
+test("R35 a connection that is cut, and cut again as what was unanswered is sent once more: all goes on", async () => {
+  let publishes = 0;
+  const { peer, broker } = await open({
+    cuts: ({ cmd }) => cmd === "publish" && [9, 10, 14].includes(++publishes),
+  });
+  const serials = Array.from({ length: 30 }, (_, i) => `SN${i}`);
+  const manifests = testManifests(testUpdate(), serials);
+  await publishManifests(broker, manifests);
+  assert.equal(peer.connections, 4);
+  for (const [row, serial] of serials.entries())
+    assert.deepEqual(peer.retained.get(`meter/${serial}/ota`), manifests.manifest(row));
+});
+
 test("R35 a broker that forgets all while we publish: all of it is there in the end", async () => {
   const { peer, broker } = await open({});
   const serials = Array.from({ length: 60 }, (_, i) => `SN${i}`);

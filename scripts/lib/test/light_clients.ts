@@ -33,7 +33,11 @@ interface LightDevice {
   sequence: number;
   boots: number;
   reverted: number;
+  startedMs: number;
 }
+
+/** What they have run for when they begin, milliseconds. */
+const RUNS_SINCE_MS = 1_000_000;
 
 /** Run the devices of one connection; resolves when they are subscribed and have spoken. */
 function startConnection(options: LightOptions, numbers: readonly number[]): Promise<void> {
@@ -41,7 +45,13 @@ function startConnection(options: LightOptions, numbers: readonly number[]): Pro
   const devices = new Map<string, LightDevice>(
     numbers.map((number) => [
       lightSerial(number),
-      { number, sequence: options.sequence, boots: 1, reverted: 0 },
+      {
+        number,
+        sequence: options.sequence,
+        boots: 1,
+        reverted: 0,
+        startedMs: performance.now() - RUNS_SINCE_MS,
+      },
     ]),
   );
   const socket = connect({ host: "127.0.0.1", port, noDelay: true });
@@ -52,13 +62,16 @@ function startConnection(options: LightOptions, numbers: readonly number[]): Pro
       ...{ cmd: "publish", topic: `${product}/${serial}/up/${name}`, qos: 0, dup: false, retain: false },
       payload: JSON.stringify(line),
     });
-  const tell = (serial: string, { sequence, boots, reverted }: LightDevice) =>
-    say(serial, "status", { up: 9, err: 0, seq: sequence, rev: reverted, boots });
+  const tell = (serial: string, { sequence, boots, reverted, startedMs }: LightDevice) => {
+    const up = Math.floor((performance.now() - startedMs) / 1000);
+    say(serial, "status", { up, err: 0, seq: sequence, rev: reverted, boots });
+  };
   const take = (serial: string, device: LightDevice, sequence: number) => {
     say(serial, "update", { got: 0 });
     setTimeout(() => {
       const fails = lightFails(device.number, failing);
       device.boots += fails ? 5 : 1;
+      device.startedMs = performance.now();
       if (fails) device.reverted = NOT_CONFIRMED;
       else device.sequence = sequence;
       tell(serial, device);

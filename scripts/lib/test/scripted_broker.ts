@@ -12,6 +12,8 @@ export interface Habits {
   queue?: number;
   /** Asked of each packet that was received: true, and it is not acknowledged. */
   loses?(packet: Packet): boolean;
+  /** Asked of each packet that was received: true, and the connection is cut before anything else. */
+  cuts?(packet: Packet): boolean;
   /** Asked of each retained PUBLISH: true, and it is acknowledged and not kept. */
   forgets?(topic: string): boolean;
 }
@@ -47,6 +49,8 @@ export async function startScriptedBroker(habits: Habits = {}): Promise<Scripted
     socket.on("data", (bytes) => read.parse(bytes));
     read.on("packet", (packet) => {
       const { cmd } = packet;
+      if (socket.destroyed) return;
+      if (broker.habits.cuts?.(packet)) return socket.destroy();
       const isLost = broker.habits.loses?.(packet) ?? false;
       if (cmd === "connect") send({ cmd: "connack", returnCode: 0, sessionPresent: false });
       if (cmd === "pingreq") send({ cmd: "pingresp" });
