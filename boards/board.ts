@@ -15,9 +15,7 @@ export interface FlashArea {
 export interface Board {
   /** The data file's name without its ending. */
   name: string;
-  /**
-   * Board id of Espruino: its file in Espruino's boards folder, and `process.env.BOARD` but for the ESP32s.
-   */
+  /** Board id of Espruino: its file in Espruino's boards folder, and `process.env.BOARD`. */
   espruino: string;
   /** `info` for people: the chip, and what its Espruino must be built with beyond the default. */
   chip: string;
@@ -30,7 +28,7 @@ export interface Board {
   aes128: "native_aes" | "esp32_aes" | "nrf_ecb";
   digest: "native_digest" | "own_digest";
   /** A true source of noise: `E.hwRand` is none of the choices, it has a fixed seed on most chips. */
-  randomSource: "esp32_noise" | "esp32c3_noise" | "nrf_rng" | "system_random";
+  randomSource: "esp32_noise" | "esp32c3_noise" | "esp32s3_noise" | "nrf_rng" | "system_random";
   tcpSocket: "tcp_socket";
   network: "esp_wifi" | "w5500" | "no_network";
   flash: "storage";

@@ -41,6 +41,7 @@ test("the boards of this project are there", () => {
     "esp32-idf4-sim",
     "esp32-sim",
     "esp32c3",
+    "esp32s3",
     "linux",
     "mdbt42q-w5500",
     "mdbt42q-w5500-sim",
@@ -102,6 +103,7 @@ for (const [name, board] of boards) {
       const chips = {
         esp32_noise: "esp32",
         esp32c3_noise: "esp32c3",
+        esp32s3_noise: "esp32s3",
         nrf_rng: "nrf52832",
         system_random: "none",
       };

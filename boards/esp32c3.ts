@@ -1,5 +1,5 @@
 // ESP32-C3: native AES, which uses the chip's accelerator under a lock of its own, SHA-1 and SHA-256. The
-// console is the chip's own USB port.
+// console is the chip's own USB port, which its Espruino calls Serial1.
 import type { Board } from "./board";
 
 export const board: Board = {
@@ -17,8 +17,8 @@ export const board: Board = {
   system: "esp32c3_system",
   serial: "console_port",
   entropyPerBit: 0.3,
-  consolePort: "USB",
-  consoleBaud: 0,
+  consolePort: "Serial1",
+  consoleBaud: 115200,
   spiMosi: "",
   spiMiso: "",
   spiSck: "",

@@ -13,6 +13,7 @@ import type { Board } from "../boards/board";
 import { board as esp32 } from "../boards/esp32";
 import { board as esp32Idf4 } from "../boards/esp32-idf4";
 import { board as esp32c3 } from "../boards/esp32c3";
+import { board as esp32s3 } from "../boards/esp32s3";
 import { board as linux } from "../boards/linux";
 import { board as mdbt42q } from "../boards/mdbt42q-w5500";
 import * as Alert from "../firmware/tls/alert";
@@ -24,6 +25,7 @@ import * as esp32Noise from "./espruino/esp32_noise";
 import * as esp32System from "./espruino/esp32_system";
 import * as esp32c3Noise from "./espruino/esp32c3_noise";
 import * as esp32c3System from "./espruino/esp32c3_system";
+import * as esp32s3Noise from "./espruino/esp32s3_noise";
 import * as linuxSystem from "./espruino/linux_system";
 import * as nativeAes from "./espruino/native_aes";
 import * as nativeDigest from "./espruino/native_digest";
@@ -63,7 +65,7 @@ import type { RuntimeOptions } from "./simulator/runtime";
 /** Install a board whose console nobody sees. */
 const useBoard = (board: Board, options: Partial<RuntimeOptions> = {}) =>
   install(board, { onPrint() {}, ...options });
-const BOARDS = [linux, esp32, esp32Idf4, esp32c3, mdbt42q];
+const BOARDS = [linux, esp32, esp32Idf4, esp32c3, esp32s3, mdbt42q];
 const VECTORS = "../shared/vectors/nist";
 
 // the compiler holds each driver to its interface
@@ -76,6 +78,7 @@ const DIGEST: Record<string, Digest> = {
 const NOISE: Record<string, RandomSource> = {
   esp32_noise: esp32Noise,
   esp32c3_noise: esp32c3Noise,
+  esp32s3_noise: esp32s3Noise,
   nrf_rng: nrfRng,
   system_random: systemRandom,
 };
@@ -516,7 +519,7 @@ for (const board of BOARDS) {
 }
 
 test("R13 the ESP32's register without the radio runs one course from every boot", async () => {
-  for (const board of [esp32, esp32c3]) {
+  for (const board of [esp32, esp32c3, esp32s3]) {
     const courses = [];
     for (let boot = 0; boot < 2; boot++)
       courses.push(read(await bootNoise(board, { network: { up: false } }), 8).join());

@@ -1,5 +1,5 @@
-// Resets of the ESP32-C3: RTC_CNTL_RESET_STATE_REG at 0x60008038, bits 5..0 (ESP32-C3 Technical Reference
-// Manual, chapter "Reset and Clock"): 1 power-on, 3 and 12 software, 5 deep sleep, 7, 8, 9, 13 and 16
+// Resets of the ESP32-C3 and the ESP32-S3: RTC_CNTL_RESET_STATE_REG at 0x60008038, bits 5..0 (their Technical Reference
+// Manuals, chapter "Reset and Clock"): 1 power-on, 3 and 12 software, 5 deep sleep, 7, 8, 9, 13 and 16
 // watchdogs, 15 brown-out.
 import { WATCHDOG_S } from "../hal";
 

@@ -40,9 +40,9 @@ export interface MachineOptions {
 }
 
 /** What the reset cause register says after E.reboot(): software reset. */
-const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 4 };
+const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, esp32s3: 12, nrf52832: 4 };
 /** What it says when the watchdog has bitten: ESP-IDF's ends in a panic, which resets by software. */
-const WATCHDOG_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, nrf52832: 2 };
+const WATCHDOG_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, esp32s3: 12, nrf52832: 2 };
 
 const scripts = new Map<string, string>();
 

@@ -160,8 +160,8 @@ export class Runtime {
     if (chip === "esp32") {
       bus.attach(...this.esp32Aes.peripherals(), espRandom(0x3ff75144, noise, radio));
       cause(0x3ff48034, 1);
-    } else if (chip === "esp32c3") {
-      bus.attach(espRandom(0x600260b0, noise, radio));
+    } else if (chip === "esp32c3" || chip === "esp32s3") {
+      bus.attach(espRandom(chip === "esp32c3" ? 0x600260b0 : 0x6003507c, noise, radio));
       cause(0x60008038, 1);
     } else if (chip === "nrf52832") {
       bus.attach(this.nrfEcb.peripheral(), this.nrfRng.peripheral());
@@ -208,7 +208,7 @@ export class Runtime {
       version: "2v29",
       env: {
         VERSION: "2v29",
-        BOARD: this.build.board,
+        BOARD: board.espruino,
         FLASH: board.flashLength,
         STORAGE: this.storage.length,
         SERIAL: "00000000-addeadde",

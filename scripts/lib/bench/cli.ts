@@ -24,7 +24,7 @@ export function boardDescription(board: Board): object {
   const storage = board.flashMap.find(({ name }) => name === "storage");
   const crypto = build.crypto.length ? ["crypto"] : [];
   return {
-    BOARD: build.board,
+    BOARD: board.espruino,
     info: { builtin_modules: ["Flash", "Storage", ...crypto, ...build.libraries] },
     chip: {
       saved_code: {

@@ -128,7 +128,7 @@ export class Device {
 
   /** Throw StepFailed where this is not the board that the bench is set up for. */
   checkBoard(): void {
-    const wanted = BUILDS[this.board.espruino].board;
+    const wanted = this.board.espruino;
     const { mode, board } = this.state;
     if (mode === "prompt" && board !== wanted)
       throw new StepFailed("wrong-board", `this is a board ${board}, and the bench is set up for ${wanted}.`);

@@ -78,7 +78,7 @@ async function askInterpreter(port: Port): Promise<Interpreter> {
 
 /** Find the boards whose build of Espruino this is: by its name, then by the ciphers that it has. */
 function boardsFor({ board, crypto }: Interpreter, boards: readonly Board[]): Board[] {
-  const ofBuild = boards.filter(({ espruino }) => BUILDS[espruino]?.board === board);
+  const ofBuild = boards.filter(({ espruino }) => espruino === board);
   const misses = ({ espruino }: Board) =>
     NATIVES.filter((name) => BUILDS[espruino].crypto.includes(name as never) !== crypto.includes(name))
       .length;
