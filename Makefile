@@ -1,4 +1,4 @@
-# Everything that one does with this project, a word each; `make help` lists them from the comments below.
+# Everything that one does with this project, a word each; `make help` lists them by reader, from the comments below.
 # Variables: T=part of a test's file name, BOARD=one board, E=an error code, A=arguments.
 
 MAKEFLAGS += --no-print-directory
@@ -9,20 +9,41 @@ export BOARD PORT
 
 .DEFAULT_GOAL := all
 
-all: check test bundle size ## check, test, bundle, size
+##@ to look at it
 
-check: node_modules ## types of both sides, lint, format
-	npm run -s check
+start: node_modules ## a simulated device talks to the gateway, each message shown; A="--once", A="--ota", A="--help"
+	npm start -s -- $(A)
 
-test: node_modules ## unit tests and real servers; T=record for the files with that in their name
-	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
-	$(RUN) scripts/lib/test/run.ts $(TESTS)
+simulate: node_modules ## the bundle on the simulated board, its console here
+	npm run -s simulate
 
-powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
-	npm run -s powercuts
+explain: node_modules ## what an error code means: E=532
+	npm run -s explain -- $(E)
 
-watch: node_modules ## run the tests again at every change; T= as in test
-	$(RUN) --watch --test --test-reporter=spec $(TESTS)
+help: ## this list
+	@sed -n -e 's/^##@ \(.*\)/@\1/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '/^@/ { print "\n" substr($$0, 2); next } { printf "%-18s%s\n", $$1, $$2 }'
+
+##@ one board at home
+
+doctor: node_modules ## who is at PORT=, and whether the firmware will run there; its options: A="--help"
+	npm run -s doctor -- $(if $(PORT),--port $(PORT)) $(A)
+
+setup: node_modules ## one board at home, at PORT=, from bare to working: A="--ssid NAME --server HOST:8883"
+	npm run -s setup -- $(if $(PORT),--port $(PORT)) $(A)
+
+farm: node_modules ## N= simulated boards as serial ports, to try all of it without hardware
+	npm run -s farm -- $(if $(N),--boards $(N)) $(A)
+
+flash: node_modules ## write the firmware of BOARD= to the board at PORT=, and compare
+	npm run -s flash
+
+module: node_modules ## the module tls-psk of BOARD= for your own Espruino code: dist/<board>/tls-psk.js
+	npm run -s module
+
+console: node_modules ## the console of the device at PORT=; its options: A="--help"
+	npm run -s console -- $(A)
+
+##@ a product of your own
 
 bundle: node_modules ## dist/<board>/firmware.js for BOARD= or for every board
 	npm run -s build
@@ -39,14 +60,37 @@ size: node_modules ## bytes of each bundle by module, from the last build
 measure: node_modules ## counters of a handshake beside the limits, bytes, variables
 	npm run -s measure
 
-simulate: node_modules ## the bundle on the simulated board, its console here
-	npm run -s simulate
+image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board>/storage.hex and .bin
+	npm run -s image
 
-explain: node_modules ## what an error code means: E=532
-	npm run -s explain -- $(E)
+discovery: node_modules ## Home Assistant finds devices: A="--product climate --serials FIRST..LAST"; A="--remove ..." takes it back
+	npm run -s discovery -- $(A)
 
-console: node_modules ## the console of the device at PORT=; its options: A="--help"
-	npm run -s console -- $(A)
+##@ factory bench
+
+bench: node_modules ## the factory bench; its options: A="--help"
+	npm run -s bench -- $(A)
+
+ledger: node_modules ## the bench's ledger: A="verify FILE", report, head, show, reserve, merge, scrap
+	npm run -s ledger -- $(A)
+
+label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAST"
+	npm run -s label -- $(A)
+
+##@ keys and release
+
+keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
+	npm run -s keys -- $(A)
+
+derive: node_modules ## a throwaway key for one device, in dist/device; A="--help"
+	npm run -s derive -- $(A)
+
+##@ fleet operator
+
+ota: node_modules ## updates over the air: A="build ...", sign, publish, status, rollout, stop
+	npm run -s ota -- $(A)
+
+##@ technician, service desk
 
 console-page: node_modules ## the technicians' page for browsers: dist/console.html
 	npm run -s console-page
@@ -57,58 +101,41 @@ unlock: node_modules ## the service desk: answer a challenge, A="--master FILE"
 sheet: node_modules ## every command and error of the console on one sheet of paper: dist/technician.pdf
 	npm run -s sheet
 
-keys: node_modules ## the custody of root and masters: A="new --out FOLDER"
-	npm run -s keys -- $(A)
+##@ server administrator
 
-doctor: node_modules ## who is at PORT=, and whether the firmware will run there; its options: A="--help"
-	npm run -s doctor -- $(if $(PORT),--port $(PORT)) $(A)
-
-module: node_modules ## the module tls-psk of BOARD= for your own Espruino code: dist/<board>/tls-psk.js
-	npm run -s module
-
-setup: node_modules ## one board at home, at PORT=, from bare to working: A="--ssid NAME --server HOST:8883"
-	npm run -s setup -- $(if $(PORT),--port $(PORT)) $(A)
-
-farm: node_modules ## N= simulated boards as serial ports, to try all of it without hardware
-	npm run -s farm -- $(if $(N),--boards $(N)) $(A)
-
-flash: node_modules ## write the firmware of BOARD= to the board at PORT=, and compare
-	npm run -s flash
-
-image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board>/storage.hex and .bin
-	npm run -s image
+gateway: node_modules ## the server of a fleet, without a table of keys: A="--master FILE"
+	npm run -s gateway -- $(A)
 
 mosquitto-plugin: dist/mosquitto/psk_plugin.so ## Mosquitto's plugin that derives keys: dist/mosquitto/psk_plugin.so
+
+##@ to change something here
+
+all: check test bundle size ## check, test, bundle, size
+
+check: node_modules ## types of both sides, lint, format
+	npm run -s check
+
+test: node_modules ## unit tests and real servers; T=record for the files with that in their name
+	$(if $(TESTS),,$(error no test file has "$(T)" in its name))
+	$(RUN) scripts/lib/test/run.ts $(TESTS)
+
+watch: node_modules ## run the tests again at every change; T= as in test
+	$(RUN) --watch --test --test-reporter=spec $(TESTS)
+
+powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
+	npm run -s powercuts
+
+bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
+	npm run -s bench-report
+
+rollout-report: node_modules ## a rollout to 100,000 light devices: to its end, and to its stop; prints time, memory, the stop
+	npm run -s rollout-report -- $(A)
 
 PLUGIN := scripts/lib/gateway/mosquitto/psk_plugin.c
 HARDENED := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
 dist/mosquitto/psk_plugin.so: $(PLUGIN)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror $(HARDENED) -fPIC -shared -I/usr/include/p11-kit-1 -o $@ $< -lssl -lcrypto -ldl
-
-bench: node_modules ## the factory bench; its options: A="--help"
-	npm run -s bench -- $(A)
-
-ledger: node_modules ## the bench's ledger: A="verify FILE", report, head, show, reserve, merge, scrap
-	npm run -s ledger -- $(A)
-
-ota: node_modules ## updates over the air: A="build ...", sign, publish, status, rollout, stop
-	npm run -s ota -- $(A)
-
-label: node_modules ## labels of serials: A="--product NAME --serials FIRST..LAST"
-	npm run -s label -- $(A)
-
-bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
-	npm run -s bench-report
-
-discovery: node_modules ## Home Assistant finds devices: A="--product climate --serials FIRST..LAST"; A="--remove ..." takes it back
-	npm run -s discovery -- $(A)
-
-rollout-report: node_modules ## a rollout to 100,000 light devices: to its end, and to its stop; prints time, memory, the stop
-	npm run -s rollout-report -- $(A)
-
-help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
 node_modules:
 	npm ci

@@ -39,7 +39,7 @@ export interface Board {
   /** Constants of firmware/profile.ts that are false in the whole firmware of this board: what its slot has no room for. */
   leavesOut?: string[];
 
-  /** Min-entropy that the noise is credited with, bits per bit: 0.1, 0.3, 0.5 or 1 (protocol.md 2). */
+  /** Min-entropy that the noise is credited with, bits per bit: 0.1, 0.3, 0.5 or 1 (firmware/README.md 2). */
   entropyPerBit: number;
 
   /** Global of Espruino's that is the console's port. */

@@ -1,4 +1,4 @@
-// What is linked into the bundle and the policy it keeps (protocol.md 1). Delete a line, lose bytes: every value
+// What is linked into the bundle and the policy it keeps (README.md 1). Delete a line, lose bytes: every value
 // is a constant that the build folds. A test build overrides one by its name.
 
 /** RFC 4279: AES-128-CBC with HMAC-SHA-1. Needs AES decryption. */

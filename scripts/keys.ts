@@ -1,4 +1,4 @@
-// The custody of the keys: `npm run keys -- COMMAND` (protocol.md 3; what is kept how: lib/custody/).
+// The custody of the keys: `npm run keys -- COMMAND` (firmware/README.md 3; what is kept how: lib/custody/).
 // `new` draws a root of 128 random bits and splits it once into the four masters, each for other hands:
 //   master = CMAC(root, [1]_32 || "master" || 0x00 || purpose || [128]_32), the KDF of the devices' keys with the label
 //   `master` and the purpose (psk, ota, console, rekey) as context (splitRoot in lib/keys/kdf.ts).

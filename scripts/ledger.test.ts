@@ -225,7 +225,7 @@ describe("bad input is a sentence, exit 2, and nothing written", () => {
       const { code, error } = run(...args);
       assert.equal(code, 2, error);
       assert.match(error, /^ledger: [^\n]*[.?]\n$/);
-      assert.ok(!error.includes(key), "row 25");
+      assert.ok(!error.includes(key), "R25");
       assert.deepEqual(digest(), was);
     });
 });

@@ -1,5 +1,5 @@
 // What the firmware costs: `make measure`. Counters of a handshake and of a 512-byte record beside the least that
-// protocol.md 1 counts, bytes of the bundle by module; where an interpreter is, the peak of variables, and with
+// firmware/README.md 1 counts, bytes of the bundle by module; where an interpreter is, the peak of variables, and with
 // valgrind the instructions of a handshake.
 import { runCommand } from "./lib/cli/exit";
 import { flag, type Parsed, parseCommand } from "./lib/cli/options";

@@ -1,4 +1,4 @@
-// The technician's console (protocol.md 6), sections: the port is ours (port.ts) and not the interpreter's, whose prompt shows
+// The technician's console (../README.md 6), sections: the port is ours (port.ts) and not the interpreter's, whose prompt shows
 // every variable. A line in, its answer out; nothing reads a key back. An answer is one flat object: for people a line for
 // each of its members, `name:value`, an error is E and its code; for machines (`json on`) a line of JSON, an error is
 // {"err":code}. E0 is done. Lines that no one asked for come from `hs` and `ping` alone.

@@ -1,4 +1,4 @@
-// The challenge that opens the service commands (protocol.md 6), as sections. A nonce is good for one answer; the count of
+// The challenge that opens the service commands (../README.md 6), as sections. A nonce is good for one answer; the count of
 // false answers is in the journal before one is compared; from the third on each brings a delay that doubles, counted from
 // the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/console/challenge.ts).
 

@@ -23,7 +23,7 @@ function feed(bytes: Uint8Array): void {
   };
 }
 
-/** protocol.md 2's table; noise that is credited with more than 0.5 is tested as 0.5. */
+/** firmware/README.md 2's table; noise that is credited with more than 0.5 is tested as 0.5. */
 const CUT_OFFS = [
   { h: 0.1, run: 201, alike: 991, once: 35 },
   { h: 0.3, run: 68, alike: 890, once: 12 },

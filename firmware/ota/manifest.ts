@@ -1,4 +1,4 @@
-// The manifest of an update (protocol.md 5; the fields are those of RFC 9124, 3), 128 bytes of fixed layout, numbers
+// The manifest of an update (README.md here; the fields are those of RFC 9124, 3), 128 bytes of fixed layout, numbers
 // big-endian. One table, which the device and scripts/ota both read; the device takes the numbers folded into its code.
 // It travels retained on `<product>/<serial>/ota`; the image in retained pieces on `fw/<product>/<the digest's first 32 bits,
 // a decimal number>/<n>`, n from 0, each PIECE_BYTES bytes of the image but the last, whatever their encoding.

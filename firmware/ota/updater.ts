@@ -1,4 +1,4 @@
-// Updates over the air (protocol.md 5; README.md here has the states), as sections. A manifest is held to every field before
+// Updates over the air (README.md here has the states), as sections. A manifest is held to every field before
 // anything is erased, then lies at the end of the slot that does not run; pieces are asked for one by one and written where
 // they belong, and the image is held to its digest before the loader is told to try it. Between two pieces the device
 // holds but the topic that it waits for: how far an update got, the slot itself tells, so that it goes on after a power

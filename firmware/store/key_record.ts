@@ -1,4 +1,4 @@
-// The key record, file `key`: psk, ota, console, rekey (16 bytes each, protocol.md 3), then their check values in the same
+// The key record, file `key`: psk, ota, console, rekey (16 bytes each, ../README.md 3), then their check values in the same
 // order, 3 bytes each: the first of CMAC(key, 16 zero bytes). The check values come last, so that a record of which power
 // cut the writing short is not whole, and counts as none.
 import type { Bytes } from "../bytes";

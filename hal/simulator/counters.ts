@@ -1,4 +1,4 @@
-// What a simulated board has done so far: the numbers that protocol.md 1 sets limits to.
+// What a simulated board has done so far: the numbers that firmware/README.md 1 sets limits to.
 
 export interface Counters {
   /** AES blocks, by register or by native call. */

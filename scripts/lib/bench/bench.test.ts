@@ -1,5 +1,5 @@
 // The bench against simulated boards: what goes well, what is cut, what is wrong with a board, a line, a serial or a key,
-// and that no key gets anywhere but into its device. Rows of requirements.md: 1, 3, 12, 25, 27.
+// and that no key gets anywhere but into its device. SECURITY.md has the promises: R1, R3, R12, R25, R27.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -300,7 +300,7 @@ describe("what is wrong", () => {
     }
   });
 
-  test("row 12: a serial or product that no identity takes is refused at the scan, nothing is written", async () => {
+  test("R12 a serial or product that no identity takes is refused at the scan, nothing is written", async () => {
     const bench = await TestBench.start([{}]);
     try {
       await bench.ready();
@@ -362,7 +362,7 @@ describe("keys", () => {
   });
   const good = PURPOSES.map(() => randomKey());
 
-  test("row 1: short, zero, repeated, published and equal keys never reach a device", async () => {
+  test("R1 short, zero, repeated, published and equal keys never reach a device", async () => {
     const bad: Record<string, Buffer> = {
       short: randomKey().subarray(1),
       zero: Buffer.alloc(16),
@@ -384,7 +384,7 @@ describe("keys", () => {
     }
   });
 
-  test("row 3: no two units of a batch have a check value in common, and the same keys are not given twice", async () => {
+  test("R3 no two units of a batch have a check value in common, and the same keys are not given twice", async () => {
     const bench = await TestBench.start([{}, {}, {}, {}], { range, automatic: true });
     try {
       const values = (await bench.done(4)).map(({ checkValue }) => checkValue);
@@ -421,7 +421,7 @@ describe("keys", () => {
     }
   });
 
-  test("row 25: no key in argv, environment, temporary files, events, ledger, labels or on the line back", async () => {
+  test("R25 no key in argv, environment, temporary files, events, ledger, labels or on the line back", async () => {
     const temporary = mkdtempSync(join(tmpdir(), "keys-"));
     const before = process.env.TMPDIR;
     process.env.TMPDIR = temporary;
@@ -472,7 +472,7 @@ describe("keys", () => {
     }
   });
 
-  test("row 27: on a finished unit the raw prompt is shut, from power-on, to every byte and floods of Ctrl-C", async () => {
+  test("R27 on a finished unit the raw prompt is shut, from power-on, to every byte and floods of Ctrl-C", async () => {
     const bench = await TestBench.start([{}]);
     try {
       await bench.ready();

@@ -335,7 +335,7 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 120_000 }, () 
   });
 });
 
-test("the bench itself: scanned, started and finished from the keyboard; row 25: no key comes out", {
+test("the bench itself: scanned, started and finished from the keyboard; R25 no key comes out", {
   skip: skipWithout("chromium"),
   timeout: 180_000,
 }, async () => {

@@ -219,7 +219,7 @@ export interface Ledger {
   unit(product: string, serial: string): LedgerUnit | undefined;
   /** For whom a serial is reserved: a station's name, or undefined. */
   reservedFor(product: string, serial: string): string | undefined;
-  /** Another serial than `except` with the same check values (all 24 digits) in an entry, or undefined (row 3). */
+  /** Another serial than `except` with the same check values (all 24 digits) in an entry, or undefined (R3). */
   serialWithCheckValue(
     product: string,
     checkValue: string,

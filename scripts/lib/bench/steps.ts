@@ -78,7 +78,7 @@ export const STEP_TABLE: readonly Step[] = [
 ];
 
 /**
- * Derive a unit's keys and refuse bad ones (row 1): short, zero, repeated, published, two alike, or another serial's.
+ * Derive a unit's keys and refuse bad ones (R1): short, zero, repeated, published, two alike, or another serial's.
  * Throws StepFailed; the caller wipes what it gets.
  */
 export async function unitKeys(job: Job, identity: Identity): Promise<DeviceKeys> {

@@ -1,4 +1,4 @@
-// The technician's challenge (protocol.md 6), the host's side: what a device prints at `unlock`, and the answer that its
+// The technician's challenge (firmware/README.md 6), the host's side: what a device prints at `unlock`, and the answer that its
 // console key gives. Both are Crockford's base 32, which a person can read out: no I, L, O and U. Leaves out who may ask
 // for an answer, and the console key's own way (custody/).
 import { type AesKey, aesKey } from "../keys/kdf";

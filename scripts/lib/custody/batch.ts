@@ -2,8 +2,8 @@
 // that no factory ever holds a master. A holder who has one master only makes a part; the factory opens the parts together.
 //   {"holds":"batch","product":"meter","keyVersion":1,"purposes":["psk","ota"],
 //    "devices":[["SN0000001","<psk key, hex>","<ota key, hex>"],...]}
-// Left out are serials whose check value another serial of the batch has already (row 3): of 10,000 random values of 24
-// bits about three pairs are equal; and the one in a million whose key looks weak (row 1).
+// Left out are serials whose check value another serial of the batch has already (R3): of 10,000 random values of 24
+// bits about three pairs are equal; and the one in a million whose key looks weak (R1).
 // Whoever has the public key can make a batch, of keys that he knows: its digest, told on another way, says who made it.
 // Leaves out: which serials are done, which the ledger knows.
 import { UsageError } from "../cli/exit";

@@ -237,7 +237,7 @@ export interface TokenKey extends AesKey {
   close(): void;
 }
 
-/** Open a master in a token. Throws UsageError where it is not there, not well kept, or weak (row 1). */
+/** Open a master in a token. Throws UsageError where it is not there, not well kept, or weak (R1). */
 export async function openTokenKey(uri: TokenUri, pin: Uint8Array): Promise<TokenKey> {
   const session = await Session.open(uri, pin);
   try {

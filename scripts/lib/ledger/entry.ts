@@ -1,7 +1,7 @@
 // One entry of the ledger: its columns, what each may hold, and the hash that chains it to the one before:
 // SHA-256 over the JSON array (UTF-8, no spaces) of all columns but `hash`, in the order of COLUMNS; `previous` is the
 // hash of the entry before, 64 zeros for the first. Any language with SHA-256 and JSON can check it.
-// No column takes a key: each has its form, and where people write words, what looks like 16 bytes is refused (row 25).
+// No column takes a key: each has its form, and where people write words, what looks like 16 bytes is refused (R25).
 // Leaves out: which entries may follow each other (ledger.ts).
 import { createHash } from "node:crypto";
 import { FAILURES, type LedgerEntry, OPERATIONS, STEPS } from "../bench/interfaces";

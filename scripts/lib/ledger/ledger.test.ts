@@ -305,7 +305,7 @@ describe("the chain", () => {
 describe("what may be entered", () => {
   const refusals: [string, (LedgerEntry | [LedgerEntry])[], RegExp][] = [
     ["a unit that was never begun", [[unit("SN1")]], /never begun/],
-    ["row 3: a second chip under one serial", [begin("SN1"), [begin("SN1", { chip: "beef" })]], /c0ffee/],
+    ["R3 a second chip under one serial", [begin("SN1"), [begin("SN1", { chip: "beef" })]], /c0ffee/],
     [
       "the same for a unit that has passed",
       [begin("SN1"), unit("SN1"), [begin("SN1", { chip: "beef", operation: "rework" })]],
@@ -429,7 +429,7 @@ describe("what may be entered", () => {
     { reason: "two\nlines" },
     { reason: "x".repeat(161) },
   ];
-  test("row 12: what has not its column's form is refused with a sentence", () => {
+  test("R12 what has not its column's form is refused with a sentence", () => {
     const ledger = openLedger(newFile());
     for (const fault of forms)
       assert.throws(
@@ -450,7 +450,7 @@ describe("what may be entered", () => {
   });
 });
 
-test("row 25: no key can be brought into the ledger, and none is in its file", () => {
+test("R25 no key can be brought into the ledger, and none is in its file", () => {
   const path = newFile();
   const ledger = openLedger(path);
   const keys: Buffer[] = [];
@@ -537,7 +537,7 @@ test("four processes that write at once make one chain without a gap, in a file 
   assert.deepEqual([verification.entries, verification.faults], [100, []]);
 });
 
-test("row 23: a process killed at any moment loses no entry that it said was written", async () => {
+test("R23 a process killed at any moment loses no entry that it said was written", async () => {
   const path = newFile();
   for (let round = 1; round <= 8; round++) {
     const writer = startWriter(path, `K${round}`, 100_000);
@@ -556,7 +556,7 @@ test("row 23: a process killed at any moment loses no entry that it said was wri
   }
 });
 
-test("row 23: a torn entry in the file is rolled back from the journal, also by a reader", () => {
+test("R23 a torn entry in the file is rolled back from the journal, also by a reader", () => {
   const { path, head } = sample();
   const crash = spawnSync(
     process.execPath,
@@ -742,7 +742,7 @@ describe("a bench offline", () => {
     "a formula for the spreadsheet": [{ who: "=1+1" }, /the who "=1\+1" is not/],
     "an escape sequence": [{ chip: "c\x1b[2J" }, /the chip "c\\u001b\[2J" is not/],
     "a control character of C1": [{ reason: "A\u009b2J" }, /the reason .* is not/],
-    "row 25: a key": [{ reason: `Key ${key}` }, /could be a key/],
+    "R25 a key": [{ reason: `Key ${key}` }, /could be a key/],
     "a pass that never began": [{ serial: "SN0101" }, /SN0101 was never begun/],
     "a pass on another chip": [{ chip: "decade" }, /belongs to another unit/],
     "a key version that goes back": [{ keyVersion: 0 }, /key version 1 already/],

@@ -1,4 +1,4 @@
-// What is retained, proved (row 35 of the requirements): against a scripted broker that is late, drops and loses, because no
+// What is retained, proved (R35): against a scripted broker that is late, drops and loses, because no
 // real one can be made to at will; and against Mosquitto, whose queue for a client drops what is over 1,000 messages.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";

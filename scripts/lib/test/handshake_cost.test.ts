@@ -1,4 +1,4 @@
-// The counters of handshakes and records, held to the least that protocol.md 1 counts, and what the extensions add.
+// The counters of handshakes and records, held to the least that firmware/README.md 1 counts, and what the extensions add.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { handshakeCost, handshakeLimit, IDENTITY_LENGTH, offered, recordLimit } from "./handshake_cost";
@@ -6,7 +6,7 @@ import { handshakeCost, handshakeLimit, IDENTITY_LENGTH, offered, recordLimit } 
 for (const board of ["esp32-idf4-sim", "esp32-sim", "mdbt42q-w5500-sim"] as const) {
   const suites = offered(board);
   for (const suite of suites) {
-    test(`${suite.name} on ${board} keeps to the counts of protocol.md`, async () => {
+    test(`${suite.name} on ${board} keeps to the least counts`, async () => {
       const { bytesOut, bytesIn, sha1, sha256, aes, record } = await handshakeCost(suite, board);
       const limit = handshakeLimit(suite, suites, IDENTITY_LENGTH);
       assert.deepEqual([bytesOut, bytesIn], [limit.bytesOut, limit.bytesIn], "bytes out and in, exactly");

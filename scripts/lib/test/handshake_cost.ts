@@ -1,5 +1,5 @@
 // What one handshake and one record of 512 bytes cost a simulated board: bytes, hash compressions, AES blocks, native
-// calls, beside the least that protocol.md 1 counts and what our extensions add to it, item by item. The built bundle
+// calls, beside the least that firmware/README.md 1 counts and what our extensions add to it, item by item. The built bundle
 // runs against an honest server without session id that puts its flight into one record. Leaves out time and
 // memory: engine_cost.ts has them from the interpreter.
 
@@ -32,7 +32,7 @@ const OWN_DIGEST: SimulatedBoard = "esp32-idf4-sim";
 const RANDOM_BLOCKS = 3;
 
 /**
- * The least of protocol.md 1 (pads kept, L bytes of identity on top of bytesOut), by suite; the row of CCM is that of
+ * The least of firmware/README.md 1 (pads kept, L bytes of identity on top of bytesOut), by suite; the row of CCM is that of
  * CCM_8 with 8 bytes more of tag in each Finished.
  */
 const LEAST: Readonly<Record<number, Figures>> = {

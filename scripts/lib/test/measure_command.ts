@@ -86,7 +86,7 @@ export async function run(options: Options): Promise<void> {
   if (noPeaks) console.log(`  none: ${noPeaks}`);
   console.log(`\n${sizeTable(sizes)}`);
 }
-/** Whose own digest counts compressions as protocol.md does, and whose native one shows calls. */
+/** Whose own digest counts compressions as firmware/README.md does, and whose native one shows calls. */
 const OWN = "esp32-idf4-sim";
 const NATIVE = "esp32-sim";
 /** The board whose bundle has a size to reach. */
