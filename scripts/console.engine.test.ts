@@ -15,7 +15,7 @@ import { writeSecret } from "./lib/files/private_file";
 import { startGateway } from "./lib/gateway/gateway";
 import { keyRecord } from "./lib/keys/kdf";
 import { storageFiles } from "./lib/ota/layout";
-import { deviceKeys, newMasters } from "./lib/simulate/console_device";
+import { deviceKeys, newMasters } from "./lib/simulate/finished_device";
 import { ID } from "./lib/test/console";
 import { ENGINE, Engine, engineCommand, storageImage } from "./lib/test/engine";
 import { PASSPHRASE } from "./lib/test/factory";

@@ -14,7 +14,7 @@ import { COMMAND_TEXT } from "./lib/console/command_text";
 import { masterFromBytes } from "./lib/custody/master";
 import { writeSecret } from "./lib/files/private_file";
 import { startGateway } from "./lib/gateway/gateway";
-import { newMasters } from "./lib/simulate/console_device";
+import { newMasters } from "./lib/simulate/finished_device";
 import { BOARD, FAILURES, fillSettings, ID, startConsole, type TestConsole } from "./lib/test/console";
 import { bundleOf } from "./lib/test/device";
 import { PASSPHRASE } from "./lib/test/factory";

@@ -12,7 +12,7 @@ import { readBoard } from "./lib/bundle/build";
 import { examineDrivers } from "./lib/home/drivers";
 import { examine } from "./lib/home/examine";
 import { boardNames, PROJECT } from "./lib/project";
-import { newMasters, simulatedDevice } from "./lib/simulate/console_device";
+import { newMasters, simulatedDevice } from "./lib/simulate/finished_device";
 import { SimulatedBoard, type SimulatedBoardOptions } from "./lib/simulate/simulated_board";
 import { nodeArguments } from "./lib/test/program";
 

@@ -13,7 +13,7 @@ import { masterFromBytes } from "../../scripts/lib/custody/master";
 import { startGateway } from "../../scripts/lib/gateway/gateway";
 import { keyRecord } from "../../scripts/lib/keys/kdf";
 import { programIn, storageFiles } from "../../scripts/lib/ota/layout";
-import { deviceKeys, newMasters } from "../../scripts/lib/simulate/console_device";
+import { deviceKeys, newMasters } from "../../scripts/lib/simulate/finished_device";
 import { IDENTITY } from "../../scripts/lib/test/device";
 import { ENGINE, Engine } from "../../scripts/lib/test/engine";
 import { ballast } from "../../scripts/lib/test/engine_run";

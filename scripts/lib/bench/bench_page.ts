@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { UsageError } from "../cli/exit";
+import { listen } from "../cli/listen";
 import { show } from "../cli/show";
 import { type BenchCommand, type BenchEvent, OPERATIONS, type StartPage } from "./interfaces";
 
@@ -81,13 +82,7 @@ export const startPage: StartPage = async (bench, options) => {
     });
   }
 
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "something listens there already" : error.message;
-      reject(new UsageError(`the page cannot be served on ${ADDRESS}:${options.port}: ${why}.`));
-    });
-    server.listen(options.port, ADDRESS, resolve);
-  });
+  await listen(server, { host: ADDRESS, port: options.port }, "the page");
   const { port } = server.address() as AddressInfo;
   const names = new Set([`${ADDRESS}:${port}`, `localhost:${port}`]);
 

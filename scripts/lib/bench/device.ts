@@ -6,7 +6,6 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
-import { BUILDS } from "../../../boards/builds";
 import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../../../firmware/profile";
 import { RECORD_LENGTH } from "../../../firmware/store/key_record";

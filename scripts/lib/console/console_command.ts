@@ -7,7 +7,7 @@ import { DeviceError, EXIT_FAILED, EXIT_USAGE, UsageError } from "../cli/exit";
 import { type Master, masterFromBytes, openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { startGateway } from "../gateway/gateway";
-import { newMasters, simulatedDevice } from "../simulate/console_device";
+import { newMasters, simulatedDevice } from "../simulate/finished_device";
 import { servePage } from "./page_file";
 import { ConsoleSession, NoAnswer } from "./session";
 import { Terminal, type TerminalResult } from "./terminal";

@@ -13,7 +13,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { errorText } from "../cli/error_text";
 import { masterFromBytes } from "../custody/master";
 import { startGateway } from "../gateway/gateway";
-import { newMasters } from "../simulate/console_device";
+import { newMasters } from "../simulate/finished_device";
 import {
   type ConsoleOptions,
   FAILURES,

@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { UsageError } from "../cli/exit";
+import { listen } from "../cli/listen";
 
 const ADDRESS = "127.0.0.1";
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -57,13 +57,7 @@ export async function servePage(port: number): Promise<void> {
     });
     response.end(isPage ? page : "There is nothing here.");
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "something listens there already" : error.message;
-      reject(new UsageError(`the page cannot be served on ${ADDRESS}:${port}: ${why}.`));
-    });
-    server.listen(port, ADDRESS, resolve);
-  });
+  await listen(server, { host: ADDRESS, port }, "the page");
   console.log(`http://${ADDRESS}:${(server.address() as AddressInfo).port}/ is the page; Ctrl-C ends it`);
   await new Promise((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
   server.closeAllConnections();

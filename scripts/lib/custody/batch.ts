@@ -9,6 +9,7 @@
 import { UsageError } from "../cli/exit";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { KEY_LENGTH, keyCheckValue, PURPOSES, type Purpose } from "../keys/kdf";
+import { rangeFrom, serialsOf } from "../keys/serials";
 import { masterFault } from "../keys/weak_keys";
 import type { DeviceKeys, KeySource, Master } from "./master";
 import { BATCH_MOST } from "./options";
@@ -24,14 +25,8 @@ export interface SerialRange {
 
 /** List the identities of a range. Throws UsageError where a serial is none, or the digits do not suffice. */
 export function identitiesOf({ product, keyVersion, first, count }: SerialRange): Identity[] {
-  const [, stem, digits] = /^(.*?)(\d{1,15})$/.exec(first) ?? [];
-  if (digits === undefined)
-    throw new UsageError(`the serial ${JSON.stringify(first)} does not end with digits to count.`);
-  const start = Number(digits);
-  if (String(start + count - 1).length > digits.length)
-    throw new UsageError(`${count} serials from ${first} do not fit into its ${digits.length} digits.`);
-  return Array.from({ length: count }, (_, i) =>
-    parseIdentity(`v${keyVersion}.${product}.${stem}${String(start + i).padStart(digits.length, "0")}`),
+  return Array.from(serialsOf(rangeFrom(first, count)), (serial) =>
+    parseIdentity(`v${keyVersion}.${product}.${serial}`),
   );
 }
 

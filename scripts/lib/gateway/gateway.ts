@@ -10,6 +10,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Aedes } from "aedes";
 import { DeviceError, UsageError } from "../cli/exit";
+import { listen } from "../cli/listen";
 import { type Master, masterFromBytes } from "../custody/master";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { randomKey } from "../keys/weak_keys";
@@ -194,11 +195,19 @@ class Door implements Gateway {
       this.store = new RetainedStore(options.storePath);
       this.inside = await createEmbeddedBroker(this.store, this.limits, (reason) => this.fault(reason));
     }
-    await listen(this.servers.devices, host, options.port ?? 0);
+    await listen(this.servers.devices, { host, port: options.port ?? 0, backlog: BACKLOG }, "the gateway");
     if (options.operatorPort !== undefined)
-      await listen(this.servers.operators, "127.0.0.1", options.operatorPort);
+      await listen(
+        this.servers.operators,
+        { host: "127.0.0.1", port: options.operatorPort, backlog: BACKLOG },
+        "the gateway",
+      );
     if (options.metricsPort !== undefined)
-      await listen(this.servers.metrics, "127.0.0.1", options.metricsPort);
+      await listen(
+        this.servers.metrics,
+        { host: "127.0.0.1", port: options.metricsPort, backlog: BACKLOG },
+        "the gateway",
+      );
   }
 
   get port(): number {
@@ -415,21 +424,4 @@ class KeySource {
 
 function portOf(server: Server): number | undefined {
   return (server.address() as AddressInfo | null)?.port;
-}
-
-const LISTEN_FAULTS: Record<string, string> = {
-  EADDRINUSE: "another program listens there already",
-  EACCES: "it is not permitted",
-  EADDRNOTAVAIL: "this machine has no such address",
-  ENOTFOUND: "no such host is known",
-};
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const fault = LISTEN_FAULTS[error.code ?? ""] ?? error.message;
-      reject(new UsageError(`the gateway cannot listen on ${host}:${port}: ${fault}.`));
-    });
-    server.listen({ port, host, backlog: BACKLOG }, resolve);
-  });
 }

@@ -49,6 +49,16 @@ export function parseRange(text: string): Range {
     : checkRange({ first, last });
 }
 
+/** The range of `count` serials from `first` on. Throws UsageError where its digits do not suffice. */
+export function rangeFrom(first: string, count: number): Range {
+  const { head, digits } = parts(checkSerial(first));
+  if (!digits) throw new UsageError(`the serial ${quoted(first)} does not end with digits to count.`);
+  const end = String(BigInt(digits) + BigInt(count - 1));
+  if (end.length > digits.length)
+    throw new UsageError(`${count} serials from ${first} do not fit into its ${digits.length} digits.`);
+  return { first, last: head + end.padStart(digits.length, "0") };
+}
+
 /** Whether a serial lies in a range: equally long with the same head, so the order of text is that of the numbers. */
 export function isInRange(serial: string, { first, last }: Range): boolean {
   if (serial === first) return true;

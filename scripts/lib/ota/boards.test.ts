@@ -15,7 +15,7 @@ import { type Gateway, startGateway } from "../gateway/gateway";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, PURPOSES } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
-import { deviceFromBench } from "../simulate/update_device";
+import { deviceFromBench } from "../simulate/finished_device";
 import { bundleOf } from "../test/device";
 import { testManifests } from "../test/update";
 import { Broker } from "./broker";

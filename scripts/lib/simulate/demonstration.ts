@@ -18,8 +18,8 @@ import { piecesPrefix } from "../ota/manifest";
 import { publishManifests, publishPieces } from "../ota/publish";
 import { manifestsOf, signRows } from "../ota/sign";
 import { makeUpdate, type Update } from "../ota/update_file";
+import { deviceFromBench } from "./finished_device";
 import type { LiveView } from "./live_view";
-import { deviceFromBench } from "./update_device";
 
 /** Between the power's end and its return, milliseconds: for who looks on. */
 const DARK_MS = 500;

@@ -8,7 +8,7 @@ import { LINE_RATE } from "../bench/port";
 import { LOADER } from "../bundle/build";
 import { type DeviceKeys, masterFromBytes } from "../custody/master";
 import { startGateway } from "../gateway/gateway";
-import { deviceKeys, type Masters, newMasters, simulatedDevice } from "../simulate/console_device";
+import { deviceKeys, type Masters, newMasters, simulatedDevice } from "../simulate/finished_device";
 import type { SimulatedBoard } from "../simulate/simulated_board";
 import { bundleOf } from "./device";
 import { PASSPHRASE } from "./factory";

@@ -1,0 +1,25 @@
+// A server of ours takes its port, or says in a sentence why it cannot.
+import type { ListenOptions, Server } from "node:net";
+import { UsageError } from "./exit";
+
+const FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program listens there already",
+  EACCES: "it is not permitted",
+  EADDRNOTAVAIL: "this machine has no such address",
+  ENOTFOUND: "no such host is known",
+};
+
+/** Listen; `what` begins the sentence of the UsageError that is thrown where it cannot be. */
+export function listen(
+  server: Server,
+  place: ListenOptions & { host: string; port: number },
+  what: string,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const fault = FAULTS[error.code ?? ""] ?? error.message;
+      reject(new UsageError(`${what} cannot listen on ${place.host}:${place.port}: ${fault}.`));
+    });
+    server.listen(place, resolve);
+  });
+}
