@@ -14,6 +14,8 @@ export interface Settings extends NetworkSettings {
   id?: string;
   host?: string;
   port?: number;
+  /** 0: take a server without extended_master_secret (tls/server_hello.ts). */
+  ems?: number;
   /** Of ota/held.ts. */
   window?: number;
   battery?: number;

@@ -9,7 +9,8 @@ import { finish, RUNNING, update } from "hal:digest";
 import { CBC_DECRYPT, CBC_ENCRYPT, type Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { requireEncryptThenMac } from "../profile";
-import { CLIENT, clientPads, encryptThenMac, keys, macLength, SERVER, serverPads } from "./keys";
+import { CLIENT, clientPads, keys, SERVER, serverPads } from "./keys";
+import { encryptThenMac, macLength } from "./server_hello";
 
 /** Compute the MAC of an `end` over `head`, the length of 2 bytes and `text`. */
 export function mac(end: number, head: Bytes, text: Bytes): Bytes {

@@ -6,7 +6,8 @@
 // The explicit part of the nonce is the record's number, the implicit one the salt.
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { CLIENT, keys, SERVER, tagLength } from "./keys";
+import { CLIENT, keys, SERVER } from "./keys";
+import { tagLength } from "./server_hello";
 
 /**
  * Build what crypto/ccm.ts takes beside a text: the key of an `end`, B0 and the block of the associated data. `additional`:

@@ -24,14 +24,3 @@ export const ENCRYPT_THEN_MAC = 22;
 export const EXTENDED_MASTER_SECRET = 23;
 export const RECORD_SIZE_LIMIT = 28;
 export const RENEGOTIATION_INFO = 0xff01;
-
-/** The bits in which server_hello.ts says which extensions have come. */
-export const SEEN_MAX_FRAGMENT_LENGTH = 1;
-export const SEEN_RECORD_SIZE_LIMIT = 2;
-export const SEEN_ENCRYPT_THEN_MAC = 4;
-export const SEEN_EXTENDED_MASTER_SECRET = 8;
-
-/** In what server_hello.ts returns, above the SEEN bits: lengths of tag (8 bits) and HMAC (6), longest plaintext (10). */
-export const AGREED_TAG = 5;
-export const AGREED_MAC = 13;
-export const AGREED_LIMIT = 19;

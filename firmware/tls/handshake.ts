@@ -16,8 +16,8 @@ import {
   SERVER_KEY_EXCHANGE,
 } from "./constants";
 
-/** Longest handshake message that is waited for, bytes with its header: none of a PSK flight needs half of it. */
-const MESSAGE_LIMIT = 512;
+/** Longest handshake message that is taken, bytes: a ServerHello needs a tenth of it, an identity hint may be long. */
+const MESSAGE_LIMIT = 2048;
 
 /** The client's random and then the server's, 32 bytes each; "" where the transcript holds them. */
 export let randoms: Bytes;
@@ -25,17 +25,12 @@ export let randoms: Bytes;
 export let transcript: Bytes;
 /** Bytes of handshake messages that are not whole yet. */
 let pending: Bytes;
+/** Bytes of a ServerKeyExchange that are still to come. */
+let passOver: number;
 /** The HandshakeType that must come next, or CHANGE_CIPHER_SPEC below 0. */
 export let expected: number;
-/** What server_hello.ts says was agreed. */
-export let agreed: number;
 /** verify_data that the server's Finished must carry. */
 let verifyData: Bytes | undefined;
-
-/** Take something as agreed: for tests of records without a handshake. */
-export function agree(value: number): void {
-  agreed = value;
-}
 
 /** Steps that are no record's content type: our ClientHello, our ClientKeyExchange, our Finished. */
 export const BEGIN = 0;
@@ -57,6 +52,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (!identity) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";
+      passOver = 0;
       expected = SERVER_HELLO;
       const hello = section(import("./client_hello"))(section(import("../crypto/ctr_drbg")).random(32));
       if (RUNNING) randoms = hello.substr(6, 32);
@@ -86,26 +82,32 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
   pending += fragment;
-  while (pending.length > 3) {
-    const type = pending.charCodeAt(0);
-    const length = 4 + uint16(pending, 2);
-    if (pending.charCodeAt(1) || length > MESSAGE_LIMIT) throw SENT + DECODE_ERROR;
-    if (type !== expected && type !== HELLO_REQUEST) {
-      // the ServerKeyExchange may come or not (RFC 4279, 2)
-      if (expected !== SERVER_KEY_EXCHANGE || type !== SERVER_HELLO_DONE) throw SENT + UNEXPECTED_MESSAGE;
-      expected = SERVER_HELLO_DONE;
+  for (;;) {
+    let type = SERVER_KEY_EXCHANGE;
+    if (!passOver) {
+      if (pending.length < 4) return 0;
+      type = pending.charCodeAt(0);
+      const length = 4 + uint16(pending, 2);
+      if (type !== expected && type !== HELLO_REQUEST) {
+        // the ServerKeyExchange may come or not (RFC 4279, 2)
+        if (expected !== SERVER_KEY_EXCHANGE || type !== SERVER_HELLO_DONE) throw SENT + UNEXPECTED_MESSAGE;
+        expected = SERVER_HELLO_DONE;
+      }
+      if (
+        pending.charCodeAt(1) ||
+        length > MESSAGE_LIMIT ||
+        ((type === HELLO_REQUEST || type === SERVER_HELLO_DONE) && length > 4) ||
+        (type === FINISHED && length !== 16)
+      )
+        throw SENT + DECODE_ERROR;
+      // all are taken whole, but the ServerKeyExchange: opaque psk_identity_hint<0..2^16-1> is skipped as it comes
+      if (pending.length < (type === SERVER_KEY_EXCHANGE ? 6 : length)) return 0;
+      if (type === SERVER_KEY_EXCHANGE && uint16(pending, 4) !== length - 6) throw SENT + DECODE_ERROR;
+      passOver = length;
     }
-    if (pending.length < length) break;
-    const message = pending.substr(0, length);
-    pending = pending.substr(length);
-    // an empty body, or opaque psk_identity_hint<0..2^16-1>: its length must fit, its bytes are skipped
-    if (
-      ((type === HELLO_REQUEST || type === SERVER_HELLO_DONE) && length > 4) ||
-      (type === SERVER_KEY_EXCHANGE && uint16(message, 4) !== length - 6) ||
-      (type === FINISHED && length !== 16)
-    ) {
-      throw SENT + DECODE_ERROR;
-    }
+    const message = pending.substr(0, passOver);
+    pending = pending.substr(passOver);
+    passOver -= message.length;
     // ServerHelloDone and Finished end a flight
     if (pending && (type === SERVER_HELLO_DONE || type === FINISHED)) throw SENT + UNEXPECTED_MESSAGE;
     // ignored while a handshake is under way, and no part of the transcript (RFC 5246, 7.4.1.1)
@@ -117,16 +119,16 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
       return STANDS;
     }
     transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);
+    if (passOver) return 0;
     if (type === SERVER_HELLO_DONE) {
       expected = -1; // nothing may come before our second flight
       return GO_ON;
     }
     expected = SERVER_HELLO_DONE;
     if (type === SERVER_HELLO) {
-      agreed = section(import("./server_hello"))(message);
+      section(import("./server_hello"))(message);
       if (RUNNING) randoms += message.substr(6, 32);
       expected = SERVER_KEY_EXCHANGE;
     }
   }
-  return 0;
 }

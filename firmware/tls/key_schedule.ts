@@ -4,11 +4,10 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Bytes } from "../bytes";
 import { prf } from "../crypto/prf";
-import { requireExtendedMasterSecret } from "../profile";
 import { key } from "../store/key";
-import { AGREED_MAC, SEEN_EXTENDED_MASTER_SECRET } from "./constants";
-import { agreed, randoms, transcript } from "./handshake";
+import { randoms, transcript } from "./handshake";
 import { setKeys } from "./keys";
+import { extendedMasterSecret, macLength } from "./server_hello";
 
 /**
  * Derive the connection's keys from the provisioned PSK and the handshake up to the ClientKeyExchange (its state in
@@ -27,18 +26,16 @@ export default function keySchedule(): Bytes {
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
   let master = hmacKey(32, E.toString("\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10", key.substr(0, 16)));
-  let output =
-    requireExtendedMasterSecret || agreed & SEEN_EXTENDED_MASTER_SECRET
-      ? prf(hmac, master, "extended master secret" + hash, 48)
-      : prf(
-          hmac,
-          master,
-          "master secret" +
-            (RUNNING ? randoms : transcript.substr(6, 32) + transcript.substr(serverRandom, 32)),
-          48,
-        );
+  let output = extendedMasterSecret
+    ? prf(hmac, master, "extended master secret" + hash, 48)
+    : prf(
+        hmac,
+        master,
+        "master secret" +
+          (RUNNING ? randoms : transcript.substr(6, 32) + transcript.substr(serverRandom, 32)),
+        48,
+      );
   master = hmacKey(32, output);
-  const macLength = (agreed >> AGREED_MAC) & 63;
   output = prf(
     hmac,
     master,

@@ -2,9 +2,7 @@
 // variables of a module, for a variable costs less heap than a member. Leaves out how they are made (key_schedule.ts).
 import { RUNNING } from "hal:digest";
 import type { Bytes } from "../bytes";
-import { requireEncryptThenMac } from "../profile";
-import { AGREED_MAC, AGREED_TAG, SEEN_ENCRYPT_THEN_MAC } from "./constants";
-import { agreed } from "./handshake";
+import { macLength } from "./server_hello";
 
 /** The two ends, as the key block has them. */
 export const CLIENT = 0;
@@ -15,22 +13,13 @@ export const SERVER = 1;
  * and server salt (4 each, CCM). Empty: nothing is protected yet.
  */
 export let keys: Bytes = "";
-/** HMAC length of the suite, bytes: 20, 32, or 0 for CCM. */
-export let macLength: number;
-/** Tag length of the suite, bytes: 8 or 16 for CCM. */
-export let tagLength: number;
-/** Whether a CBC suite runs with encrypt-then-MAC. */
-export let encryptThenMac: unknown = true;
 /** Pads of the HMAC keys, the client's and the server's, kept where our own digest saves compressions by it. */
 export let clientPads: Bytes;
 export let serverPads: Bytes;
 
-/** Take the keys of a finished key exchange, for what was agreed. */
+/** Take the keys of a finished key exchange. */
 export function setKeys(keyBlock: Bytes): void {
   keys = keyBlock;
-  macLength = (agreed >> AGREED_MAC) & 63;
-  tagLength = (agreed >> AGREED_TAG) & 31;
-  if (!requireEncryptThenMac) encryptThenMac = agreed & SEEN_ENCRYPT_THEN_MAC;
   if (RUNNING && macLength) {
     const hmacKey = section(import("../crypto/hmac")).hmacKey;
     clientPads = hmacKey(macLength, keys.substr(0, macLength));

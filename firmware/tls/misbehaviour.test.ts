@@ -29,12 +29,14 @@ import {
   WARNING,
 } from "../../scripts/lib/test/tls12/server_session";
 import {
+  AES_FAILED,
   BAD_RECORD_MAC,
   CLOSE_NOTIFY,
   DECODE_ERROR,
   DECRYPT_ERROR,
   HANDSHAKE_FAILURE,
   ILLEGAL_PARAMETER,
+  INTERNAL_ERROR,
   NO_RENEGOTIATION,
   PROTOCOL_VERSION,
   RECEIVED,
@@ -362,10 +364,32 @@ const CASES: Case[] = [
     conduct: { fragmentLimit: "none" },
     outcome: "lives",
   },
-  ...[513, 4096, 16384, 16385, 65535].map((length) => ({
+  // RFC 8449, 4: the limit is that of protected records
+  ...[513, 4096, 16384].map((length) => ({
+    name: `R9 handshake record of ${length} bytes in the clear that is no message of ours`,
+    conduct: first(record(HANDSHAKE, Buffer.alloc(length, 2))),
+    outcome: { sends: DECODE_ERROR },
+  })),
+  ...[16385, 65535].map((length) => ({
     name: `R9 handshake record of ${length} bytes in the clear`,
     conduct: first(record(HANDSHAKE, Buffer.alloc(length, 2))),
     outcome: { sends: RECORD_OVERFLOW },
+  })),
+  {
+    name: "R9 alert record of 513 bytes in the clear",
+    conduct: first(record(ALERT, Buffer.alloc(513, 1))),
+    outcome: { sends: DECODE_ERROR },
+  },
+  ...[undefined, 1, 536].map((pieces) => ({
+    name: `R9 a flight of 1,100 bytes in one record in the clear, in TCP pieces of ${pieces ?? "any"} bytes`,
+    conduct: {
+      fragmentLimit: "record_size_limit" as const,
+      joinMessages: true,
+      handshakeFragment: 16384,
+      identityHint: Buffer.alloc(1000, 0x20),
+      pieces,
+    },
+    outcome: "lives" as const,
   })),
   ...SUITES.flatMap((suite) =>
     [513, 1024, 16384].map((length) => ({
@@ -384,11 +408,18 @@ const CASES: Case[] = [
     Buffer.from("Schlüssel€"),
     Buffer.alloc(128, 0xff),
     Buffer.alloc(500, 0x20),
+    Buffer.alloc(507, 0x20),
+    Buffer.alloc(2042, 0x20),
   ].map((identityHint) => ({
     name: `R12 identity hint of ${identityHint.length} bytes is ignored`,
     conduct: { identityHint },
     outcome: "lives" as const,
   })),
+  {
+    name: "R18 identity hint of 2,043 bytes: more than is passed over",
+    conduct: { identityHint: Buffer.alloc(2043, 0x20) },
+    outcome: { sends: DECODE_ERROR },
+  },
   ...["", "00", "0001", "000400", "00020102ff"].map((hex) => ({
     name: `R12 ServerKeyExchange ${hex || "empty"}`,
     conduct: { identityHint: NOTHING, ...body("ServerKeyExchange", () => Buffer.from(hex, "hex")) },
@@ -495,6 +526,33 @@ const CASES: Case[] = [
         spoil: () => ({ padding: (p: Buffer) => Buffer.alloc(p.length + 16, p.length + 15) }),
       },
       outcome: "lives" as const,
+    },
+    ...[
+      [512, 240],
+      [1, 255],
+      [500, 252],
+    ].map(([length, padding]) => ({
+      name: `R6 ${length} bytes with padding of ${padding} are taken, suite ${suite.toString(16)}`,
+      suites: [suite],
+      conduct: {
+        ...afterwards((session: ServerSession) =>
+          session.sendRecord(APPLICATION_DATA, Buffer.alloc(length, 0x61), {
+            // up to 255 that fill whole blocks
+            padding: (p) =>
+              Buffer.alloc(
+                p.length + ((255 - p.length + 1) & ~15),
+                p.length - 1 + ((255 - p.length + 1) & ~15),
+              ),
+          }),
+        ),
+      },
+      outcome: "lives" as const,
+    })),
+    {
+      name: `R6 513 bytes with a long padding, suite ${suite.toString(16)}`,
+      suites: [suite],
+      conduct: spoiled({ padding: (p) => Buffer.alloc(p.length + 240, p.length + 239) }, Buffer.alloc(513)),
+      outcome: { sends: RECORD_OVERFLOW },
     },
     {
       name: `R6 POODLE: padding of any bytes but the right length under MAC-then-encrypt, suite ${suite.toString(16)}`,
@@ -882,6 +940,72 @@ function describe(outcome: Outcome): string {
   if ("receives" in outcome) return `error ${RECEIVED + outcome.receives}`;
   return `error ${outcome.code}`;
 }
+
+// --- what a device's own settings take, and what its own faults do ----------------------------------------------------
+
+/** A board whose settings take a server without extended_master_secret. */
+const bootWithoutEms = (board: string): Promise<TestDevice> =>
+  TestDevice.boot(board, {
+    machine: { files: { conf: JSON.stringify({ id: IDENTITY, ems: 0 }), key: KEY.toString("latin1") } },
+  });
+
+for (const board of SIMULATED_BOARDS)
+  test(`R7 the setting ems of 0 takes a server without extended_master_secret, and not CBC without encrypt-then-MAC [${board}]`, async () => {
+    const device = await bootWithoutEms(board);
+    try {
+      for (const suite of board === "mdbt42q-w5500-sim" ? [CCM_8, CCM] : SUITES) {
+        const conduct = { key, suites: [suite], extendedMasterSecret: false };
+        const { alive, socket } = await meet(device, conduct, true);
+        assert.ok(alive, `suite ${suite.toString(16)}: error ${socket.error}`);
+        if (suite === CCM_8 || suite === CCM) continue;
+        const erlang = await meet(device, { ...conduct, encryptThenMac: false });
+        assert.equal(erlang.socket.error, SENT + HANDSHAKE_FAILURE);
+      }
+      await assertHonestHandshake(device);
+    } finally {
+      device.powerOff();
+    }
+  });
+
+test("TCP is closed when the alert cannot be protected: the AES unit fails in a session", async () => {
+  const device = await TestDevice.boot("mdbt42q-w5500-sim");
+  const server = await startScriptedServer({ key });
+  const unit = (device.machine.runtime as unknown as { nrfEcb: { contended(): boolean } }).nrfEcb;
+  try {
+    await assertHonestHandshake(device);
+    const held = device.heldCharacters;
+    const socket = device.connect(server.port);
+    assert.ok(await socket.until(() => socket.connected));
+    unit.contended = () => true;
+    const { session, closed } = server.connections[0];
+    session.sendRecord(APPLICATION_DATA, PING);
+    assert.ok(await socket.until(() => socket.closed));
+    assert.equal(socket.error, AES_FAILED);
+    assert.equal(await Promise.race([closed.then(() => "closed"), delay(5000)]), "closed");
+    assert.equal(device.heldCharacters, held, "keys are held");
+  } finally {
+    device.powerOff();
+    await server.stop();
+  }
+});
+
+test("an Error of our own code is INTERNAL_ERROR, with its place on the console, and the next session stands", async () => {
+  const device = await TestDevice.boot("esp32-sim");
+  try {
+    device.machine.run("var defrag = E.defrag; E.defrag = function () { throw new Error('of our own'); }");
+    const { socket, seen } = await meet(device, { key });
+    assert.equal(socket.error, SENT + INTERNAL_ERROR);
+    assert.deepEqual(seen.alerts, [{ level: FATAL, description: INTERNAL_ERROR }]);
+    assert.ok(
+      device.lines.some((line) => /of our own/.test(line)),
+      device.lines.join("\n"),
+    );
+    device.machine.run("E.defrag = defrag");
+    await assertHonestHandshake(device);
+  } finally {
+    device.powerOff();
+  }
+});
 
 // --- the whole firmware: its line on the console, and its way back ---------------------------------------------------
 

@@ -13,15 +13,20 @@ import {
   UNEXPECTED_MESSAGE,
 } from "./alert";
 import { CBC, CCM } from "./cipher_suites";
-import { AGREED_LIMIT, CHANGE_CIPHER_SPEC } from "./constants";
-import { agreed } from "./handshake";
-import { keys, macLength, tagLength } from "./keys";
+import { CHANGE_CIPHER_SPEC, HANDSHAKE } from "./constants";
+import { keys, wipeKeys } from "./keys";
+import { macLength, sendLimit, tagLength } from "./server_hello";
+
+/** Longest record before there are keys, bytes (RFC 5246, 6.2.1): the limits that we ask for are those of protected ones. */
+const CLEAR_LIMIT = 16384;
 
 /** Number of the next record, each way; negative: that way is in the clear, up to its ChangeCipherSpec. */
 let writeSequence = -1;
 let readSequence = -1;
 /** Bytes received that are no whole record yet. */
 let input: Bytes = "";
+/** Bytes still to come of a handshake record in the clear, which is taken as it comes: it may be longer than the heap has room. */
+let left = 0;
 /** ContentType of the record that `receiveRecord` has opened, and what it has brought, until `take` has it. */
 export let contentType: number;
 export let incoming: Bytes;
@@ -30,9 +35,10 @@ export let outgoing: Bytes;
 
 /** Forget the connection. */
 export function wipe(): void {
-  section(import("./keys")).wipeKeys();
+  wipeKeys();
   outgoing = incoming = input = "";
   writeSequence = readSequence = -1;
+  left = 0;
 }
 
 /** Add to `outgoing`. */
@@ -42,8 +48,8 @@ export function put(data: Bytes): void {
 
 /** Take as much of `outgoing` as the server takes in a record. */
 export function cut(): Bytes {
-  const fragment = outgoing.substr(0, agreed >> AGREED_LIMIT);
-  outgoing = outgoing.substr(agreed >> AGREED_LIMIT);
+  const fragment = outgoing.substr(0, sendLimit);
+  outgoing = outgoing.substr(sendLimit);
   return fragment;
 }
 
@@ -66,10 +72,13 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
   }
   if (++writeSequence >> 31) throw SEQUENCE_END;
   // in the call itself: a variable would hold the text while its ciphertext grows
-  if (CCM && !macLength)
-    section(import("./ccm_records")).protect(transport, head, message || section(import("./record")).cut());
-  else if (CBC)
-    section(import("./cbc_records")).protect(transport, head, message || section(import("./record")).cut());
+  (CBC && (!CCM || macLength)
+    ? section(import("./cbc_records")).protect
+    : section(import("./ccm_records")).protect)(
+    transport,
+    head,
+    message || section(import("./record")).cut(),
+  );
 }
 
 /** Keep bytes that TCP brought for `receiveRecord`, in one piece. */
@@ -90,34 +99,48 @@ export function take(): Bytes {
  * record_overflow for more than FRAGMENT_LIMIT and what protection adds to it. Every fault of MAC, tag, padding or length
  * is the one alert bad_record_mac (6.2.3.2), and the sequence number then stays.
  */
-export function receiveRecord(): true | undefined {
-  if (input.length < 5) return;
-  const length = uint16(input, 3);
-  contentType = input.charCodeAt(0);
-  // the content types are 20 to 23
-  if (contentType >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
-  // before there are keys an alert about the version may come under another minor one
-  if (input.charCodeAt(1) !== 3 || (readSequence >= 0 && input.charCodeAt(2) !== 3))
-    throw SENT + PROTOCOL_VERSION;
-  // CBC adds an IV of 16, the HMAC and up to 256 of padding, which are no part of the limit; CCM an 8-byte nonce and the tag
-  if (length > FRAGMENT_LIMIT + (readSequence < 0 ? 0 : macLength ? 272 + macLength : 8 + tagLength))
-    throw SENT + RECORD_OVERFLOW;
-  if (input.length < length + 5) return;
-  incoming = input.substr(5, length);
-  input = input.substr(5 + length);
-  if (readSequence < 0) {
-    // whether it may come now is the handshake's to judge: if not, the session ends here
-    if (keys && contentType === CHANGE_CIPHER_SPEC) readSequence = 0;
-    return true;
+export function receiveRecord(): boolean | undefined {
+  if (!left) {
+    if (input.length < 5) return;
+    const isClear = readSequence < 0;
+    const length = uint16(input, 3);
+    contentType = input.charCodeAt(0);
+    // the content types are 20 to 23
+    if (contentType >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
+    // before there are keys an alert about the version may come under another minor one
+    if (input.charCodeAt(1) !== 3 || (!isClear && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
+    // CBC adds an IV of 16, the HMAC and up to 256 of padding; CCM an 8-byte nonce and the tag
+    if (length > (isClear ? CLEAR_LIMIT : FRAGMENT_LIMIT + (macLength ? 272 + macLength : 8 + tagLength)))
+      throw SENT + RECORD_OVERFLOW;
+    if (isClear && contentType === HANDSHAKE && length) {
+      input = input.substr(5);
+      left = length;
+    } else {
+      if (input.length < length + 5) return;
+      incoming = input.substr(5, length);
+      input = input.substr(5 + length);
+      if (!isClear) unprotect();
+      // whether it may come now is the handshake's to judge: if not, the session ends here
+      else if (keys && contentType === CHANGE_CIPHER_SPEC) readSequence = 0;
+      return true;
+    }
   }
+  incoming = input.substr(0, left);
+  input = input.substr(left);
+  left -= incoming.length;
+  return !!incoming;
+}
+
+/** Turn `incoming` from the body of a protected record into its plaintext. */
+function unprotect(): void {
   if ((readSequence + 1) >> 31) throw SEQUENCE_END;
   const head = section(import("./record")).macHead(readSequence, contentType);
-  if (CCM && !macLength)
-    incoming = section(import("./ccm_records")).unprotect(head, section(import("./record")).take()) as Bytes;
-  else if (CBC)
-    incoming = section(import("./cbc_records")).unprotect(head, section(import("./record")).take()) as Bytes;
+  incoming = (
+    CBC && (!CCM || macLength)
+      ? section(import("./cbc_records")).unprotect
+      : section(import("./ccm_records")).unprotect
+  )(head, section(import("./record")).take()) as Bytes;
   if (incoming === undefined) throw SENT + BAD_RECORD_MAC;
   if (incoming.length > FRAGMENT_LIMIT) throw SENT + RECORD_OVERFLOW;
   readSequence++;
-  return true;
 }

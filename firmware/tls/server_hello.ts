@@ -1,5 +1,5 @@
-// The ServerHello of TLS 1.2 (RFC 5246, 7.4.1.3), held to what we offered and to the profile's policy; a section: it is
-// read once. The extensions are those of client_hello.ts.
+// The ServerHello of TLS 1.2 (RFC 5246, 7.4.1.3), held to what we offered and to the policy of profile and device; a section: it
+// is read once. What it has agreed stays in variables, for as long as the connection. The extensions are those of client_hello.ts.
 import { type Bytes, uint16 } from "../bytes";
 import { FRAGMENT_LIMIT, requireEncryptThenMac, requireExtendedMasterSecret } from "../profile";
 import {
@@ -12,80 +12,102 @@ import {
 } from "./alert";
 import { CBC, SUITE_CODES, SUITE_LENGTHS } from "./cipher_suites";
 import {
-  AGREED_LIMIT,
-  AGREED_TAG,
   ENCRYPT_THEN_MAC,
   EXTENDED_MASTER_SECRET,
   MAX_FRAGMENT_LENGTH,
   RECORD_SIZE_LIMIT,
   RENEGOTIATION_INFO,
-  SEEN_ENCRYPT_THEN_MAC,
-  SEEN_EXTENDED_MASTER_SECRET,
-  SEEN_MAX_FRAGMENT_LENGTH,
-  SEEN_RECORD_SIZE_LIMIT,
 } from "./constants";
 
+/** HMAC length of the suite, bytes: 20, 32, or 0 for CCM. */
+export let macLength: number;
+/** Tag length of the suite, bytes: 8 or 16 for CCM. */
+export let tagLength: number;
+/** Longest plaintext of a record that the server takes, bytes. */
+export let sendLimit: number;
+/** Whether the master secret is bound to the handshake (RFC 7627). */
+export let extendedMasterSecret: unknown;
+/** Whether a CBC suite runs with encrypt-then-MAC (RFC 7366). */
+export let encryptThenMac: unknown = true;
+
+/** The extensions that may come: length of the body in a ServerHello, bytes; and whether we have offered it. */
+const EXTENSIONS = [
+  { type: MAX_FRAGMENT_LENGTH, length: 1, isOurs: true },
+  { type: RECORD_SIZE_LIMIT, length: 2, isOurs: true },
+  { type: ENCRYPT_THEN_MAC, length: 0, isOurs: CBC },
+  { type: EXTENDED_MASTER_SECRET, length: 0, isOurs: true },
+  { type: RENEGOTIATION_INFO, length: 1, isOurs: true },
+];
+/** Which have come: the bit of each row. */
+const SEEN_MAX_FRAGMENT_LENGTH = 1;
+const SEEN_RECORD_SIZE_LIMIT = 2;
+const SEEN_ENCRYPT_THEN_MAC = 4;
+const SEEN_EXTENDED_MASTER_SECRET = 8;
+/** RFC 8449, 5: not both. */
+const SEEN_BOTH_LIMITS = SEEN_MAX_FRAGMENT_LENGTH | SEEN_RECORD_SIZE_LIMIT;
+
+/** Take lengths of HMAC and tag as agreed: for tests of records without a handshake. */
+export function agree(mac: number, tag: number): void {
+  macLength = mac;
+  tagLength = tag;
+}
+
 /**
- * Read a ServerHello (handshake header and body) and hold it to what was offered and to the profile's policy. Returns
- * what was agreed: the extensions' bits, and from the AGREED_ bits on the suite's lengths and the longest plaintext
- * that the server takes in a record, bytes (constants.ts). Throws decode_error, protocol_version, illegal_parameter,
- * unsupported_extension or handshake_failure.
+ * Read a ServerHello (handshake header and body) and leave in the variables above what it has agreed. Throws decode_error,
+ * protocol_version, illegal_parameter, unsupported_extension or handshake_failure.
  */
-export default function serverHello(message: Bytes): number {
+export default function serverHello(message: Bytes): void {
   /* struct { ProtocolVersion server_version; Random random; SessionID session_id; CipherSuite cipher_suite;
      CompressionMethod compression_method; Extension extensions<0..2^16-1>; } ServerHello; */
-  const length = message.length;
+  const end = message.length;
   const sessionIdLength = message.charCodeAt(38);
   let at = 39 + sessionIdLength;
-  if (length < 42 || sessionIdLength > 32 || length < at + 3) throw SENT + DECODE_ERROR;
+  if (end < 42 || sessionIdLength > 32 || end < at + 3) throw SENT + DECODE_ERROR;
   if (uint16(message, 4) !== 0x303) throw SENT + PROTOCOL_VERSION;
-  const row = SUITE_CODES.indexOf(message.substr(at, 2));
-  // none of ours, which -1 tells too; or a compression method
-  if (row & 1 || message.charCodeAt(at + 2)) throw SENT + ILLEGAL_PARAMETER;
+  const suite = SUITE_CODES.indexOf(message.substr(at, 2));
+  const compression = message.charCodeAt(at + 2);
+  // odd is none of ours: found across two of them, or not at all, -1
+  if (suite & 1 || compression) throw SENT + ILLEGAL_PARAMETER;
+  const lengths = uint16(SUITE_LENGTHS, suite);
+  agree(lengths >> 8, lengths & 255);
   at += 3;
-  if (at < length) {
+  if (at < end) {
     // of fewer than two bytes the number is none below 0
-    if (uint16(message, at) !== length - at - 2) throw SENT + DECODE_ERROR;
+    if (uint16(message, at) !== end - at - 2) throw SENT + DECODE_ERROR;
     at += 2;
   }
-  /** Four times the type of each extension that we offer, plus the length of its body in a ServerHello, bytes. */
-  const EXTENSIONS = [
-    MAX_FRAGMENT_LENGTH * 4 + 1,
-    RECORD_SIZE_LIMIT * 4 + 2,
-    CBC ? ENCRYPT_THEN_MAC * 4 : -1,
-    EXTENDED_MASTER_SECRET * 4,
-    RENEGOTIATION_INFO * 4 + 1,
-  ];
   let seen = 0;
-  let limit = FRAGMENT_LIMIT;
-  while (at < length) {
+  sendLimit = FRAGMENT_LIMIT;
+  while (at < end) {
     const type = uint16(message, at);
-    const size = uint16(message, at + 2);
-    at += 4 + size;
-    if (length < at) throw SENT + DECODE_ERROR;
-    // the offered types in the order of the SEEN bits, and the length of each body
-    let bit = 0;
-    while (bit < 5 && EXTENSIONS[bit] >> 2 !== type) bit++;
-    if (bit === 5) throw SENT + UNSUPPORTED_EXTENSION;
-    if (seen & (1 << bit)) throw SENT + ILLEGAL_PARAMETER;
-    seen |= 1 << bit;
+    const length = uint16(message, at + 2);
+    at += 4 + length;
+    if (end < at) throw SENT + DECODE_ERROR;
+    let row = 0;
+    while (row < EXTENSIONS.length && EXTENSIONS[row].type !== type) row++;
+    if (row === EXTENSIONS.length || !EXTENSIONS[row].isOurs) throw SENT + UNSUPPORTED_EXTENSION;
+    if (seen & (1 << row)) throw SENT + ILLEGAL_PARAMETER;
+    seen |= 1 << row;
     const last = message.charCodeAt(at - 1);
     // RFC 5746, 3.4: anything but an empty renegotiated_connection
-    if (type === RENEGOTIATION_INFO && (size !== 1 || last)) throw SENT + HANDSHAKE_FAILURE;
-    if (size !== (EXTENSIONS[bit] & 3)) throw SENT + DECODE_ERROR;
-    if (type === RECORD_SIZE_LIMIT) limit = uint16(message, at - 2);
-    if ((type === MAX_FRAGMENT_LENGTH && last !== 1) || limit < 64) throw SENT + ILLEGAL_PARAMETER;
+    if (type === RENEGOTIATION_INFO && (length !== 1 || last)) throw SENT + HANDSHAKE_FAILURE;
+    if (length !== EXTENSIONS[row].length) throw SENT + DECODE_ERROR;
+    if (type === MAX_FRAGMENT_LENGTH && last !== 1) throw SENT + ILLEGAL_PARAMETER;
+    if (type === RECORD_SIZE_LIMIT) sendLimit = uint16(message, at - 2);
   }
-  // RFC 8449, 5: not both; RFC 7366, 3: not with a suite that is not CBC
-  const both = SEEN_MAX_FRAGMENT_LENGTH | SEEN_RECORD_SIZE_LIMIT;
-  const lengths = uint16(SUITE_LENGTHS, row);
-  const mac = lengths > 255;
-  if ((seen & both) === both || (!mac && seen & SEEN_ENCRYPT_THEN_MAC)) throw SENT + ILLEGAL_PARAMETER;
+  if (sendLimit < 64 || (seen & SEEN_BOTH_LIMITS) === SEEN_BOTH_LIMITS) throw SENT + ILLEGAL_PARAMETER;
+  if (sendLimit > FRAGMENT_LIMIT) sendLimit = FRAGMENT_LIMIT;
+  extendedMasterSecret = seen & SEEN_EXTENDED_MASTER_SECRET;
+  const isEncryptThenMac = seen & SEEN_ENCRYPT_THEN_MAC;
+  if (!requireEncryptThenMac) encryptThenMac = isEncryptThenMac;
+  // RFC 7366, 3: not with a suite that is not CBC
+  if (isEncryptThenMac && !macLength) throw SENT + ILLEGAL_PARAMETER;
   if (
-    (requireExtendedMasterSecret && !(seen & SEEN_EXTENDED_MASTER_SECRET)) ||
-    (requireEncryptThenMac && mac && !(seen & SEEN_ENCRYPT_THEN_MAC))
-  ) {
+    (requireEncryptThenMac && macLength && !isEncryptThenMac) ||
+    // the device's own setting takes servers that have not heard of it
+    (requireExtendedMasterSecret &&
+      !extendedMasterSecret &&
+      section(import("../store/settings")).readSettings().ems !== 0)
+  )
     throw SENT + HANDSHAKE_FAILURE;
-  }
-  return seen | (lengths << AGREED_TAG) | ((limit < FRAGMENT_LIMIT ? limit : FRAGMENT_LIMIT) << AGREED_LIMIT);
 }

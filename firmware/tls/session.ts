@@ -81,27 +81,21 @@ const WARNING_WEIGHT = 8;
 const TURN = 0;
 
 /**
- * Take what TCP and the timers bring: bytes, in pieces of any size, which are worked through in a turn of their own, when
- * the event that brought them is off the heap; that turn, or the handshake's; a boolean: TCP is closed; TCP's socket: it is
- * open, or, where it is no longer the session's, it must be closed.
+ * Take what TCP and the timers bring: bytes, in pieces of any size; the turn in which they are worked through; a boolean: TCP is
+ * closed; the handshake's turn; TCP's socket: it is open, or, where it is no longer the session's, to be closed. One function,
+ * for each costs heap as long as the device runs: the build makes it of those that follow.
  */
 function onTransport(event?: unknown): void {
   try {
-    // what runs out of memory is not told: it ends there, amid its turn
+    // what runs out of memory cannot be caught: it ends there, amid its turn
     if (busy) throw OUT_OF_MEMORY;
     busy = true;
-    if (typeof event === "string") {
-      section(import("./record")).keep(event);
-      if (!queued) setTimeout(onTransport, 0, TURN);
-      queued = true;
-    } else if (event === TURN || event === !!event) {
-      queued = false;
-      // a record is opened from here, and not from the section that takes it: there is a frame less on the heap then
-      while (port && section(import("./record")).receiveRecord())
-        if (section(import("./session")).receive()) port(SESSION_DATA);
+    if (typeof event === "string") bytes(event);
+    else if (event === TURN || typeof event === "boolean") {
+      turn();
       // what came before the end counts
       if (event !== TURN) throw shaking || stands ? TRUNCATED : NO_SERVER;
-    } else section(import("./session")).proceed(event);
+    } else section(import("./session")).proceed(event as Socket);
     busy = false;
   } catch (error) {
     busy = false;
@@ -109,8 +103,23 @@ function onTransport(event?: unknown): void {
   }
 }
 
+/** TCP has brought bytes: they are worked through in a turn of their own, when the event that brought them is off the heap. */
+function bytes(data: Bytes): void {
+  section(import("./record")).keep(data);
+  if (!queued) setTimeout(onTransport, 0, TURN);
+  queued = true;
+}
+
+/** Work through what TCP has brought, record by record: each is off the heap before the next is opened ("in its turn"). */
+function turn(): void {
+  queued = false;
+  // opened from here, and not from the section that takes it up ("a frame less")
+  while (port && section(import("./record")).receiveRecord())
+    if (section(import("./session")).receive()) port(SESSION_DATA);
+}
+
 /** Go on in a turn of the session's own: the handshake; TCP is open; or a socket's end that was put off. */
-export function proceed(event: unknown): void {
+export function proceed(event: Socket | number): void {
   if (event === KEY_EXCHANGE) section(import("./session")).advance(KEY_EXCHANGE);
   else if (event === transport) section(import("./session")).advance(BEGIN);
   else {
@@ -128,18 +137,7 @@ export function shutdown(cause: unknown): void {
   const ended = port;
   if (!ended) return;
   const tcp = transport;
-  let code = cause as number;
-  if (code !== +code) {
-    code = SENT + INTERNAL_ERROR;
-    try {
-      if (tcp) tcp.write("");
-      print((cause as Error).stack);
-    } catch (_) {
-      code = TRUNCATED; // a write to a TCP that is closed, of which nothing has told yet
-    }
-  }
-  // the turn that should have come to this was cut short
-  if (code === TIMEOUT && busy) code = OUT_OF_MEMORY;
+  const code = codeOf(cause, tcp);
   failedAt = section(import("./session")).progress();
   port = transport = undefined; // first of all: whatever comes in from here on finds no session
   busy = shaking = stands = false;
@@ -147,13 +145,35 @@ export function shutdown(cause: unknown): void {
   // and these before what may run out of memory: or keys and TCP would stay, and nobody would try again
   if (tcp) setTimeout(onTransport, 0, tcp);
   setTimeout(ended, 0, SESSION_ENDED, code);
-  if (!tcp) return;
+  if (tcp) sayLast(tcp, code);
+}
+
+/** The code that a session ends with. */
+function codeOf(cause: unknown, tcp: Socket | 0 | undefined): number {
+  // the turn that should have come to this was cut short
+  if (cause === TIMEOUT && busy) return OUT_OF_MEMORY;
+  if (typeof cause === "number") return cause;
+  try {
+    if (tcp) tcp.write("");
+    print((cause as Error).stack);
+    return SENT + INTERNAL_ERROR;
+  } catch (_) {
+    return TRUNCATED; // a write to a TCP that is closed, of which nothing has told yet
+  }
+}
+
+/** Send the alert that belongs to a code: close_notify where it has none, nothing after an alert received. */
+function sayLast(tcp: Socket, code: number): void {
   try {
     // what TCP still brings is for no session, least of all for the next
     tcp.removeAllListeners();
-    // level and description; an alert received gets no answer but close_notify
-    if (code <= RECEIVED || code > SENT)
-      section(import("./record")).send(tcp, ALERT, code > SENT ? E.toString(FATAL, code) : "\x01\0");
+    // a close_notify received is answered (RFC 5246, 7.2.1)
+    if (code > SENT || code <= RECEIVED + CLOSE_NOTIFY)
+      section(import("./record")).send(
+        tcp,
+        ALERT,
+        code > SENT ? E.toString(FATAL, code) : E.toString(WARNING, CLOSE_NOTIFY),
+      );
   } catch (_) {
     // TCP is closed already, or what protects the alert fails
   }
@@ -170,20 +190,20 @@ export function progress(): number {
 
 /** Take up the record that is open (record.ts). Returns whether what it brought is the application's. */
 export function receive(): boolean | undefined {
-  if (contentType === ALERT) section(import("./session")).alerts();
+  if (!shaking && contentType === APPLICATION_DATA) {
+    if (incoming) idle = 0;
+    else count(1);
+    return !!incoming;
+  }
+  if (contentType === ALERT) alerts();
   else if (shaking) {
     idle = 0;
     section(import("./session")).advance(contentType, section(import("./record")).take());
-  } else if (contentType !== APPLICATION_DATA) section(import("./session")).helloRequests();
-  else if (!incoming) section(import("./session")).count(1);
-  else {
-    idle = 0;
-    return true;
-  }
+  } else helloRequests();
 }
 
 /** Take up alerts, one or more in a record (RFC 5246, 6.2.1 and 7.2). */
-export function alerts(): void {
+function alerts(): void {
   const fragment = section(import("./record")).take();
   if (!fragment || fragment.length & 1) throw SENT + DECODE_ERROR;
   for (let i = 0; i < fragment.length; i += 2) {
@@ -192,7 +212,7 @@ export function alerts(): void {
     if (level < WARNING || level > FATAL) throw SENT + ILLEGAL_PARAMETER;
     if (description === CLOSE_NOTIFY && !shaking) throw 0;
     if (description === CLOSE_NOTIFY || level === FATAL) throw RECEIVED + description;
-    section(import("./session")).count(WARNING_WEIGHT);
+    count(WARNING_WEIGHT);
   }
 }
 
@@ -200,19 +220,19 @@ export function alerts(): void {
  * Take up HelloRequests, four zeros each, in records as they please: we decline with a warning and the session lives (RFC
  * 5246, 7.2.2 and 7.4.1.1).
  */
-export function helloRequests(): void {
+function helloRequests(): void {
   const fragment = section(import("./record")).take();
   if (contentType !== HANDSHAKE || !fragment || fragment !== "\0".repeat(fragment.length))
     throw SENT + UNEXPECTED_MESSAGE;
   requested += fragment.length;
   if (requested < 4) return;
   requested &= 3;
-  section(import("./session")).count(WARNING_WEIGHT);
+  count(WARNING_WEIGHT);
   section(import("./record")).send(transport as Socket, ALERT, E.toString(WARNING, NO_RENEGOTIATION));
 }
 
 /** Count a record that brings nothing: an honest server sends few of them in a row. */
-export function count(weight: number): void {
+function count(weight: number): void {
   idle += weight;
   if (idle > IDLE_LIMIT) throw SENT + UNEXPECTED_MESSAGE;
 }

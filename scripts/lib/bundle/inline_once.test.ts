@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import { inlineOnce } from "./inline_once";
+import { inlineOnce, ROUNDS } from "./inline_once";
 
 /** Run a program as it is and with its functions inlined; gives what it told, the same both times, and its new text. */
 function both(code: string): { told: unknown[]; text: string } {
@@ -11,7 +11,8 @@ function both(code: string): { told: unknown[]; text: string } {
     runInNewContext(text, { tell: (value: unknown) => told.push(value) });
     return told;
   };
-  const text = inlineOnce(code).code;
+  let text = code;
+  for (let round = 0; round < ROUNDS; round++) text = inlineOnce(text).code;
   assert.deepEqual(run(text), run(code), text);
   return { told: run(text), text };
 }
@@ -45,6 +46,18 @@ const goes: Record<string, { code: string; told: unknown[] }> = {
     code: "function step(a) { a += 10; tell(a); } function main(x) { for (let i = 0; i < 2; i++) step(x); } main(1);",
     told: [11, 11],
   },
+  "a part of a condition": {
+    code: "function step(a) { if (a > 5) return; tell(a); } function main(x) { x && step(x); x || tell('none'); } main(1); main(0); main(6);",
+    told: [1, "none"],
+  },
+  "a branch of a choice": {
+    code: "function step(a) { tell(a + 10); } function main(x) { x ? tell(x) : step(x); } main(1); main(0);",
+    told: [1, 10],
+  },
+  "what is returned within try and catch": {
+    code: "function step(a) { if (a > 1) return 9; try { tell(a.b.c); return 1; } catch (error) { return error instanceof TypeError ? 2 : 3; } } function main(x) { const y = step(x); tell(y); } main({ b: { c: 0 } }); main(0); main(2);",
+    told: [0, 1, 2, 9],
+  },
   "one within another": {
     code: "function inner(a) { tell(a); } function outer(a) { inner(a + 1); tell('outer'); } function main() { outer(1); } main();",
     told: [2, "outer"],
@@ -67,6 +80,8 @@ test("a variable that ends with the call goes on as the parameter: nothing holds
     "function step(a) { a = a + 1; tell(a); } function main(x) { tell(x); step(x); } main(1);",
   );
   assert.doesNotMatch(last.text, /let/);
+  const same = both("function step(a) { tell(a + 1); } function main(x) { step(x); tell(x); } main(1);");
+  assert.doesNotMatch(same.text, /let/);
 });
 
 const stays: Record<string, string> = {

@@ -22,28 +22,46 @@ import {
 /** Where a value goes: nowhere, to the caller's caller, or into a variable. */
 type Sink = { kind: "none" } | { kind: "return" } | { kind: "assign"; target: string };
 
-/** Put every function of `code`, a flat program, that can go there into the place of its one call. */
+/**
+ * Put functions of `code`, a flat program, into the places of their calls: in one round those that are not one within another.
+ * What is put there counts, in the source map, as the caller's.
+ */
 export function inlineOnce(code: string): Rewritten {
   const text = new MagicString(code);
-  let current = code;
-  for (let next = inlineNext(current); next !== undefined; next = inlineNext(current)) current = next;
-  if (current !== code) text.overwrite(0, code.length, current);
+  const program = parse(code);
+  const analysis = analyse(program);
+  const done: Range[] = [];
+  for (const callee of program.body as Node[]) {
+    if (callee.type !== "FunctionDeclaration" || callee.async || callee.generator) continue;
+    const inlined = inlineFunction(code, program, analysis, callee);
+    if (!inlined) continue;
+    const { statement } = inlined;
+    if (
+      [callee, statement].some((one) => done.some((other) => one.start < other.end && other.start < one.end))
+    )
+      continue;
+    text.remove(callee.start, callee.end);
+    text.overwrite(statement.start, statement.end, inlined.text);
+    done.push(callee, statement);
+  }
   return rewritten(text);
 }
 
-/** Inline the first function that can be; undefined where none is left. */
-function inlineNext(code: string): string | undefined {
-  const program = parse(code);
-  const analysis = analyse(program);
-  for (const statement of program.body as Node[]) {
-    if (statement.type !== "FunctionDeclaration" || statement.async || statement.generator) continue;
-    const inlined = inlineFunction(code, program, analysis, statement);
-    if (inlined !== undefined) return inlined;
-  }
-  return undefined;
+/** Rounds that a build makes: so deep may functions that are called once call each other. */
+export const ROUNDS = 6;
+
+interface Range {
+  start: number;
+  end: number;
 }
 
-function inlineFunction(code: string, program: Node, analysis: Analysis, callee: Node): string | undefined {
+/** What stands in the place of a function's one call; undefined where it stays. */
+function inlineFunction(
+  code: string,
+  program: Node,
+  analysis: Analysis,
+  callee: Node,
+): { statement: Range; text: string } | undefined {
   const binding = analysis.top.bindings.get(callee.id.name) as Binding;
   if (binding.declarations.length !== 1 || binding.references.length !== 1) return undefined;
   const [{ identifier }] = binding.references;
@@ -59,7 +77,7 @@ function inlineFunction(code: string, program: Node, analysis: Analysis, callee:
   if (call.arguments.some((argument: Node) => argument.type === "SpreadElement")) return undefined;
   if (looksAtItself(callee)) return undefined;
 
-  const { statement, home, sink } = place;
+  const { statement, home, sink, around } = place;
   const caller = above.findLast(isFunction);
   if (!caller) return undefined;
   const names = freshNames(code, analysis, callee, caller);
@@ -68,7 +86,9 @@ function inlineFunction(code: string, program: Node, analysis: Analysis, callee:
   const aliased = new Set<Node>();
   for (const [index, param] of (callee.params as Node[]).entries()) {
     const argument = call.arguments[index] as Node | undefined;
-    if (argument?.type !== "Identifier" || !endsHere(analysis, argument, call, above, sink)) continue;
+    if (argument?.type !== "Identifier") continue;
+    const isWritten = names.size > 0 && isWrittenTo(analysis, param, callee);
+    if (!endsHere(analysis, argument, call, above, sink, isWritten)) continue;
     if ((call.arguments as Node[]).filter((each) => each.name === argument.name).length > 1) continue;
     aliased.add(param);
     for (const [node, name] of names)
@@ -87,26 +107,36 @@ function inlineFunction(code: string, program: Node, analysis: Analysis, callee:
     parameters.push(`${code.slice(extra.start, extra.end)};`);
   const before = sink.kind === "assign" && place.declares ? `let ${sink.target};` : "";
   let inlined = [before, ...parameters, ...body].filter(Boolean).join("\n");
-  if (home.type !== "list") inlined = `{\n${inlined}\n}`;
-  const [first, second] = [
-    { start: callee.start, end: callee.end, text: "" },
-    { start: statement.start, end: statement.end, text: inlined },
-  ].sort((a, b) => a.start - b.start);
-  return (
-    code.slice(0, first.start) +
-    first.text +
-    code.slice(first.end, second.start) +
-    second.text +
-    code.slice(second.end)
-  );
+  if (around) inlined = around(code, `{\n${inlined}\n}`);
+  if (home.type !== "list" || around) inlined = `{\n${inlined}\n}`;
+  return { statement, text: inlined };
 }
 
-/** Whether the caller's variable `argument` is not looked at after the call, but for what the call gives it. */
-function endsHere(analysis: Analysis, argument: Node, call: Node, above: Node[], sink: Sink): boolean {
+/** Whether a function gives its parameter another value. */
+function isWrittenTo(analysis: Analysis, param: Node, callee: Node): boolean {
+  const references = analysis.scopes.get(callee)?.bindings.get(param.name)?.references ?? [];
+  return references.some(({ writes }) => writes);
+}
+
+/**
+ * Whether the caller's variable `argument` may be the parameter: it is not looked at after the call, but for what the call gives
+ * it; or neither of the two is ever written to.
+ */
+function endsHere(
+  analysis: Analysis,
+  argument: Node,
+  call: Node,
+  above: Node[],
+  sink: Sink,
+  isWritten: boolean,
+): boolean {
   const binding = analysis.referenceOf.get(argument)?.binding;
   const caller = above.findLast(isFunction) as Node;
-  if (!binding || !/^(let|param)$/.test(binding.kind) || !above.includes(binding.scope.node)) return false;
+  if (!binding || !/^(let|const|param|catch)$/.test(binding.kind) || !above.includes(binding.scope.node))
+    return false;
   if (binding.scope.node.start < caller.start) return false;
+  if (!isWritten && !binding.references.some(({ writes }) => writes)) return true;
+  if (!/^(let|param)$/.test(binding.kind)) return false;
   const isGiven = sink.kind === "assign" && sink.target === argument.name;
   const loops = above.slice(above.indexOf(caller)).some(({ type }) => /^(For|While|Do)/.test(type));
   return isGiven || (!loops && binding.references.every(({ identifier }) => identifier.start < call.end));
@@ -119,6 +149,22 @@ interface Place {
   sink: Sink;
   /** Whether the variable of the sink is declared by the statement. */
   declares: boolean;
+  /** Where the call is the last part of `a && call()`, or a branch of `a ? call() : b`: the statement that says the same. */
+  around?: (code: string, inlined: string) => string;
+}
+
+/** The statement that a condition with a call in it is, in the words of `if`; `branch`: the node that the call is. */
+function conditional(whole: Node, branch: Node): ((code: string, inlined: string) => string) | undefined {
+  const textOf = (code: string, node: Node): string => code.slice(node.start, node.end);
+  if (whole.type === "LogicalExpression" && whole.right === branch && whole.operator !== "??") {
+    const not = whole.operator === "||" ? "!" : "";
+    return (code, inlined) => `if (${not}(${textOf(code, whole.left)})) ${inlined}`;
+  }
+  if (whole.type !== "ConditionalExpression" || whole.test === branch) return undefined;
+  return whole.consequent === branch
+    ? (code, inlined) => `if (${textOf(code, whole.test)}) ${inlined} else ${textOf(code, whole.alternate)};`
+    : (code, inlined) =>
+        `if (!(${textOf(code, whole.test)})) ${inlined} else ${textOf(code, whole.consequent)};`;
 }
 
 /** The statement that a call is all of; `above`: the chain of nodes down to the call. */
@@ -138,6 +184,11 @@ function placeOf(above: Node[]): Place | undefined {
     return { statement, home: { type: isList ? "list" : "alone" }, sink, declares };
   };
   if (parent?.type === "ExpressionStatement") return place(parent, grandparent, { kind: "none" });
+  if (grandparent?.type === "ExpressionStatement") {
+    const around = conditional(parent, call);
+    const found = around && place(grandparent, above[above.length - 4], { kind: "none" });
+    if (found) return { ...found, around };
+  }
   if (parent?.type === "ReturnStatement") return place(parent, grandparent, { kind: "return" });
   if (
     parent?.type === "AssignmentExpression" &&
@@ -275,6 +326,14 @@ function converted(
       output.push(
         `if (${test}) {\n${one.join("\n")}\n}${other.length > 0 ? ` else {\n${other.join("\n")}\n}` : ""}`,
       );
+      return output;
+    } else if (statement.type === "TryStatement" && !statement.finalizer && statement.handler) {
+      const blocks: Node[] = [statement.block, statement.handler.body];
+      if (rest.length > 0 && !blocks.every(ends)) return undefined;
+      const [one, other] = blocks.map((block) => converted(code, block.body, sink, renamed));
+      if (!one || !other) return undefined;
+      const parameter = statement.handler.param ? `(${renamed(statement.handler.param)}) ` : "";
+      output.push(`try {\n${one.join("\n")}\n} catch ${parameter}{\n${other.join("\n")}\n}`);
       return output;
     } else return undefined;
   }

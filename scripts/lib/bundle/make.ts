@@ -14,11 +14,12 @@ import { measure } from "./byte_origins";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { type Finding, guardBundle } from "./guard";
-import { inlineOnce } from "./inline_once";
+import { inlineOnce, ROUNDS } from "./inline_once";
 import { fold, minify, type Names, rename } from "./minify";
 import { nameNatives } from "./natives";
 import { orderDeclarations } from "./order";
 import { overrideConstants } from "./overrides";
+import { packTables } from "./pack_tables";
 import { reduceCalls } from "./reduce";
 import { cutSections, markSections, type Placed, placeSections } from "./sections";
 import { holdToBudget, loaderLimit, SIZE_LIMIT } from "./sizes";
@@ -109,7 +110,11 @@ async function inputOptions(
       },
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
-      { name: "inline-once", renderChunk: (code) => (whole ? null : inlineOnce(code)) },
+      { name: "pack-tables", renderChunk: (code) => packTables(code) },
+      ...Array.from({ length: whole ? 0 : ROUNDS }, (_, round) => ({
+        name: `inline-once-${round}`,
+        renderChunk: (code: string) => inlineOnce(code),
+      })),
       { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },
