@@ -5,23 +5,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DeviceError } from "../cli/exit";
-import { Broker } from "../ota/broker";
+import { Broker, delay } from "../ota/broker";
 import { planRings, runRollout } from "../ota/rollout";
 import { RolloutState } from "../ota/rollout_state";
 import { type LightOptions, lightSerial } from "./light_clients";
 import { findProgram } from "./peers/install";
-import {
-  freePort,
-  type RunningProgram,
-  runProgram,
-  startPeer,
-  WorkFolder,
-  waitUntilReady,
-} from "./peers/process";
+import { freePort, type RunningProgram, runProgram, startPeer, WorkFolder } from "./peers/process";
 import { nodeArguments } from "./program";
 import { testManifests, testUpdate } from "./update";
 
-const MEMORY_EVERY_MS = 200;
+/** How often memory and what devices print are looked at, milliseconds. */
+const LOOK_EVERY_MS = 200;
 
 export interface LoadOptions
   extends Pick<LightOptions, "failing" | "telemetryMs" | "takeMs" | "perConnection"> {
@@ -77,7 +71,10 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     const serials = Array.from({ length: devices }, (_, number) => lightSerial(number));
     const manifests = testManifests(update, serials);
     for (const worker of workers)
-      await waitUntilReady(worker, "light devices", () => worker.output().includes("ready"));
+      while (!worker.output().includes("ready")) {
+        if (!worker.alive()) throw new Error(`light devices ended:\n${worker.output()}`);
+        await delay(LOOK_EVERY_MS);
+      }
     onEvent?.(
       `${devices} devices behind ${Math.ceil(devices / options.perConnection)} connections are there`,
     );
@@ -91,7 +88,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     let memory = 0;
     const looking = setInterval(() => {
       memory = Math.max(memory, process.memoryUsage.rss() - before);
-    }, MEMORY_EVERY_MS);
+    }, LOOK_EVERY_MS);
     const startMs = performance.now();
     let last = 0;
     try {
