@@ -2,7 +2,7 @@
 // The rollback journal with synchronous EXTRA, not WAL: an entry that append() returned for is on the disk, and it is
 // in the one file, which can be carried on a stick while a bench is running. Many processes may write; each waits for
 // its turn. Leaves out: what an entry says (entry.ts), and whether the chain holds (verify.ts).
-import { existsSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DatabaseSync } from "@photostructure/sqlite";
 import { DeviceError, UsageError } from "../cli/exit";
@@ -46,7 +46,8 @@ export type Access = "create" | "write" | "read";
  * a UsageError where it is none.
  */
 export function openDatabase(path: string, access: Access): Database {
-  if (!existsSync(path)) {
+  const isNew = !existsSync(path);
+  if (isNew) {
     if (access !== "create") throw new UsageError(`there is no ledger ${path}.`);
   } else if (!statSync(path).isFile()) throw new UsageError(`${path} is not a file.`);
   // A journal that a crash left behind is rolled back by whoever opens next, which takes a writer.
@@ -63,6 +64,8 @@ export function openDatabase(path: string, access: Access): Database {
     return database;
   } catch (error) {
     database?.close();
+    // on a full disk the file is there, and empty
+    if (isNew && statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path);
     if (error instanceof UsageError) throw error;
     throw new UsageError(`${path} cannot be opened as a ledger: ${(error as Error).message}.`);
   }

@@ -2,6 +2,7 @@
 // a terminal draws: the screen is all that was written to it, in its order.
 import { spawn } from "node:child_process";
 import { PROJECT } from "../project";
+import { nodeArguments } from "./program";
 
 export interface Outcome {
   code: number | null;
@@ -18,7 +19,7 @@ export function atTerminal(
   steps: readonly Step[],
   columns = 80,
 ): Promise<Outcome> {
-  const command = [process.execPath, "--import", "tsx", `scripts/${script}.ts`, ...args]
+  const command = [process.execPath, ...nodeArguments(`scripts/${script}.ts`, ...args)]
     .map((word) => `'${word}'`)
     .join(" ");
   const child = spawn("script", ["-qec", `stty cols ${columns} rows 24; exec ${command}`, "/dev/null"], {
