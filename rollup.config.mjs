@@ -1,5 +1,6 @@
 // One bundle and its loader for each board, or for the one that BOARD names; DEBUG=1 makes it readable. The way from the sources to
 // the bundle is scripts/lib/bundle/build.ts; run it through `npm run build`, which loads TypeScript for it.
+import { stripVTControlCharacters } from "node:util";
 import { boardNames, LOADER, rollupOptions } from "./scripts/lib/bundle/build.ts";
 
 const boards = process.env.BOARD ? [process.env.BOARD] : boardNames();
@@ -11,5 +12,11 @@ const programs = boards.flatMap((board) => [
 ]);
 
 const outputs = [];
-for (const program of programs) outputs.push(await rollupOptions(program));
+try {
+  for (const program of programs) outputs.push(await rollupOptions(program));
+} catch (error) {
+  // what the guard refuses is said in sentences with their places; the way there through rollup is of no use to its reader
+  console.error(`build: ${stripVTControlCharacters(error.message)}`);
+  process.exit(1);
+}
 export default outputs;

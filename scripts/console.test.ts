@@ -284,8 +284,9 @@ describe("the terminal", { timeout: 240_000 }, () => {
   test("bad input is a sentence and exit 2, and nothing of it reaches the device", async (context) => {
     const before = device.board.sent.length;
     for (const [line, sentence] of [
-      ["x".repeat(65), /longer than the 64 bytes/],
-      ["\u{1f600}".repeat(17), /longer than the 64 bytes/],
+      ["x".repeat(81), /longer than the 80 bytes/],
+      ["\u{1f600}".repeat(21), /longer than the 80 bytes/],
+      ["conf set pass short", /8 to 63 bytes, or is a key of 64 hex digits; this one has 5/],
       ["status\u0007", /no control characters/],
       ["unlock x", /"x" is no role/],
       ["unlock s 0", /"0" is not a whole number from 1 to 255/],

@@ -1,4 +1,5 @@
-// Print where the bytes of the last builds come from: dist/<board>/size.json as tables, one board or all.
+// Print where the bytes of the last builds come from: dist/<board>/size.json as tables, one board or all. Where nothing has
+// been built there, one is made, or taken from what other commands have built.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SIZE_LIMIT, type Sizes, sizeTable } from "./lib/bundle/sizes";
@@ -6,11 +7,13 @@ import { DeviceError, runCommand, UsageError } from "./lib/cli/exit";
 import { flag, option, parseCommand } from "./lib/cli/options";
 import { boardNames, PROJECT } from "./lib/project";
 
+const DEFAULT = "esp32";
+
 const COMMAND = {
   usage: "npm run size --",
   about: `Print the size of each built bundle, module by module, beside the ${SIZE_LIMIT} bytes that it may have.`,
   options: {
-    board: option("NAME", "only this board; all that are built where absent", (name) => {
+    board: option("NAME", `only this board; where absent all that are built, or else ${DEFAULT}`, (name) => {
       if (!boardNames().includes(name))
         throw new UsageError(`no board "${name}"; there are ${boardNames().join(", ")}.`);
       return name;
@@ -19,13 +22,17 @@ const COMMAND = {
   },
 };
 
-await runCommand("size", (argv) => {
+await runCommand("size", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
-  const wanted = parsed.options.board ? [parsed.options.board] : boardNames();
-  const built = wanted.map((board) => join(PROJECT, "dist", board, "size.json")).filter(existsSync);
-  if (built.length === 0) throw new DeviceError("nothing is built yet: npm run build.");
-  const sizes = built.map((file) => JSON.parse(readFileSync(file, "utf8")) as Sizes);
+  const { board = process.env.BOARD || undefined } = parsed.options;
+  const fileOf = (name: string) => join(PROJECT, "dist", name, "size.json");
+  const built = (board ? [board] : boardNames()).filter((name) => existsSync(fileOf(name)));
+  const sizes = built.map((name) => JSON.parse(readFileSync(fileOf(name), "utf8")) as Sizes);
+  if (built.length === 0) {
+    const { buildBundle } = await import("./lib/bundle/build");
+    sizes.push((await buildBundle({ board: board ?? DEFAULT })).sizes);
+  }
   if (parsed.options.json) console.log(JSON.stringify(sizes));
   else console.log(sizes.map(sizeTable).join("\n\n"));
   const over = sizes.filter((each) => each.left < 0);

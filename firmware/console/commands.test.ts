@@ -82,7 +82,7 @@ test("help is the table; every unique prefix is its word, every other is refused
     assert.deepEqual(await askObject(device, other), refusal(REQUEST_UNKNOWN), other);
 });
 
-test("lines end with CR, LF or CRLF; backspace and DEL take back; 64 bytes go, 65 do not", async () => {
+test("lines end with CR, LF or CRLF; backspace and DEL take back; 80 bytes go, 81 do not", async () => {
   const device = await locked(newKeys());
   for (const end of ["\r", "\n", "\r\n"]) {
     assert.deepEqual(await typed(device, `lock${end}`), ["lock", "E0"], JSON.stringify(end));
@@ -92,9 +92,9 @@ test("lines end with CR, LF or CRLF; backspace and DEL take back; 64 bytes go, 6
     assert.equal((await typed(device, `x${back}${back}lok${back}ck\n`)).at(-1), "E0");
   assert.equal((await typed(device, "\x03l\x1bo\x00c\x07k\r\n")).at(-1), "E0");
   const long = (length: number) => `lock ${"x".repeat(length - 5)}`;
-  assert.equal((await typed(device, `${long(64)}\n`)).at(-1), "E0");
-  assert.equal((await typed(device, `${long(65)}\n`)).at(-1), `E${REQUEST_UNKNOWN}`);
-  assert.equal((await typed(device, `${long(65)}\b\b\b\n`)).at(-1), `E${REQUEST_UNKNOWN}`);
+  assert.equal((await typed(device, `${long(80)}\n`)).at(-1), "E0");
+  assert.equal((await typed(device, `${long(81)}\n`)).at(-1), `E${REQUEST_UNKNOWN}`);
+  assert.equal((await typed(device, `${long(81)}\b\b\b\n`)).at(-1), `E${REQUEST_UNKNOWN}`);
   assert.deepEqual(await typed(device, "\r\n\r\n"), []);
 });
 
@@ -238,6 +238,16 @@ test("conf set: names and values; id is refused", async () => {
   device.machine.boot();
   const { host, ssid, pass } = await askObject(device, "conf");
   assert.deepEqual({ host, ssid, pass }, { host: "broker.example", ssid: 'a "b", c', pass: 1 });
+});
+
+test("conf set pass takes what WPA2 takes, byte for byte: 63 bytes with a space at the end, 64 hex digits", async () => {
+  const keys = newKeys();
+  const device = await locked(keys);
+  await unlock(device, keys.console);
+  for (const password of [`${"p w ".repeat(15)}xy `, "0123456789abcdef".repeat(4), "\xc3\xbc8 bytes"]) {
+    assert.deepEqual(await askObject(device, `conf set pass ${password}`), refusal(0), password);
+    assert.ok(String(device.machine.read("conf")).includes(`"pass":${JSON.stringify(password)}`), password);
+  }
 });
 
 test("conf set on a device that tries other keys leaves the bench's key version, for the old keys may come back", async () => {

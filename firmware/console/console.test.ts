@@ -27,7 +27,7 @@ import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
 import { ANSWER_WRONG, LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Longest line, bytes. */
-const LINE_LIMIT = 64;
+const LINE_LIMIT = 80;
 const BOARD = "mdbt42q-w5500-sim";
 const UNKNOWN = JSON.stringify({ err: REQUEST_UNKNOWN });
 

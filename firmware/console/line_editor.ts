@@ -4,8 +4,8 @@
 import type { Bytes } from "../bytes";
 import { isJson } from "./console";
 
-/** Longest line, bytes. One byte more is kept of a longer one, and tells that it is too long. */
-export const LINE_LIMIT = 64;
+/** Longest line, bytes: `conf set pass ` and 64 hex digits, which WPA2 takes, are 78. One byte more is kept of a longer one, and tells that it is too long. */
+export const LINE_LIMIT = 80;
 
 /** The line as far as it has come. */
 let line: Bytes = "";

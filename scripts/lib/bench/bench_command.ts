@@ -5,6 +5,7 @@ import type { Board } from "../../../boards/board";
 import type { Options } from "../../bench";
 import { boardNames, readBoard } from "../bundle/build";
 import { DeviceError, UsageError } from "../cli/exit";
+import { passwordFault } from "../console/settings_text";
 import { oneOf } from "../cli/options";
 import { openBatch, readBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters } from "../custody/master";
@@ -118,9 +119,12 @@ function missing(option: string): never {
 function wifiPassword(options: Options): string {
   const file = options["wifi-password-file"];
   if (!file) return "";
-  return readPrivateFile(file, 256, "a password")
+  const password = readPrivateFile(file, 256, "a password")
     .toString("utf8")
     .replace(/\r?\n$/, "");
+  const fault = passwordFault(password);
+  if (fault) throw new UsageError(`${file}: ${fault}`);
+  return password;
 }
 
 /** Masters or batch: what says where they are is held to what it may be; `open` asks for what opens them. */

@@ -75,35 +75,53 @@ const LOOPS = /^For(In|Of)?Statement$/;
 const RULES: Rule[] = [
   rule(
     "default parameter",
-    "no default values in parameters or patterns",
+    "no default values in parameters or patterns; begin with `if (a === undefined) a = 1`",
     ({ node }) => node.type === "AssignmentPattern",
   ),
-  rule("rest parameter", "no rest parameters", ({ node }) => node.type === "RestElement"),
+  rule(
+    "rest parameter",
+    "no rest parameters; use `arguments`, or take an array",
+    ({ node }) => node.type === "RestElement",
+  ),
   rule("spread", "no spread; use concat, apply or E.toString", ({ node }) => node.type === "SpreadElement"),
-  rule("destructuring", "no destructuring", ({ node }) => /^(Array|Object)Pattern$/.test(node.type)),
-  rule("optional chaining", "no `?.`", ({ node }) => node.type === "ChainExpression"),
+  rule("destructuring", "no destructuring; read each member by its name", ({ node }) =>
+    /^(Array|Object)Pattern$/.test(node.type),
+  ),
+  rule("optional chaining", "no `?.`; write `a && a.b`", ({ node }) => node.type === "ChainExpression"),
   rule("power", "no `**`; use Math.pow", ({ node }) => /^\*\*=?$/.test(node.operator ?? "")),
-  rule("logical assignment", "no `??=`, `||=`, `&&=`", ({ node }) =>
+  rule("logical assignment", "no `??=`, `||=`, `&&=`; write `a = a || b`", ({ node }) =>
     /^(\?\?|\|\||&&)=$/.test(node.operator ?? ""),
   ),
   rule(
     "async",
-    "no async functions",
+    "no async functions; take a callback",
     ({ node }) => node.async === true || /^(Await|ForAwait)/.test(node.type),
   ),
   rule(
     "generator",
-    "no generators",
+    "no generators; fill an array, or take a callback",
     ({ node }) => node.generator === true || node.type === "YieldExpression",
   ),
-  rule("label", "no labels", ({ node }) => node.type === "LabeledStatement"),
-  rule("tagged template", "no tagged templates", ({ node }) => node.type === "TaggedTemplateExpression"),
+  rule(
+    "label",
+    "no labels; put the loop into a function and return",
+    ({ node }) => node.type === "LabeledStatement",
+  ),
+  rule(
+    "tagged template",
+    "no tagged templates; call the function",
+    ({ node }) => node.type === "TaggedTemplateExpression",
+  ),
   rule(
     "computed key",
-    "no computed keys",
+    "no computed keys; assign `object[key] = value` afterwards",
     ({ node }) => /^(Property|MethodDefinition|PropertyDefinition)$/.test(node.type) && node.computed,
   ),
-  rule("private member", "no `#private`", ({ node }) => node.type === "PrivateIdentifier"),
+  rule(
+    "private member",
+    "no `#private`; a name with an underscore before it is private here",
+    ({ node }) => node.type === "PrivateIdentifier",
+  ),
   rule(
     "empty class field",
     "a class field needs an initialiser",
@@ -118,15 +136,27 @@ const RULES: Rule[] = [
       !!node.value &&
       !/^(Literal|Unary)/.test(node.value.type),
   ),
-  rule("static block", "no static blocks", ({ node }) => node.type === "StaticBlock"),
-  rule("BigInt", "no BigInt", ({ node }) => node.type === "Literal" && typeof node.bigint === "string"),
-  rule("new.target", "no new.target and no import.meta", ({ node }) => node.type === "MetaProperty"),
+  rule(
+    "static block",
+    "no static blocks; assign behind the class",
+    ({ node }) => node.type === "StaticBlock",
+  ),
+  rule(
+    "BigInt",
+    "no BigInt; numbers are 32-bit integers or doubles",
+    ({ node }) => node.type === "Literal" && typeof node.bigint === "string",
+  ),
+  rule(
+    "new.target",
+    "no new.target and no import.meta; pass what is needed as a parameter",
+    ({ node }) => node.type === "MetaProperty",
+  ),
   rule(
     "module syntax",
     "import and export must be gone from a bundle; import() stands in section(...) only",
     ({ node }) => /^(Import|Export)/.test(node.type),
   ),
-  rule("with", "no `with`", ({ node }) => node.type === "WithStatement"),
+  rule("with", "no `with`; name the object each time", ({ node }) => node.type === "WithStatement"),
   rule("debugger", "`debugger` stops the device", ({ node }) => node.type === "DebuggerStatement"),
   rule("strict directive", "a directive does nothing and costs bytes", ({ node }) => !!node.directive),
   rule(
@@ -156,7 +186,7 @@ const RULES: Rule[] = [
     if (node.type !== "MemberExpression" || node.computed || node.property.name !== "prototype") return false;
     return isGlobal(node.object, analysis);
   }),
-  rule("missing method", "no built-in has this method", ({ node, analysis }) => {
+  rule("missing method", "no built-in has this method; write a loop", ({ node, analysis }) => {
     if (node.type !== "CallExpression" || node.callee.type !== "MemberExpression" || node.callee.computed)
       return false;
     const { object, property } = node.callee;
@@ -182,7 +212,7 @@ const RULES: Rule[] = [
   ),
   rule(
     "comma in brackets",
-    "no `a[b, c]`",
+    "no `a[b, c]`; put `b` on a line before it",
     ({ node, parent }) =>
       node.type === "SequenceExpression" && parent?.type === "MemberExpression" && parent.property === node,
   ),

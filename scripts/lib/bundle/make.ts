@@ -2,7 +2,7 @@
 // rollup flattens, sections are cut out (bundle/sections.ts), terser minifies, and words become the interpreter's tokens
 // (bundle/tokens.ts). Types are the checker's business, not the bundler's.
 import { dirname, join, relative, resolve } from "node:path";
-import { originalPositionFor, TraceMap } from "@jridgewell/trace-mapping";
+import { originalPositionFor, sourceContentFor, TraceMap } from "@jridgewell/trace-mapping";
 import MagicString from "magic-string";
 import { type InputOptions, type OutputOptions, type Plugin, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
@@ -210,7 +210,10 @@ function refuse(
     const column = before[before.length - 1].length;
     const place = originalPositionFor(trace, { line: before.length, column });
     const where = place.source ? `${place.source}:${place.line}:${place.column + 1}` : `bundle byte ${byte}`;
-    return `${where}: ${rule}: ${message}\n    ${text.slice(offset, offset + 60).replace(/\n/g, " ")}`;
+    const written = place.source
+      ? sourceContentFor(trace, place.source)?.split("\n")[place.line - 1]
+      : undefined;
+    return `${where}: ${rule}: ${message}\n    ${(written ?? text.slice(offset, offset + 60)).trim().replace(/\n/g, " ")}`;
   });
   throw new Error(`Espruino cannot run this:\n${lines.join("\n")}`);
 }

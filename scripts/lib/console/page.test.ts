@@ -250,6 +250,30 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
     await bare.close();
   });
 
+  test("R29 a break and noise on the line end nothing: the port has another stream", async (context) => {
+    await plugIn(context);
+    await press("c");
+    await says("identity", /^v1\.meter/);
+    for (const fault of ["BreakError", "FramingError", "BufferOverrunError"]) {
+      await until("its turn", async () => !(await page.locator("#handshake").isDisabled()));
+      await page.evaluate(`serialFault("${fault}")`);
+      await press("t");
+      await says("selftest-outcome", /All is well/);
+    }
+    assert.equal(await text("connect"), "Disconnect");
+    assert.deepEqual(rates, [115200]);
+    assert.deepEqual(errors, []);
+  });
+
+  test("a password that WPA2 does not take is not sent", async (context) => {
+    await plugIn(context);
+    await press("c");
+    await says("identity", /^v1\.meter/);
+    await press("/");
+    await type("conf set pass short");
+    await says("said", /A Wi-Fi password has 8 to 63 bytes/);
+  });
+
   test("by keyboard alone, and on a small tablet, nothing is out of reach or cut", async (context) => {
     await plugIn(context);
     await press("c");

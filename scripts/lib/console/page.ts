@@ -16,6 +16,7 @@ import {
 } from "./answer_text";
 import { COMMAND_TEXT } from "./command_text";
 import { type Answer, ConsoleSession, lineFault, NoAnswer } from "./session";
+import { lineOf, settingEffect } from "./settings_text";
 import { HANDSHAKE_STEPS, STEP_UP, stepText } from "./step_text";
 
 /** Web Serial (WICG), as far as it is used here. */
@@ -60,37 +61,47 @@ let turn: Promise<unknown> = Promise.resolve();
 /** Open a port and read from it until it is gone. */
 async function open(port: SerialPort): Promise<Device> {
   await port.open({ baudRate: LINE_RATE });
-  const { readable, writable } = port;
-  if (!readable || !writable) throw new NoAnswer("the port cannot be read.");
-  const reader = readable.getReader();
-  const writer = writable.getWriter();
+  if (!port.readable || !port.writable) throw new NoAnswer("the port cannot be read.");
+  const writer = port.writable.getWriter();
   const session = new ConsoleSession((text) =>
     writer.write(Uint8Array.from(text, (character) => character.charCodeAt(0))),
   );
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let isClosing = false;
+  const release = async () => {
+    await writer.close().catch(() => {});
+    writer.releaseLock();
+    await port.close().catch(() => {});
+  };
+  // a break or noise on the line ends one stream, and the port has another; one that is gone has none
   const read = async () => {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      session.receive(String.fromCharCode(...value));
+    while (port.readable && !isClosing) {
+      reader = port.readable.getReader();
+      try {
+        for (let next = await reader.read(); !next.done; next = await reader.read())
+          session.receive(String.fromCharCode(...next.value));
+      } catch {
+        // the next stream, or none
+      } finally {
+        reader.releaseLock();
+      }
     }
   };
-  const reading = read()
-    .catch(() => {})
-    .then(() => {
-      session.end(new NoAnswer("the device was unplugged."));
-      if (!isClosing) void lost("The device was unplugged.", "Plug it in again and press Connect.");
-    });
+  const reading = read().then(async () => {
+    session.end(new NoAnswer("the device was unplugged."));
+    if (isClosing) return;
+    // closed, or it could not be opened again
+    await release();
+    void lost("The device was unplugged.", "Plug it in again and press Connect.");
+  });
   return {
     session,
     async close() {
       isClosing = true;
       await session.close();
-      await reader.cancel().catch(() => {});
+      await reader?.cancel().catch(() => {});
       await reading;
-      reader.releaseLock();
-      await writer.close().catch(() => {});
-      await port.close().catch(() => {});
+      await release();
     },
   };
 }
@@ -369,7 +380,7 @@ function outcome(of: string, is: string, text: string): void {
 
 async function command(session: ConsoleSession): Promise<void> {
   const field = by<HTMLInputElement>("line");
-  const line = field.value.trim();
+  const line = lineOf(field.value);
   if (!line) return;
   const said = by("said");
   said.textContent = `> ${line}\n`;
@@ -378,9 +389,11 @@ async function command(session: ConsoleSession): Promise<void> {
   else if (/^js/i.test(line)) said.textContent += "This page sets json itself.\n";
   else {
     field.value = "";
-    await session.ask(line, (answer) => {
+    const answers = await session.ask(line, (answer) => {
       said.textContent += textOf(answer);
     });
+    const effect = settingEffect(line);
+    if (effect && !failureOf(answers.at(-1) as Answer)) said.textContent += `${effect}\n`;
     await readAbout(session);
   }
 }

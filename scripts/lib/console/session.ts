@@ -6,6 +6,7 @@
 import { REQUEST_UNKNOWN } from "../../../firmware/tls/alert";
 import { quoted, showSaid } from "../cli/show";
 import { type CommandText, commandOf } from "./command_text";
+import { settingFault } from "./settings_text";
 
 /** One object that the device answers. */
 export type Answer = Record<string, string | number>;
@@ -16,7 +17,7 @@ export class NoAnswer extends Error {
 }
 
 /** Longest line that the device takes, bytes (firmware/console). */
-export const LINE_LIMIT = 64;
+export const LINE_LIMIT = 80;
 /** A line longer than any answer is noise. */
 const ANSWER_LIMIT = 2048;
 
@@ -203,9 +204,8 @@ export function parseAnswer(line: string): Answer | undefined {
 export function lineFault(line: string): string | undefined {
   if (/\p{Cc}/u.test(line)) return "a line for the device holds no control characters.";
   const length = toLatin1(line).length;
-  return length > LINE_LIMIT
-    ? `the line is longer than the ${LINE_LIMIT} bytes that the device takes.`
-    : undefined;
+  if (length > LINE_LIMIT) return `the line is longer than the ${LINE_LIMIT} bytes that the device takes.`;
+  return settingFault(line);
 }
 
 /** Text as the line carries it: UTF-8, a character a byte. */

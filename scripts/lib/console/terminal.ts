@@ -5,6 +5,7 @@ import { createInterface, type Interface } from "node:readline";
 import { ANSWER_WRONG, REQUEST_UNKNOWN, VALUE_REFUSED } from "../../../firmware/tls/alert";
 import { DeviceError, UsageError } from "../cli/exit";
 import { integer } from "../cli/options";
+import { wrap } from "../cli/wrap";
 import type { Master } from "../custody/master";
 import { parseIdentity } from "../keys/identity";
 import { answerRows, codeText, failureOf, isLogEntry, logText } from "./answer_text";
@@ -13,6 +14,7 @@ import { challengeText, parseRole } from "./challenge_text";
 import { COMMAND_TEXT, commandOf } from "./command_text";
 import { qrForTerminal } from "./qr";
 import { type Answer, type ConsoleSession, lineFault } from "./session";
+import { lineOf, settingEffect } from "./settings_text";
 import { stepText } from "./step_text";
 
 export interface TerminalOptions {
@@ -69,7 +71,7 @@ export class Terminal {
       if (isTerminal) await this.greet();
       this.prompt();
       for (let next = await lines.next(); !next.done; next = await lines.next()) {
-        const line = next.value.trim();
+        const line = lineOf(next.value);
         if (LEAVE.includes(line)) break;
         if (line) await this.line(line, lines);
         this.prompt();
@@ -111,6 +113,8 @@ export class Terminal {
   private async send(line: string, show: (answer: Answer) => void): Promise<Answer[]> {
     const answers = await this.options.session.ask(line, show);
     const failure = failureOf(answers.at(-1) as Answer);
+    const effect = settingEffect(line);
+    if (effect && !failure && !this.options.json) this.print(`${effect}\n`);
     if (MISUSE.includes(failure)) this.result.misused++;
     else if (failure && commandOf(line)?.word !== "err") this.result.failed++;
     return answers;
@@ -163,7 +167,8 @@ export class Terminal {
   // -------------------------------------------------------------------------------------------------- show
 
   private readonly show = (answer: Answer): void => {
-    this.print(this.options.json ? `${JSON.stringify(withWords(answer))}\n` : textOf(answer));
+    const { columns } = this.options.output as { columns?: number };
+    this.print(this.options.json ? `${JSON.stringify(withWords(answer))}\n` : textOf(answer, columns));
   };
 
   /** The device's own words with their sentences. */
@@ -175,8 +180,11 @@ export class Terminal {
     const rows = Object.entries(COMMAND_TEXT).filter(([word]) => said.includes(word.split(" ")[0]));
     const heads = rows.map(([word, { takes }]) => (takes ? `${word} ${takes}` : word));
     const width = Math.max(...heads.map(({ length }) => length));
+    const { columns } = this.options.output as { columns?: number };
     for (const [i, [, { about, service }]] of rows.entries())
-      this.print(`${heads[i].padEnd(width)}  ${about}${service ? " (unlocked only)" : ""}\n`);
+      this.print(
+        `${wrap(`${heads[i].padEnd(width)}  ${about}${service ? " (unlocked only)" : ""}`, columns, width + 2)}\n`,
+      );
     this.print(`${"exit".padEnd(width)}  Leave; Ctrl-D as well.\n`);
   }
 
@@ -185,12 +193,12 @@ export class Terminal {
   }
 }
 
-/** An answer in lines for people. */
-export function textOf(answer: Answer): string {
+/** An answer in lines for people, broken at the terminal's `columns`. */
+export function textOf(answer: Answer, columns?: number): string {
   const names = Object.keys(answer);
   if (names.length === 1 && answer.err !== undefined)
-    return answer.err ? `E${answer.err}  ${codeText(Number(answer.err))}\n` : "done\n";
-  if (isLogEntry(answer)) return `${logText(answer)}\n`;
+    return answer.err ? `${wrap(`E${answer.err}  ${codeText(Number(answer.err))}`, columns, 6)}\n` : "done\n";
+  if (isLogEntry(answer)) return `${wrap(logText(answer), columns, 4)}\n`;
   if (names.includes("step") && names.every((name) => name === "step" || name === "ms"))
     return `${answer.step}  ${stepText(Number(answer.step)).word.padEnd(13)}${answer.ms === undefined ? "" : `${answer.ms} ms`}\n`;
   const rows = answerRows(answer);
@@ -199,7 +207,7 @@ export function textOf(answer: Answer): string {
   return rows
     .map(
       ({ name, value, words }) =>
-        `${name.padEnd(width)}  ${words ? `${value.padEnd(valueWidth)}  ${words}` : value}\n`,
+        `${wrap(`${name.padEnd(width)}  ${words ? `${value.padEnd(valueWidth)}  ${words}` : value}`, columns, width + 2 + (words ? valueWidth + 2 : 0))}\n`,
     )
     .join("");
 }
