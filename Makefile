@@ -125,6 +125,9 @@ watch: node_modules ## run the tests again at every change; T= as in test
 powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
 	npm run -s powercuts
 
+screenshots: node_modules ## the pictures of bench and console page anew, from the real pages
+	npm run -s screenshots
+
 bench-report: node_modules ## eight simulated boards at once beside one: prints the ratio of the times
 	npm run -s bench-report
 

@@ -1,6 +1,5 @@
 // The technicians' page in a real browser, its own code against the real bundle on a simulated board; Web Serial, which a
-// browser without a screen has not, is an object with its interface (web_serial.ts). Also makes the README's picture:
-// SCREENSHOT=1.
+// browser without a screen has not, is an object with its interface (web_serial.ts).
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -8,7 +7,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { errorText } from "../cli/error_text";
 import { masterFromBytes } from "../custody/master";
@@ -28,8 +26,6 @@ import { nodeArguments } from "../test/program";
 import { challengeAnswer, decodeBase32 } from "./challenge";
 import { consolePage } from "./page_file";
 import { bridgeSerial } from "./web_serial";
-
-const PICTURE = fileURLToPath(new URL("./console.png", import.meta.url));
 
 describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), "page-"));
@@ -311,27 +307,6 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
       for (const button of await page.locator("button:visible").all())
         assert.ok(((await button.boundingBox())?.height ?? 0) >= 44);
     }
-  });
-
-  test("the picture of the README", {
-    skip: !process.env.SCREENSHOT && "SCREENSHOT=1 makes it",
-  }, async (context) => {
-    const failure = FAILURES.find(({ name }) => name === "wrong key");
-    const { options, stop } = (await failure?.setUp()) ?? assert.fail();
-    context.after(stop);
-    await plugIn(context, options);
-    await press("c");
-    await says("sentence", /^E/);
-    await press("t");
-    await says("selftest-outcome", /All is well/);
-    await press("h");
-    await until("an outcome", async () => (await is("handshake-outcome")) === "failed");
-    await press("l");
-    await page.waitForTimeout(300);
-    await press("u");
-    await says("nonce", /\w/);
-    await page.evaluate("document.activeElement.blur()");
-    await page.screenshot({ path: PICTURE, fullPage: true });
   });
 });
 

@@ -3,6 +3,7 @@
 import { styleText } from "node:util";
 import { errorText } from "../cli/error_text";
 import { quoted, showBytes } from "../cli/show";
+import { wrap } from "../cli/wrap";
 import type { GatewayEvent } from "../gateway/gateway";
 import { hexLines, type WireMessage } from "./wire_view";
 
@@ -59,13 +60,17 @@ export class LiveView {
     const [mark, head, ...details] = lines(event);
     const colour = COLOURS[event.kind];
     const label = mark.padEnd(LABEL_WIDTH);
-    this.write(
-      `${dim(`${(elapsedMs / 1000).toFixed(3).padStart(8)}  `)}${colour ? paint(colour, label) : label}${head}`,
-    );
-    for (const line of details) this.write(`${" ".repeat(10 + LABEL_WIDTH)}${dim(line)}`);
+    const margin = " ".repeat(TIME_WIDTH + LABEL_WIDTH);
+    // broken between words, below where the text begins
+    const broken = (line: string) =>
+      wrap(margin + line, process.stdout.columns, margin.length).slice(margin.length);
+    const time = `${(elapsedMs / 1000).toFixed(3).padStart(TIME_WIDTH - 2)}  `;
+    this.write(`${dim(time)}${colour ? paint(colour, label) : label}${broken(head)}`);
+    for (const line of details) this.write(margin + dim(broken(line)));
   }
 }
 
+const TIME_WIDTH = 10;
 const LABEL_WIDTH = 11;
 
 const COLOURS: Partial<Record<LiveEvent["kind"], Parameters<typeof styleText>[0]>> = {
