@@ -153,6 +153,31 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 120_000 }, () 
     return bench.commands;
   }
 
+  test("a unit that was unplugged in the midst of its steps says at which, and what to do; not as an empty one", async () => {
+    bench.emit({
+      kind: "fixture",
+      ...fixture(5, {
+        serial: "SN0000045",
+        step: "flash",
+        progress: 0.3,
+        failure: { code: "unplugged", text: "the device went away." },
+      }),
+    });
+    await until(`document.querySelector('article[data-fixture="5"]').dataset.state === "cut"`);
+    assert.equal(await tile(5).locator(".word").textContent(), "CUT");
+    assert.equal(await tile(5).locator(".serial").textContent(), "SN0000045");
+    assert.equal(await tile(5).locator(".more").textContent(), "at flash: plug it in again");
+    const colours = await Promise.all([1, 2, 3, 4, 5].map(colour));
+    assert.equal(new Set(colours).size, 5);
+  });
+
+  test("R39 what a device says is text, and what could not be seen is shown as its number", async () => {
+    bench.emit({ kind: "fixture", ...fixture(4, { state: "ready", serial: "<b>x\u009b2J\u202e" }) });
+    await until(`document.querySelector('article[data-fixture="4"] .serial').textContent.includes("u009b")`);
+    assert.equal(await tile(4).locator(".serial").textContent(), "<b>x\\u009b2J\\u202e");
+    assert.equal(await tile(4).locator("b").count(), 0);
+  });
+
   test("green and red are to be seen across a room, with a word for those who do not see colours", async () => {
     const rgb = async (number: number) => (await colour(number)).match(/\d+/g)?.map(Number) as number[];
     const [red, green, blue] = await rgb(1);
