@@ -18,6 +18,7 @@ import {
 import { SECRET_OPTIONS } from "./lib/custody/secrets";
 import { LIMIT_OPTIONS } from "./lib/gateway/limits";
 import { parseUpstream } from "./lib/gateway/upstream_place";
+import { HOME_OPTION } from "./lib/home/home_option";
 import { SCHEME_NAMES } from "./lib/keys/kdf";
 
 const COMMAND = {
@@ -30,6 +31,13 @@ const COMMAND = {
       "FILE|pkcs11:...",
       "the psk master: a sealed file or a token (npm run keys), or raw (npm run derive makes a throwaway one)",
     ),
+    home: flag("your own keys, which npm run setup made, instead of --master; operators on port 1883"),
+    host: option(
+      "ADDRESS",
+      "with --home: where to listen, at port 8883; 0.0.0.0 for all that can reach this machine",
+      ipAddress,
+    ),
+    ...HOME_OPTION,
     scheme: option(
       "NAME",
       `how keys are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,

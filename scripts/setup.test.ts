@@ -1,6 +1,6 @@
 // One board at home, from a bare Espruino to a session with one's own keys; again, cut, somebody else's, erased.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -11,17 +11,19 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { board as esp32 } from "../boards/esp32-sim";
 import { benchSettings } from "./lib/bench/settings_file";
-import { startGateway } from "./lib/gateway/gateway";
 import { hasHome, homeMaster, openHome } from "./lib/home/home";
+import { homeMasterOf } from "./lib/home/known";
 import { wifiFault } from "./lib/home/wifi";
 import { PURPOSES } from "./lib/keys/kdf";
 import { PROJECT } from "./lib/project";
 import { SimulatedBoard } from "./lib/simulate/simulated_board";
+import { freePort } from "./lib/test/peers/process";
 
 const FAST = 10_000_000; // bits per second
 const folder = mkdtempSync(join(tmpdir(), "setup-"));
@@ -54,6 +56,15 @@ function setup(...argv: string[]): Promise<{ code: number; stdout: string; stder
   );
 }
 
+/** Whether something takes connections at HOST:PORT. */
+function isOpen(server: string): Promise<boolean> {
+  const [host, port] = server.split(":");
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), host, () => resolve(true));
+    socket.on("error", () => resolve(false)).on("close", () => socket.destroy());
+  });
+}
+
 const PASSWORD = ` ${"p".repeat(61)} `;
 writeFileSync(inFolder("password"), PASSWORD, { mode: 0o600 });
 const common = (keys: string) => [
@@ -62,7 +73,6 @@ const common = (keys: string) => [
 
 test("a board at home: set up, set up again, in a session with its own keys, foreign to another folder, erased", async () => {
   const [port, board] = await blank();
-  const gatewayMaster = () => homeMaster("psk", inFolder("keys"));
   // the server is not there yet
   const args = ["--port", port, ...common("keys"), "--server", "127.0.0.1:1"];
   const first = await setup(...args);
@@ -100,21 +110,40 @@ test("a board at home: set up, set up again, in a session with its own keys, for
     assert.ok(!board.machine.flash.bytes.includes(key));
   }
 
-  // the same chip is the same device again, and this time its server is there
-  const connected: string[] = [];
-  const gateway = await startGateway({
-    master: gatewayMaster(),
-    onEvent: (event) => void (event.kind === "connected" && connected.push(event.identity)),
-  });
+  // the same chip is the same device again, and this time the server with the same keys is there
+  const gateway = spawn(
+    process.execPath,
+    [
+      ...["--import", "tsx", "scripts/gateway.ts", "--home", "--keys", inFolder("keys"), "--json"],
+      ...["--listen", `127.0.0.1:${await freePort()}`, "--operator-port", String(await freePort())],
+    ],
+    { cwd: PROJECT, stdio: ["ignore", "pipe", "inherit"] },
+  );
+  let told = "";
+  const isTold = (pattern: RegExp) =>
+    new Promise<void>((resolve) => {
+      const look = (chunk: Buffer | string) => {
+        told += chunk;
+        if (pattern.test(told)) resolve();
+      };
+      gateway.stdout.on("data", look);
+      look("");
+    });
   try {
-    const second = await setup("--port", port, ...common("keys"), "--server", `127.0.0.1:${gateway.port}`);
+    const server = gateway.spawnargs[gateway.spawnargs.indexOf("--listen") + 1];
+    while (!(await isOpen(server))) await new Promise((resolve) => setTimeout(resolve, 50));
+    const second = await setup("--port", port, ...common("keys"), "--server", server);
     assert.equal(second.code, 0, second.stderr);
     assert.doesNotMatch(second.stdout, /nothing listens/);
-    while (!connected.length) await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.equal(connected[0], "v1.demo.SN0000001");
+    await isTold(/connected[^\n]*v1\.demo\.SN0000001|v1\.demo\.SN0000001[^\n]*connected/);
   } finally {
-    await gateway.close();
+    gateway.kill();
   }
+  // the console's own keys, without being asked for
+  const home = homeMasterOf("console", "v1.demo.SN0000001", inFolder("keys"));
+  assert.equal(home?.purpose, "console");
+  home?.close();
+  assert.equal(homeMasterOf("console", "v1.demo.SN0000002", inFolder("keys")), undefined);
 });
 
 test("a wrong password of the network is told, and the next try goes on", async () => {

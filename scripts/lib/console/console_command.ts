@@ -7,6 +7,7 @@ import { DeviceError, EXIT_FAILED, EXIT_USAGE, UsageError } from "../cli/exit";
 import { type Master, masterFromBytes, openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { startGateway } from "../gateway/gateway";
+import { homeMasterOf } from "../home/known";
 import { newMasters, simulatedDevice } from "../simulate/finished_device";
 import { servePage } from "./page_file";
 import { ConsoleSession, NoAnswer } from "./session";
@@ -71,6 +72,9 @@ async function simulate(json: boolean | undefined): Promise<void> {
   }
 }
 
+/** One's own master, where one's own key folder knows the device. */
+const masterFor = (id: string) => homeMasterOf("console", id);
+
 /** Talk over the port until the input ends or the device is gone. */
 async function talk(
   name: string,
@@ -87,7 +91,7 @@ async function talk(
   });
   unplugged.catch(() => {});
   const { stdin: input, stdout: output, stderr: errors } = process;
-  const terminal = new Terminal({ session, input, output, errors, json, master });
+  const terminal = new Terminal({ session, input, output, errors, json, master, masterFor });
   try {
     const result = await Promise.race([terminal.run(), unplugged]);
     await session.close();

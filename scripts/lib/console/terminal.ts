@@ -27,6 +27,8 @@ export interface TerminalOptions {
   json?: boolean;
   /** The console master; absent: answers are typed. */
   master?: Master;
+  /** The console master of a device that one's own key folder knows. */
+  masterFor?(id: string): Master | undefined;
 }
 
 /** How the lines went, for the exit code. */
@@ -126,13 +128,14 @@ export class Terminal {
   private async unlock(rest: string[], lines: AsyncIterator<string>): Promise<void> {
     const role = parseRole(rest[0] ?? ROLES.service);
     const minutes = rest[1] === undefined ? DEFAULT_MINUTES : integer(1, 255)(rest[1]);
-    const { json, master, session, input } = this.options;
+    const { json, session, input } = this.options;
     const [challenge] = await session.ask("unlock");
     if (challenge.nonce === undefined) {
       this.result.failed++;
       return this.show(challenge);
     }
     const { id, nonce, boots } = challenge as { id: string; nonce: string; boots: number };
+    const master = this.options.master ?? this.options.masterFor?.(id);
     if (master) {
       const answer = answerBy(master, { id, nonce, boots }, role, minutes);
       const [done] = await this.send(`unlock ${role} ${minutes} ${answer}`, json ? this.show : () => {});

@@ -1,9 +1,11 @@
 // What `npm run gateway` does, once its command line is read (scripts/gateway.ts has the options).
+import { join } from "node:path";
 import type { Options } from "../../gateway";
 import { UsageError } from "../cli/exit";
 import { show } from "../cli/show";
 import { openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
+import { homeMaster, openHome } from "../home/home";
 import { EMPTY_LIST, type FleetList, readFleetList } from "./fleet_list";
 import { startGateway } from "./gateway";
 import { limitsOf } from "./limits";
@@ -12,11 +14,20 @@ import { Reporter } from "./reporter";
 import { readCredentials } from "./upstream";
 import { isWorker, runWorkers, shareMetrics } from "./workers";
 
+/** Where the tools of an operator look for a broker (lib/ota/defaults.ts). */
+const OPERATOR_PORT = 1883;
+
 /** Run the command. */
 export async function run(options: Options): Promise<void> {
-  if (!options.master)
-    throw new UsageError("--master is missing; npm run keys makes one, npm run derive a throwaway one.");
+  if (!options.master && !options.home)
+    throw new UsageError(
+      "--master is missing; npm run keys makes one, npm run setup your own (then it is --home), npm run derive a throwaway one.",
+    );
   const contradiction = [
+    [options.home && options.master, "--home and --master exclude each other."],
+    [!options.home && options.keys, "--keys goes with --home."],
+    [options.host && options.listen, "--host and --listen exclude each other."],
+    [options.home && options.workers, "--workers is for a fleet, and --home is not."],
     [!options.upstream && options.workers, "--workers needs --upstream: a broker inside is in one process."],
     [!options.upstream && options["upstream-credentials"], "--upstream-credentials needs --upstream."],
     [
@@ -35,7 +46,9 @@ export async function run(options: Options): Promise<void> {
   if (contradiction) throw new UsageError(contradiction[1] as string);
   const listFile = options.list;
   const list = listFile ? readFleetList(listFile) : EMPTY_LIST;
-  const { host, port } = options.listen ?? { host: "127.0.0.1", port: 8883 };
+  const { host, port } = options.listen ?? { host: options.host ?? "127.0.0.1", port: 8883 };
+  const home = options.home ? openHome(options.keys) : undefined;
+  const isInside = !options.upstream;
   const print = (line: string) => console.log(line);
   const started = () => {
     if (!options.json) print(`the gateway listens on ${host}:${port}; Ctrl-C ends it`);
@@ -46,12 +59,11 @@ export async function run(options: Options): Promise<void> {
   });
   const secrets =
     options.workers && !options["passphrase-file"] ? new NoPrompt() : new Secrets(options, ["master"]);
-  const master = await openMaster(options.master, {
-    purpose: "psk",
-    scheme: options.scheme,
-    secrets,
-    name: "master",
-  }).finally(() => secrets.close());
+  const wanted = { purpose: "psk", scheme: options.scheme, secrets, name: "master" } as const;
+  const opening = home
+    ? Promise.resolve(homeMaster("psk", home.folder))
+    : openMaster(options.master as string, wanted);
+  const master = await opening.finally(() => secrets.close());
   if (options.workers && !isWorker()) {
     master.close(); // it was opened to say here, once, what is wrong with it
     return runWorkers(options.workers, options["metrics-port"], ended, started);
@@ -66,10 +78,10 @@ export async function run(options: Options): Promise<void> {
     operators: list.operators,
     host,
     port,
-    operatorPort: options["operator-port"],
+    operatorPort: options["operator-port"] ?? (home && isInside ? OPERATOR_PORT : undefined),
     metricsPort: isWorker() ? undefined : options["metrics-port"],
     balancers: options.balancer,
-    storePath: options.store,
+    storePath: options.store ?? (home && isInside ? join(home.folder, "retained.sqlite") : undefined),
     upstream: options.upstream,
     credentials: credentials ? readCredentials(credentials) : undefined,
     limits: limitsOf(options),
