@@ -2,6 +2,8 @@
 // the call into the interpreter's queue. The queue, the timers and what runs in them stop when the power goes
 // off. Leaves out the interpreter's 1 kB queue limit and stopEventPropagation.
 
+import { Clock } from "./clock";
+
 export type Listener = (...args: unknown[]) => unknown;
 
 /**
@@ -9,15 +11,17 @@ export type Listener = (...args: unknown[]) => unknown;
  */
 export class EventLoop {
   private on = true;
-  private timers = new Map<number, NodeJS.Timeout>();
-  private nextTimer = 1;
+  private timers = new Set<number>();
   private queued: (() => void)[] = [];
   private scheduled = false;
   /** How a task is run: the machine breaks off what hangs. */
   within: (task: () => void) => void = (task) => task();
 
   /** `failed` gets what a callback threw. */
-  constructor(private failed: (error: unknown) => void) {}
+  constructor(
+    private failed: (error: unknown) => void,
+    private clock = new Clock(),
+  ) {}
 
   /** Run something in the next turn, after what is queued already. */
   queue(task: () => void): void {
@@ -39,26 +43,23 @@ export class EventLoop {
   }
 
   setTimer(callback: unknown, milliseconds: unknown, repeats: boolean, args: unknown[]): number {
-    const id = this.nextTimer++;
     if (typeof callback !== "function") throw new Error("Function not supplied!");
-    const wait = Math.max(1, Number(milliseconds) || 0);
     const fire = () => {
       if (!repeats) this.timers.delete(id);
       this.run(() => callback(...args));
     };
-    this.timers.set(id, (repeats ? setInterval : setTimeout)(fire, wait));
+    const id = this.clock.set(fire, Number(milliseconds) || 0, repeats);
+    this.timers.add(id);
     return id;
   }
 
   clearTimer(id: unknown): void {
     if (id === undefined) return;
-    const timer = this.timers.get(id as number);
-    clearTimeout(timer);
-    this.timers.delete(id as number);
+    if (this.timers.delete(id as number)) this.clock.clear(id as number);
   }
 
   clearTimers(): void {
-    for (const timer of this.timers.values()) clearTimeout(timer);
+    for (const timer of this.timers) this.clock.clear(timer);
     this.timers.clear();
   }
 

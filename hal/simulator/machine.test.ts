@@ -4,12 +4,14 @@
 import assert from "node:assert/strict";
 import { createServer, type Socket as NodeSocket, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { board as esp32Idf4 } from "../../boards/esp32-idf4-sim";
 import { board as esp32 } from "../../boards/esp32-sim";
 import { board as linux } from "../../boards/linux";
 import { board as mdbt42q } from "../../boards/mdbt42q-w5500-sim";
 import { Machine, type MachineOptions } from "./machine";
 
+const HOUR_MS = 3_600_000;
 const pause = (milliseconds = 20) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 /** Boot a board with this code and give what it prints. */
 function boot(bundle: string | undefined, options: Partial<MachineOptions> = {}) {
@@ -253,6 +255,7 @@ describe("net's traps", () => {
   let server: Server;
   let port: number;
   let got = "";
+  let accepted = 0;
   let onConnection: (socket: NodeSocket) => void = () => {};
   before(async () => {
     server = createServer((socket) => {
@@ -260,18 +263,32 @@ describe("net's traps", () => {
       socket.on("data", (data) => {
         got += data.toString("latin1");
       });
+      accepted += 1;
       onConnection(socket);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     port = (server.address() as { port: number }).port;
   });
   after(() => void server.close());
-  /** Run code with `s`, a socket just made, then wait. */
-  async function withSocket(code: string, milliseconds = 40) {
+  /** Run code with `s`, a socket just made, an hour of the board's when `isReady`, and until `isOver`; what must not come could then. */
+  async function withSocket(
+    code: string,
+    isOver: (lines: string[], bytesIn: number) => boolean,
+    isReady?: (lines: string[], bytesIn: number) => boolean,
+  ) {
     got = "";
+    accepted = 0;
     const { machine, lines } = boot("0");
     machine.run(code.replace("CONNECT", `require('net').connect({ host: '127.0.0.1', port: ${port} }`));
-    await pause(milliseconds);
+    const wait = async (until: typeof isOver) => {
+      while (!until(lines, machine.counters.bytesIn)) await turn();
+    };
+    if (isReady) {
+      await wait(isReady);
+      await machine.later(HOUR_MS);
+    }
+    await wait(isOver);
+    for (let i = 0; i < 20; i++) await turn();
     machine.powerOff();
     return lines;
   }
@@ -280,6 +297,7 @@ describe("net's traps", () => {
     onConnection = () => {};
     const lines = await withSocket(
       "var s = CONNECT, function (t) { print(s === t, t.write(new Uint8Array([1, 200]))) })",
+      () => got.length >= 5,
     );
     assert.equal(got, "1,200");
     assert.deepEqual(lines, ["true false"]);
@@ -288,13 +306,16 @@ describe("net's traps", () => {
   test("a callback together with on('connect'): both are dead", async () => {
     const lines = await withSocket(
       "var s = CONNECT, function () { print('a') }); s.on('connect', function () { print('b') })",
+      () => accepted === 1,
     );
     assert.deepEqual(lines, []);
   });
 
   test("on('connect') alone works; drain comes after connect and after what was written", async () => {
     const lines = await withSocket(
-      "var s = CONNECT); s.on('connect', function () { print('c') }); s.on('drain', function () { print('d') }); setTimeout(function () { s.write('x') }, 15)",
+      "var s = CONNECT); s.on('connect', function () { print('c') }); s.on('drain', function () { print('d') }); setTimeout(function () { s.write('x') }, 3600000)",
+      (lines) => lines.length >= 3,
+      (lines) => lines.length === 2,
     );
     assert.deepEqual(lines, ["c", "d", "d"]);
   });
@@ -302,16 +323,28 @@ describe("net's traps", () => {
   test("a late data listener gets what waited; over 512 bytes of it again and again", async () => {
     onConnection = (socket) => void socket.write("a".repeat(300));
     const late =
-      "var s = CONNECT); setTimeout(function () { s.on('data', function (d) { print(d.length) }) }, 15)";
-    assert.deepEqual(await withSocket(late), ["300"]);
+      "var s = CONNECT); setTimeout(function () { s.on('data', function (d) { print(d.length) }) }, 3600000)";
+    const got300 = await withSocket(
+      late,
+      (lines) => lines.length > 0,
+      (_, bytesIn) => bytesIn === 300,
+    );
+    assert.deepEqual(got300, ["300"]);
     onConnection = (socket) => void socket.write("a".repeat(2000));
-    assert.ok((await withSocket(late, 400)).length > 10);
+    let turns = 0;
+    const again = await withSocket(
+      late,
+      (lines) => lines.length > 10,
+      (_, bytesIn) => bytesIn === 2000 && ++turns > 20,
+    );
+    assert.equal(new Set(again.slice(1, 10)).size, 1);
   });
 
   test("write after close throws; end and close come once each", async () => {
     onConnection = (socket) => void socket.end();
     const lines = await withSocket(
       "var s = CONNECT); s.on('end', function () { print('end') }); s.on('close', function (e) { print('close', e); try { s.write('x') } catch (e) { print(e.message) } })",
+      (lines) => lines.length >= 3,
     );
     assert.deepEqual(lines, ["end", "close false", "This socket is closed"]);
   });
@@ -320,7 +353,7 @@ describe("net's traps", () => {
     const closed = new Promise((resolve) => {
       onConnection = (socket) => void socket.on("close", resolve);
     });
-    await withSocket("var s = CONNECT)");
+    await withSocket("var s = CONNECT)", () => accepted === 1);
     await closed;
   });
 });

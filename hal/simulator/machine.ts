@@ -5,6 +5,7 @@ import vm from "node:vm";
 import { parse } from "acorn";
 import type { Board } from "../../boards/board";
 import { detokenise } from "../tokens";
+import { Clock } from "./clock";
 import { type Counters, newCounters } from "./counters";
 import { makePoor } from "./language";
 import { loneBundle } from "./lone_bundle";
@@ -88,6 +89,8 @@ export class Machine {
   private context!: vm.Context;
   /** Storage, and the journal behind it; for power cuts. */
   readonly flash: NorFlash;
+  /** Its time, which goes on without power. */
+  readonly clock = new Clock();
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
   /** Whether it has power. */
@@ -126,6 +129,11 @@ export class Machine {
   /** Cut the power in the flash operations to come, and count them; undefined: count them only. */
   cutPower(cut: Cut | undefined): void {
     this.flash.cut(cut, () => this.powerOff());
+  }
+
+  /** Make so much time pass at once; what the board does in it is done when this resolves, but for what comes from a network. */
+  later(milliseconds: number): Promise<void> {
+    return this.clock.later(milliseconds);
   }
 
   /** Evaluate code in the board's global scope; what takes longer than `timeout`, milliseconds, is broken off with an Error. */
@@ -199,6 +207,7 @@ export class Machine {
       realm,
       flash: this.flash,
       counters: this.counted,
+      clock: this.clock,
       noise,
       network,
       resetCause,

@@ -7,6 +7,7 @@ import { BUILDS, type EspruinoBuild } from "../../boards/builds";
 import { unpack } from "../../scripts/lib/ota/heatshrink";
 import { Bus } from "./bus";
 import { isBuffer, toBytes } from "./bytes";
+import { Clock } from "./clock";
 import { type Counters, newCounters } from "./counters";
 import { Esp32Aes } from "./esp32_aes";
 import { addEventMethods, Emitters, EventLoop } from "./events";
@@ -41,6 +42,8 @@ export interface RuntimeOptions {
   /** Kept over boots. */
   flash?: NorFlash;
   counters?: Counters;
+  /** What time goes by; its own where absent. */
+  clock?: Clock;
   /** Value of the reset cause register; the chip's own of a power-on where absent. */
   resetCause?: number;
   /** What the chip runs from; 3 where absent. */
@@ -76,7 +79,8 @@ export class Runtime {
   private net: Net;
   private console: string;
   private ports: Record<string, object> = {};
-  private started = process.hrtime.bigint();
+  private readonly clock: Clock;
+  private readonly started: number;
   private partialLine = "";
 
   constructor(private options: RuntimeOptions) {
@@ -86,7 +90,9 @@ export class Runtime {
     this.build = build;
     this.counters = options.counters ?? newCounters();
     this.noise = noiseOf(options.noise);
-    this.loop = new EventLoop((error) => this.uncaught(error));
+    this.clock = options.clock ?? new Clock();
+    this.started = this.clock.now();
+    this.loop = new EventLoop((error) => this.uncaught(error), this.clock);
     this.emitters = new Emitters(this.loop);
     const isKept = build.chip === "nrf52832";
     this.watchdog = new Watchdog(this.loop, isKept, () => options.onWatchdog?.(), options.watchdog);
@@ -227,7 +233,7 @@ export class Runtime {
       process: processObject,
       print,
       console: { log: print, debug: print, info: print, warn: print, error: print },
-      getTime: () => Number(process.hrtime.bigint() - this.started) / 1e9,
+      getTime: () => (this.clock.now() - this.started) / 1000,
       getSerial: () => "00000000-addeadde",
       btoa: (bytes: unknown) => toBytes(bytes).toString("base64"),
       atob: (text: unknown) => base64Bytes(text).toString("latin1"),
