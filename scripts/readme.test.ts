@@ -2,24 +2,15 @@
 // The servers run in a network namespace of their own where that is permitted, and gnutls-serv, which listens on every
 // address, only there.
 import assert from "node:assert/strict";
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { PROJECT } from "./lib/bundle/build";
+import { PAGES } from "./lib/test/pages";
 import { skipWithout } from "./lib/test/peers/install";
 
-/** The pages of this project, by their paths from its folder. */
-const PAGES = new Map(
-  execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
-    cwd: PROJECT,
-    encoding: "utf8",
-  })
-    .split("\n")
-    .filter((path) => path && path !== "CHANGELOG.md" && existsSync(join(PROJECT, path)))
-    .map((path) => [path, readFileSync(join(PROJECT, path), "utf8")]),
-);
 const SERVERS = "scripts/lib/gateway/README.md";
 const CUSTODY = "scripts/lib/custody/README.md";
 const folder = mkdtempSync(join(tmpdir(), "readme-"));
