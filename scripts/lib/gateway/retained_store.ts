@@ -6,6 +6,7 @@
 // Leaves out: sessions and wills, which end with their connections here.
 import { DatabaseSync, type StatementSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
+import { takeLock } from "../files/lock";
 import { matches } from "./topics";
 
 export interface Retained {
@@ -21,6 +22,7 @@ interface Waiting extends Retained {
   reject(error: Error): void;
 }
 
+const IN_MEMORY = ":memory:"; // as SQLite calls it
 const PAGE = 256; // messages read at once
 
 export class RetainedStore {
@@ -29,21 +31,22 @@ export class RetainedStore {
     "put" | "remove" | "get" | "count" | "page",
     InstanceType<typeof StatementSync>
   >;
+  private readonly unlock: () => void;
   private waiting: Waiting[] = [];
   private isDue = false;
 
   /** Open or make a store; without a path it lives in memory. Throws UsageError. */
-  constructor(path = ":memory:") {
+  constructor(path = IN_MEMORY) {
+    this.unlock =
+      path === IN_MEMORY ? () => {} : takeLock(path, "another gateway keeps its retained messages there.");
     try {
       this.database = new DatabaseSync(path, { timeout: 1_000 });
       this.database.exec(
-        `PRAGMA locking_mode = EXCLUSIVE;
-         PRAGMA journal_mode = WAL;
+        `PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          CREATE TABLE IF NOT EXISTS retained (
            topic TEXT PRIMARY KEY, payload BLOB NOT NULL, qos INTEGER NOT NULL, owner TEXT NOT NULL) WITHOUT ROWID;
-         CREATE INDEX IF NOT EXISTS retained_owner ON retained (owner) WHERE owner <> '';
-         BEGIN IMMEDIATE; COMMIT;`,
+         CREATE INDEX IF NOT EXISTS retained_owner ON retained (owner) WHERE owner <> '';`,
       );
       this.statements = {
         put: this.database.prepare(
@@ -59,9 +62,8 @@ export class RetainedStore {
         ),
       };
     } catch (error) {
-      const { message } = error as Error;
-      const why = /locked/.test(message) ? "another gateway has it open" : message;
-      throw new UsageError(`the retained messages in ${path} cannot be opened: ${why}.`);
+      this.unlock();
+      throw new UsageError(`the retained messages in ${path} cannot be opened: ${(error as Error).message}.`);
     }
   }
 
@@ -119,9 +121,12 @@ export class RetainedStore {
         continue;
       }
       const prefix = filter.slice(0, filter.search(/[+#]/));
-      // `a/#` takes `a` as well (MQTT 3.1.1, 4.7.1.2).
-      const parent = filter.endsWith("/#") && prefix.length > 1 ? this.get(prefix.slice(0, -1)) : undefined;
-      if (parent && matches(filter, parent.topic)) yield parent;
+      // `a/#` takes `a` as well (MQTT 3.1.1, 4.7.1.2); pages begin after the prefix itself.
+      const parent = filter.endsWith("/#") ? [prefix.slice(0, -1)] : [];
+      for (const topic of [...parent, prefix]) {
+        const one = topic && matches(filter, topic) ? this.get(topic) : undefined;
+        if (one) yield one;
+      }
       let after = prefix;
       for (;;) {
         const page = this.statements.page.all(after, `${prefix}\u{10ffff}`) as (Retained & {
@@ -138,5 +143,6 @@ export class RetainedStore {
   close(): void {
     this.write();
     this.database.close();
+    this.unlock();
   }
 }

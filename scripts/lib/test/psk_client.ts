@@ -41,7 +41,7 @@ export function sClient({ port }: Where, identity: string, key: Buffer, args: st
   return run("openssl", ["s_client", "-connect", `127.0.0.1:${port}`, ...psk, ...version, ...args]);
 }
 
-export function tlsClient({ port }: Where, identity: string, key: Buffer): TLSSocket {
+export function tlsClient({ port }: Where, identity: string, key: Buffer, session?: Buffer): TLSSocket {
   return connectTls({
     host: "127.0.0.1",
     port,
@@ -49,6 +49,7 @@ export function tlsClient({ port }: Where, identity: string, key: Buffer): TLSSo
     ciphers: "PSK-AES128-CCM8:PSK-AES128-CBC-SHA:@SECLEVEL=0",
     pskCallback: () => ({ identity, psk: key }),
     checkServerIdentity: () => undefined,
+    session,
   });
 }
 
@@ -62,9 +63,9 @@ export function knock(where: Where, identity: string, key: Buffer): Promise<stri
 }
 
 /** A connection after its handshake, before CONNECT. */
-export function secure(where: Where, identity: string, key: Buffer): Promise<TLSSocket> {
+export function secure(where: Where, identity: string, key: Buffer, session?: Buffer): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const socket = tlsClient(where, identity, key);
+    const socket = tlsClient(where, identity, key, session);
     socket.once("secureConnect", () => resolve(socket));
     socket.once("error", reject);
   });
@@ -77,10 +78,10 @@ export interface TcpClient {
 
 /** A TCP connection from an address of this machine's own; any of 127.0.0.0/8 will do. */
 export function open({ port }: Where, localAddress = "127.0.0.1"): Promise<TcpClient> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = connectTcp({ port, host: "127.0.0.1", localAddress });
     const closed = new Promise<void>((end) => socket.once("close", () => end()));
-    socket.on("error", () => {});
+    socket.on("error", reject); // once it is open this is heard by nobody
     socket.once("connect", () => resolve({ socket, closed }));
   });
 }
@@ -141,7 +142,11 @@ export interface MqttClient {
 }
 
 /** Speak MQTT over a connection, up to CONNACK. Throws with its return code. */
-export async function mqttOver(socket: Socket, connect: object): Promise<MqttClient> {
+export async function mqttOver(
+  socket: Socket,
+  connect: object,
+  answerTimeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<MqttClient> {
   const parser = mqtt.parser();
   const packets: Packet[] = [];
   let wake = () => {};
@@ -156,7 +161,7 @@ export async function mqttOver(socket: Socket, connect: object): Promise<MqttCli
       const what = await Promise.race([
         new Promise<string>((resolve) => (wake = () => resolve("more"))),
         ended.then(() => "ended"),
-        new Promise<string>((resolve) => (timer = setTimeout(resolve, ANSWER_TIMEOUT_MS, "silent"))),
+        new Promise<string>((resolve) => (timer = setTimeout(resolve, answerTimeoutMs, "silent"))),
       ]);
       clearTimeout(timer);
       if (what !== "more" && packets.length === 0)
@@ -225,15 +230,18 @@ export async function mqttClient(
   identity: string,
   key: Buffer,
   connect: object = {},
+  answerTimeoutMs?: number,
 ): Promise<MqttClient> {
-  return mqttOver(await secure(where, identity, key), {
-    clientId: clientIdOf(parseIdentity(identity)),
-    ...connect,
-  });
+  const clientId = clientIdOf(parseIdentity(identity));
+  return mqttOver(await secure(where, identity, key), { clientId, ...connect }, answerTimeoutMs);
 }
 
 /** An operator of this machine, in plain MQTT. */
-export async function operatorClient(port: number, clientId = "operator"): Promise<MqttClient> {
+export async function operatorClient(
+  port: number,
+  clientId = "operator",
+  answerTimeoutMs?: number,
+): Promise<MqttClient> {
   const { socket } = await open({ port });
-  return mqttOver(socket, { clientId });
+  return mqttOver(socket, { clientId }, answerTimeoutMs);
 }

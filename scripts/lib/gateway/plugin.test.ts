@@ -1,0 +1,128 @@
+// Where Mosquitto's plugin takes the master from, and what it says when something is wrong with it: a file, a systemd
+// credential, a token. What devices meet behind it is in doors.test.ts.
+import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { createTokenKey, parseTokenUri } from "../custody/token";
+import { parseIdentity } from "../keys/identity";
+import { deriveDeviceKey } from "../keys/kdf";
+import { randomKey } from "../keys/weak_keys";
+import { PLUGIN_FOLDER, skipWithoutPlugin, startPluginDoor } from "../test/doors";
+import { hasProgram } from "../test/peers/install";
+import { knock, mqttClient, mqttOver, run, secure, WRONG_KEY } from "../test/psk_client";
+import { makeTokens, SOFTHSM, skipWithoutToken, tokenUri } from "../test/token";
+
+const folder = mkdtempSync(join(tmpdir(), "plugin-"));
+after(() => rmSync(folder, { recursive: true }));
+const master = randomKey();
+const DEVICE = "v1.meter.SN1";
+const KEY = deriveDeviceKey(master, parseIdentity(DEVICE));
+
+const file = (name: string, bytes: string | Buffer, mode = 0o600) => {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  chmodSync(path, mode);
+  return path;
+};
+
+describe("Mosquitto's plugin", { skip: skipWithoutPlugin() }, () => {
+  test("the plugin is at most 400 lines", () => {
+    const lines = readFileSync(join(PLUGIN_FOLDER, "psk_plugin.c"), "utf8").trimEnd().split("\n").length;
+    assert.ok(lines <= 400, `${lines} lines`);
+  });
+
+  test("the master from a file of 16 bytes, and from a systemd credential", async () => {
+    file("psk-master", `${master.toString("hex")}\n`, 0o400);
+    for (const [options, env] of [
+      [{ master: file("raw", master) }, {}],
+      [{ credential: "psk-master" }, { CREDENTIALS_DIRECTORY: folder }],
+    ] as const) {
+      const door = await startPluginDoor("key-version 1\n", () => options as Record<string, string>, env);
+      const client = await mqttClient(door, DEVICE, KEY);
+      client.end();
+      await door.stop();
+    }
+  });
+
+  test("R37 a resumed session, which no key was asked for, gets no further than CONNECT", async () => {
+    const door = await startPluginDoor("", () => ({ master: file("raw2", master) }));
+    const first = await secure(door, DEVICE, KEY);
+    const session = first.getSession();
+    await mqttOver(first, { clientId: "meter-SN1" });
+    const second = await secure(door, DEVICE, KEY, session);
+    assert.ok(second.isSessionReused());
+    await assert.rejects(mqttOver(second, { clientId: "meter-SN1" }), /return code 5|closed/);
+    first.destroy();
+    await door.stop();
+  });
+
+  test("the master in a token; a token whose session ends refuses all alike, and the broker says so and lives", {
+    skip: skipWithoutToken(),
+  }, async () => {
+    const pin = "73519-pin";
+    await makeTokens(folder, { door: pin });
+    const uri = parseTokenUri(tokenUri("door", "psk"));
+    (await createTokenKey(uri, Buffer.from(pin), "psk", "kdf", master)).key.close();
+    const options = {
+      ...{
+        pkcs11_module: SOFTHSM,
+        pkcs11_token: "door",
+        pkcs11_key: "psk",
+        pkcs11_pin: file("pin", `${pin}\n`),
+      },
+    };
+    const door = await startPluginDoor("", () => options);
+    assert.equal(await knock(door, DEVICE, KEY), "in");
+    assert.equal(await knock(door, DEVICE, randomKey()), WRONG_KEY);
+    assert.equal(await knock(door, "v9.meter.SN1", randomKey()), WRONG_KEY);
+    await door.stop();
+    for (const [change, sentence] of [
+      [{ pkcs11_pin: file("wrong", "00000-pin") }, /the token door with the key psk: does not open \(0xa0\)/],
+      [{ pkcs11_token: "doo" }, /does not open \(0xe0\)/],
+      [{ pkcs11_key: "other" }, /does not open/],
+      [{ pkcs11_module: "/none.so" }, /the PKCS#11 module \/none\.so cannot be used/],
+    ] as const)
+      await assert.rejects(
+        startPluginDoor("", () => ({ ...options, ...change })),
+        sentence,
+      );
+  });
+
+  test("what is wrong with the master, the list or the options: one sentence, and no broker", async () => {
+    const good = file("good", master);
+    const cases: [
+      options: Record<string, string>,
+      sentence: RegExp,
+      list?: string,
+      env?: Record<string, string>,
+    ][] = [
+      [{ master: join(folder, "nothing") }, /cannot read the master .*nothing: No such file/],
+      [{ master: file("open", master, 0o644) }, /can be read by others/],
+      [{ master: file("short", master.subarray(1)) }, /neither 16 bytes nor 32 hex digits/],
+      [{ master: file("text", "g".repeat(32)) }, /neither 16 bytes nor 32 hex digits/],
+      [{ master: file("zero", Buffer.alloc(16)) }, /one byte repeated/],
+      [{ master: good, credential: "x" }, /exactly one of/],
+      [{ list_: "x" }, /plugin_opt_list_ is no option/],
+      [{ credential: "x" }, /systemd has given no credentials/],
+      [{ pkcs11_module: SOFTHSM }, /a token needs/],
+      [{ master: good }, /fleet\.list, line 2 is neither/, "key-version 2\nv1.meter\n"],
+      [{ master: good }, /line 1 is neither/, "key-version 0\n"],
+      [{ master: good }, /start with OPENSSL_CONF/, "", { OPENSSL_CONF: "/dev/null" }],
+    ];
+    for (const [options, sentence, list = "", env = {}] of cases) {
+      await assert.rejects(
+        startPluginDoor(list, () => options, env),
+        sentence,
+      );
+    }
+  });
+
+  test("its unit is one that systemd takes", { skip: !hasProgram("systemd-analyze") }, async () => {
+    for (const unit of ["mosquitto/mosquitto-fleet.service", "gateway.service"]) {
+      const { output } = await run("systemd-analyze", ["verify", join("scripts", "lib", "gateway", unit)]);
+      assert.doesNotMatch(output, /Unknown|Failed to parse|Invalid/);
+    }
+  });
+});
