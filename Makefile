@@ -134,6 +134,9 @@ bench-report: node_modules ## eight simulated boards at once beside one: prints 
 rollout-report: node_modules ## a rollout to 100,000 light devices: to its end, and to its stop; prints time, memory, the stop
 	npm run -s rollout-report -- $(A)
 
+gateway-report: node_modules ## the gateway and Mosquitto's plugin beside a server in C: ratios, memory, gap, floods; minutes
+	npm run -s gateway-report -- $(A)
+
 PLUGIN := scripts/lib/gateway/mosquitto/psk_plugin.c
 HARDENED := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
 dist/mosquitto/psk_plugin.so: $(PLUGIN)

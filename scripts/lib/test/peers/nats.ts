@@ -70,7 +70,7 @@ export async function startNats(count: number): Promise<NatsServer[]> {
       },
       async again() {
         start();
-        await ready();
+        await waitUntilReady(program, "nats-server", () => listens(port.mqtt));
       },
     };
   });
