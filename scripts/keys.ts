@@ -12,8 +12,10 @@ import { SECRET_OPTIONS } from "./lib/custody/secrets";
 import { tokenUri } from "./lib/custody/token";
 import { parseIdentity } from "./lib/keys/identity";
 import { PURPOSES, SCHEME_NAMES } from "./lib/keys/kdf";
+import { parseRange } from "./lib/keys/serials";
 
 const PLACE = "FILE|pkcs11:...";
+const EXPORT_FORMATS = ["mosquitto", "stunnel", "emqx", "rabbitmq"] as const;
 const json = flag("for machines: one JSON object");
 const SEAL_OPTIONS = {
   "work-factor": option(
@@ -132,6 +134,26 @@ const CHECK = {
   },
 };
 
+// ------------------------------------------------------------------------------------------------ export
+
+const EXPORT = {
+  usage: `npm run keys -- export --master ${PLACE} --format NAME --product NAME --serials FIRST..LAST --out FILE`,
+  about:
+    "Derive the psk keys of a range of serials into a table for a server that derives none, and, where it has such a file,\n" +
+    "who may use which topics: FILE.psk, FILE.acl. It says what that costs. Mode 0600.",
+  options: {
+    master: option(PLACE, "the psk master"),
+    format: option("NAME", EXPORT_FORMATS.join(", "), oneOf(EXPORT_FORMATS)),
+    product: option("NAME", "the product, second part of the identity"),
+    "key-version": option("N", "the key version, first part of the identity; default 1", integer(1, 99_999)),
+    serials: option("FIRST..LAST", "the range, both ends included", parseRange),
+    out: option("FILE", "what the new files' names begin with"),
+    ...SECRET_OPTIONS,
+    json,
+  },
+};
+
+export type ExportOptions = Parsed<(typeof EXPORT)["options"]>;
 export type CreateOptions = Parsed<(typeof NEW)["options"]>;
 export type GenerateOptions = Parsed<(typeof GENERATE)["options"]>;
 export type TakeOptions = Parsed<(typeof IMPORT)["options"]>;
@@ -151,5 +173,9 @@ await runSubcommands("keys", "The custody of root and masters.", {
     run: async (options) => (await commands()).factoryKey(options),
   }),
   batch: subcommand({ ...BATCH, run: async (options) => (await commands()).batch(options) }),
+  export: subcommand({
+    ...EXPORT,
+    run: async (options) => (await import("./lib/gateway/key_export")).exportKeys(options),
+  }),
   check: subcommand({ ...CHECK, run: async (options) => (await commands()).check(options) }),
 });

@@ -5,11 +5,13 @@ import { quoted, show, showJson } from "../cli/show";
 import type { GatewayEvent } from "./gateway";
 
 const EVERY_MS = 1_000;
+const LINES_MS = 100; // lines of devices that come and go are written together: each write is a call into the system
 
 export class Reporter {
   private readonly refused = new Map<string, number>();
   private readonly others = new Map<GatewayEvent["kind"], { first: GatewayEvent; count: number }>();
   private timer: NodeJS.Timeout | undefined;
+  private lines: string[] = [];
 
   constructor(
     private readonly asJson: boolean,
@@ -19,7 +21,8 @@ export class Reporter {
   take(event: GatewayEvent): void {
     if (event.kind === "secured") return; // nothing before CONNECT has a line
     if (event.kind === "connected" || event.kind === "disconnected") {
-      this.print(this.asJson ? showJson(event) : show(sentence(event)));
+      if (!this.lines.length) setTimeout(() => this.write(), LINES_MS).unref();
+      this.lines.push(this.asJson ? showJson(event) : show(sentence(event)));
       return;
     }
     if (event.kind === "refused") this.refused.set(event.reason, (this.refused.get(event.reason) ?? 0) + 1);
@@ -31,8 +34,14 @@ export class Reporter {
     this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
   }
 
+  private write(): void {
+    if (this.lines.length) this.print(this.lines.join("\n"));
+    this.lines = [];
+  }
+
   /** Tell what is counted. */
   flush(): void {
+    this.write();
     clearTimeout(this.timer);
     this.timer = undefined;
     const reasons = [...this.refused].sort(([, a], [, b]) => b - a);

@@ -1,0 +1,93 @@
+// Keys of a range of serials for servers that derive none: `npm run keys -- export`. A table of pre-shared keys as each
+// server reads it, and, where it has such a file, who may use which topics. New files of mode 0600.
+// What that costs is said each time: whoever reads the table is every device in it, until each has a new key; a new serial
+// means a new table; and the server holds nobody to his name who is not named by it.
+// Leaves out: the older schemes' servers, which have tables already.
+
+import type { ExportOptions } from "../../keys";
+import { UsageError } from "../cli/exit";
+import { openMaster } from "../custody/master";
+import { Secrets } from "../custody/secrets";
+import { writeNewFiles } from "../files/new_file";
+import { clientIdOf, type Identity, parseIdentity, topicPrefix } from "../keys/identity";
+import { serialsOf } from "../keys/serials";
+import { strongKey } from "../keys/weak_keys";
+
+type Line = (identity: Identity, key: Buffer) => string;
+
+/** `identity:key in hex`, which psk_file, PSKsecrets and init_file all are. */
+const tableLine: Line = ({ text }, key) => `${text}:${key.toString("hex")}\n`;
+
+/** Each server's files: their names, and a device's lines in each. */
+const FORMATS: Record<
+  NonNullable<ExportOptions["format"]>,
+  { files: Record<string, Line>; costs: string }
+> = {
+  mosquitto: {
+    files: {
+      psk: tableLine,
+      acl: (identity) =>
+        `user ${identity.text}\ntopic write ${topicPrefix(identity)}up/#\ntopic write ${topicPrefix(identity)}state\n` +
+        `topic read ${topicPrefix(identity)}#\ntopic read fw/${identity.product}/#\n\n`,
+    },
+    costs:
+      "Mosquitto (psk_file, acl_file, use_identity_as_username true) holds no device to its client id: the plugin does",
+  },
+  stunnel: {
+    files: { psk: tableLine },
+    costs:
+      "stunnel (PSKsecrets) tells the broker behind it nothing of who comes: every device may use every topic",
+  },
+  emqx: {
+    files: {
+      psk: tableLine,
+      "acl.conf": (identity) =>
+        `{allow, {clientid, "${clientIdOf(identity)}"}, publish, ["${topicPrefix(identity)}up/#", "${topicPrefix(identity)}state"]}.\n` +
+        `{allow, {clientid, "${clientIdOf(identity)}"}, subscribe, ["${topicPrefix(identity)}#", "fw/${identity.product}/#"]}.\n`,
+    },
+    costs:
+      "EMQX (psk_authentication.init_file, acl.conf) believes the client id that a device says: one can come as another",
+  },
+  rabbitmq: {
+    files: { psk: tableLine },
+    costs:
+      "RabbitMQ's configuration takes no table of keys: this one is for a stunnel before it, and every device may use every topic",
+  },
+};
+
+/** Run the command. */
+export async function exportKeys(options: ExportOptions): Promise<void> {
+  const { master: place, format, product, serials, out } = options;
+  if (!place || !format || !product || !serials || !out)
+    throw new UsageError("export needs --master, --format, --product, --serials and --out. See --help.");
+  const { files, costs } = FORMATS[format];
+  const version = options["key-version"] ?? 1;
+  const secrets = new Secrets(options, ["master"]);
+  const master = await openMaster(place, { purpose: "psk", secrets, name: "master" }).finally(() =>
+    secrets.close(),
+  );
+  const texts = new Map(Object.keys(files).map((name) => [name, [] as string[]]));
+  let count = 0;
+  try {
+    for (const serial of serialsOf(serials)) {
+      const identity = parseIdentity(`v${version}.${product}.${serial}`);
+      const key = strongKey(master.deviceKey(identity), `the psk key of ${identity.text}`);
+      for (const [name, line] of Object.entries(files)) texts.get(name)?.push(line(identity, key));
+      key.fill(0);
+      count++;
+    }
+  } finally {
+    master.close();
+  }
+  writeNewFiles(
+    [...texts].map(([name, lines]) => ({ path: `${out}.${name}`, bytes: Buffer.from(lines.join("")) })),
+  );
+  const paths = [...texts.keys()].map((name) => `${out}.${name}`);
+  if (options.json) console.log(JSON.stringify({ format, count, files: paths, costs }));
+  else
+    console.log(
+      `${count} devices: ${paths.join(", ")}\n` +
+        "Whoever reads that is each of these devices until it has a new key; other serials are not let in; who is revoked\n" +
+        `has to be taken out by hand. ${costs}.`,
+    );
+}
