@@ -22,6 +22,22 @@ export class PortClosed extends Error {
   override name = "PortClosed";
 }
 
+/** Why a port cannot be had, from the words of Node and of the system. */
+const FAULTS: readonly (readonly [RegExp, string])[] = [
+  [/ECONNREFUSED/, "nothing listens there"],
+  [/ENOTFOUND|EAI_AGAIN/, "there is no such host"],
+  [/EHOSTUNREACH|ENETUNREACH/, "there is no way to it"],
+  [/ENOENT|No such file/, "there is no such port: is it plugged in?"],
+  [/EACCES|EPERM|Permission denied/, "it is not permitted; on Linux your user must be in the group dialout"],
+  [/EBUSY|EAGAIN|Cannot lock|temporarily unavailable/, "another program has it open"],
+  [/ENOTTY|Inappropriate ioctl|ENXIO|EIO/, "it is no serial port, or the device has gone"],
+];
+
+function portFault({ message, code }: NodeJS.ErrnoException): string {
+  const found = FAULTS.find(([pattern]) => pattern.test(`${code} ${message}`));
+  return found ? found[1] : message;
+}
+
 interface Line {
   write(bytes: Buffer, done: (error?: Error | null) => void): unknown;
   destroy(): void;
@@ -66,7 +82,7 @@ export class Port {
         resolve(opened);
       });
       socket.on("data", (bytes) => opened.take(bytes));
-      socket.on("error", (error) => reject(new PortClosed(`${name}: ${error.message}`)));
+      socket.on("error", (error) => reject(new PortClosed(`${name}: ${portFault(error)}`)));
       socket.on("end", destroy);
       socket.on("close", () => {
         clearTimeout(timer);
@@ -93,7 +109,7 @@ export class Port {
       serial.open((error) => {
         if (error) {
           opened.ended();
-          reject(new PortClosed(`${name}: ${error.message}`));
+          reject(new PortClosed(`${name}: ${portFault(error)}`));
         } else resolve(opened);
       });
     });

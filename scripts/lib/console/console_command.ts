@@ -1,7 +1,7 @@
 // What `npm run console` does, once its command line is read (scripts/console.ts has the options).
 
 import type { Options } from "../../console";
-import { Port, PortClosed } from "../bench/port";
+import { isPresent, Port, PortClosed } from "../bench/port";
 import { portName } from "../bench/port_name";
 import { DeviceError, EXIT_FAILED, EXIT_USAGE, UsageError } from "../cli/exit";
 import { type Master, masterFromBytes, openMaster } from "../custody/master";
@@ -28,6 +28,8 @@ export async function run(options: Options): Promise<void> {
   const name = options.port ?? portName(process.env.PORT || missing());
   if (!options.master && (options.scheme || options["passphrase-file"] || options["passphrase-fd"]))
     throw new UsageError("--scheme and the passphrase are for --master, which is missing.");
+  // before a passphrase is asked for
+  if (!isPresent(name)) throw new DeviceError(`${name}: there is no such port: is it plugged in?`);
   const master = options.master ? await open(options.master, options) : undefined;
   try {
     await serve(name, options.json, master);
