@@ -1,4 +1,5 @@
 // The firmware: the only file with effects on import.
+import { ATTEMPT } from "./app/event";
 import { onEvent } from "./app/events";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 import { key } from "./store/key";
@@ -10,4 +11,4 @@ import { RECORD_LENGTH } from "./store/key_record";
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setTimeout(onEvent, KEEP_ALIVE_S * 500);
-if (!CONSOLE || !key[RECORD_LENGTH - 1] || section(import("./console/console")).open()) onEvent(true);
+if (!CONSOLE || !key[RECORD_LENGTH - 1] || section(import("./console/console")).open()) onEvent(ATTEMPT);

@@ -46,6 +46,10 @@ export const KEEP_ALIVE_S = 120;
 export const TELEMETRY_EVERY = 1;
 /** Longest MQTT packet that is taken, bytes: a longer one is acknowledged and passed over as it comes. */
 export const PACKET_LIMIT = 640;
+/** So many bytes may wait to be sent before answers give way to newer ones; acknowledgements may take as much again. */
+export const OUTGOING_LIMIT = 512;
+/** Fewer variables than that are too few to let an answer wait beside another one. */
+export const SCARCE = 200;
 
 /** A place in the file `conf` (settings.ts), and the longest that settings may be in it, bytes. */
 export const SETTINGS_PLACE = 320;

@@ -49,6 +49,7 @@ import {
   ECB_ENCRYPT,
   type Flash,
   NAME_UNKNOWN,
+  NETWORK_UP,
   type Network,
   NO_NETWORK,
   NOISE_DEAD,
@@ -571,6 +572,7 @@ for (const board of BOARDS) {
       const events: string[] = [];
       let received = "";
       let longest = 0;
+      let drains = 0;
       let done: () => void = () => {};
       const closed = new Promise<void>((resolve) => {
         done = resolve;
@@ -582,19 +584,29 @@ for (const board of BOARDS) {
         } else if (typeof event === "boolean") {
           events.push(`close ${event}`);
           done();
+        } else if (events.length) {
+          assert.equal(event, socket);
+          drains++;
         } else {
           events.push("open");
           opened?.(socket);
         }
       });
       assert.equal(events.length, 0, "nothing comes before the call returns");
-      return { socket, events, closed, received: () => received, longest: () => longest };
+      return {
+        socket,
+        events,
+        closed,
+        received: () => received,
+        longest: () => longest,
+        drains: () => drains,
+      };
     }
 
     test("carries every byte value both ways in chunks of at most 536 bytes", async () => {
       onConnection = (socket) => void socket.pipe(socket);
       const sent = Array.from({ length: 20000 }, (_, i) => String.fromCharCode((i * 7) & 255)).join("");
-      const { events, closed, received, longest } = connection(port, (socket) => {
+      const { events, closed, received, longest, drains } = connection(port, (socket) => {
         assert.equal(socket?.write(sent.slice(0, 700)), false);
         socket?.write(sent.slice(700));
         const wait = setInterval(() => {
@@ -604,6 +616,7 @@ for (const board of BOARDS) {
         }, 5);
       });
       await closed;
+      assert.ok(drains() > 0, "what was written is on its way");
       assert.equal(received(), sent);
       assert.ok(longest() <= 536);
       assert.deepEqual(events, ["open", "close false"]);
@@ -694,7 +707,7 @@ for (const board of BOARDS) {
         resolve(result);
       };
       const settings = { ssid: "net", pass: "word" };
-      networkUp(settings, (event) => settled(event === settings ? "up" : `down ${event}`));
+      networkUp(settings, (event) => settled(event === NETWORK_UP ? "up" : `down ${event}`));
       returned = true;
     });
   describe(`Network: ${board.network} on ${board.name}`, () => {
@@ -713,7 +726,7 @@ for (const board of BOARDS) {
       let event: unknown = NO_NETWORK;
       for (let asks = 0; asks < 3 && event === NO_NETWORK; asks++)
         event = await new Promise((resolve) => networkUp(settings, resolve));
-      assert.equal(event, settings);
+      assert.equal(event, NETWORK_UP);
     });
     if (board.network === "no_network") return;
     test("R29 is given up after a bounded number of tries", async () => {

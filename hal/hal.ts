@@ -18,6 +18,9 @@ export const AES_PIECE = 48;
  */
 export const WATCHDOG_S = 300;
 
+/** What a network that carries says; below 0, as no code is. */
+export const NETWORK_UP = -9;
+
 /** What drivers throw, by the numbers of firmware/tls/alert.ts; hal.test.ts compares the two. */
 export const NOISE_DEAD = 3;
 export const NO_NETWORK = 5;
@@ -69,8 +72,8 @@ export interface Socket {
 /** `hal:tcp_socket`. */
 export interface TcpSocket {
   /**
-   * Open a TCP connection. `onEvent` is called with the socket once when it is open, then with
-   * 1..536 bytes at a time, and once in any case with a boolean, whether there was an error: it is closed. Never before
+   * Open a TCP connection. `onEvent` is called with the socket when it is open, and again each time when all that was written
+   * is on its way; with 1..536 bytes at a time, and once in any case with a boolean, whether there was an error: it is closed. Never before
    * this call returns. Returns the socket, or undefined where the runtime could not make one: then only true comes.
    * Throws NAME_UNKNOWN where DNS does not know the host.
    */
@@ -86,10 +89,10 @@ export interface NetworkSettings {
 /** `hal:network`. */
 export interface Network {
   /**
-   * Bring the network up: `onEvent(settings)` when it carries, `onEvent(NO_NETWORK)` when it does not after a bounded
+   * Bring the network up: `onEvent(NETWORK_UP)` when it carries, `onEvent(NO_NETWORK)` when it does not after a bounded
    * number of tries. One of the two comes, never before this call returns.
    */
-  networkUp(settings: NetworkSettings, onEvent: (event: NetworkSettings | number) => void): void;
+  networkUp(settings: NetworkSettings, onEvent: (event: number) => void): void;
   /** Tell the board's address, "" where it has none or the operating system knows it. */
   networkAddress(): string;
 }

@@ -1,102 +1,163 @@
-// What the device does, as a section that every event goes through: it keeps the broker's connection up, sends
-// telemetry, answers commands. Telemetry goes to `up/status`; a command on `down/<name>` is answered on `up/<name>` with
-// its own payload. What it has to say is put to the session's data.
-import { payload } from "../mqtt/client";
+// What the device does: it keeps the broker's connection up, sends telemetry, answers commands. `action` has the table of
+// what happens where; what is done there follows, a section each. Telemetry goes to `up/status`; a command on `down/<name>`
+// is answered on `up/<name>` with its own payload. What it has to say is put to the session's data.
+import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
+import { DOWN, HEARD, OTA, PING } from "../mqtt/packets";
 import { awaited } from "../ota/updater";
 import { TELEMETRY_EVERY, UPDATES } from "../profile";
-import { FAILURES, SESSIONS } from "../store/event_log";
-import { NO_NETWORK, TIMEOUT } from "../tls/alert";
-import { failedAt, SESSION_DATA, SESSION_ENDED, SESSION_STANDS, type Server, stands } from "../tls/session";
+import { FAILURES, lastError, SESSIONS } from "../store/event_log";
+import { MQTT_CLOSED, MQTT_SILENT, MQTT_SUBSCRIPTION, NO_NETWORK, TIMEOUT } from "../tls/alert";
+import { failedAt, type OnSession, SESSION_ENDED, type Server, stands } from "../tls/session";
+import { ATTEMPT, type Event, TICK, TICKS } from "./event";
 import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
 
-/** Attempts since the broker last accepted us. */
+/** Where it stands: waits for its next attempt; an attempt is under way; the broker has accepted us. */
+const OFFLINE = 0;
+const CONNECTING = 1;
+const UP = 2;
+
+/** Ticks, of which the first may come at once: an attempt may take that many, and a session of more has lasted a keep-alive. */
+const PATIENCE = 2;
+
+let state = OFFLINE;
+/** Ticks in this state. */
+let ticks = 0;
+/** Attempts since a session last lasted a keep-alive. */
 export let failures = 0;
-/** Half keep-alives since then; below 0 it has not accepted us yet: the ticks that it may still take, less 1. */
-let ticks = -1;
 /** The timer of the next attempt, 0: one is under way; and when it comes, by getTime(). */
 export let retry: any;
 export let retryAt: number;
 
-/** What a session tells, or true: try to connect; settings: the network is up; NO_NETWORK: it is not; undefined: a tick. */
-export type Event = number | Server | boolean | undefined;
+/** Find what an event asks for, and what a tick does where. The caller calls it: so the table is off the heap by then. */
+export function action(event: Event): (onEvent: OnSession, event: Event, code?: number) => void {
+  return [
+    section(import("./application")).usedUp, // USED_UP
+    section(import("../mqtt/client")).begin, // SESSION_STANDS
+    section(import("../mqtt/client")).keep, // SESSION_DATA
+    section(import("./application")).over, // SESSION_ENDED, or NO_NETWORK
+    section(import("../mqtt/packets")).release, // SESSION_DRAINED
+    section(import("./application")).makeUp, // TICK, OFFLINE
+    section(import("./application")).expire, // TICK, CONNECTING
+    section(import("./application")).beat, // TICK, UP
+    section(import("./application")).attempt, // ATTEMPT
+    section(import("./application")).connect, // NETWORK_UP
+    section(import("./application")).message, // MESSAGE
+    section(import("./application")).accepted, // ACCEPTED
+    section(import("./application")).notGranted, // REFUSED
+  ][event === TICK ? state - TICKS : event > 0 ? -SESSION_ENDED : -event] as () => void;
+}
+
+/** Begin an attempt: bring the network up. */
+export function attempt(onEvent: OnSession): void {
+  if (section(import("../tls/session")).progress()) return;
+  state = CONNECTING;
+  ticks = retry = 0;
+  section(import("hal:network")).networkUp(section(import("../store/settings")).readSettings(), onEvent);
+}
+
+/** The network is up, which may be told twice: open a session. */
+export function connect(onEvent: OnSession): void {
+  if (state === CONNECTING && !section(import("../tls/session")).progress())
+    section(import("../tls/session")).connect(
+      section(import("../store/settings")).readSettings() as Server,
+      onEvent,
+    );
+}
+
+/** The attempt takes too long: end it; what should have brought its next step was lost, out of memory: begin anew. */
+export function expire(onEvent: OnSession): void {
+  if (++ticks <= PATIENCE) return;
+  if (section(import("../tls/session")).progress()) throw TIMEOUT;
+  section(import("./application")).attempt(onEvent);
+}
+
+/** Make up for the timer of an attempt that was lost, out of memory. */
+export function makeUp(onEvent: OnSession): void {
+  if (getTime() > retryAt + 1) section(import("./application")).attempt(onEvent);
+}
+
+/** An attempt or a session is over: tell why, and set the next attempt. */
+export function over(onEvent: OnSession, event: Event, ended?: number): void {
+  // of a network that is lost the session tells itself
+  if (event === NO_NETWORK && (state === OFFLINE || section(import("../tls/session")).progress())) return;
+  const code = event === NO_NETWORK ? event : ended || MQTT_CLOSED;
+  // `hs`
+  if (code === ATTEMPT) return section(import("./application")).attempt(onEvent);
+  print("E" + code);
+  section(import("../store/event_log")).note(
+    state === UP ? STEP_UP : code === NO_NETWORK ? STEP_NET : failedAt,
+    code,
+    FAILURES,
+  );
+  state = OFFLINE;
+  retryAt = section(import("./reconnect_delay"))(failures++);
+  retry = setTimeout(onEvent, retryAt, ATTEMPT);
+  retryAt = getTime() + retryAt / 1000;
+}
+
+/** Send telemetry and ask for a sign of life. Throws MQTT_SILENT where what was asked at the last tick has no answer yet. */
+export function beat(): void {
+  // a PINGRESP may come behind messages that we are slow to take
+  const overdue = (asked >> OVERDUE) & 255;
+  if (overdue && !(overdue & (1 << PING) && asked & (1 << HEARD))) throw MQTT_SILENT;
+  if (ticks++ === PATIENCE) {
+    failures = 0;
+    if (UPDATES) section(import("../ota/updater")).confirm(true);
+  }
+  const refusals = asked >> REFUSALS;
+  if (refusals & (1 << DOWN)) section(import("../mqtt/client")).subscribe(DOWN, "/down/#");
+  if (UPDATES && refusals & (1 << OTA)) section(import("../ota/updater")).askAnew();
+  if (TELEMETRY_EVERY === 1 || !(ticks % TELEMETRY_EVERY)) section(import("./telemetry"))();
+  // held back: it may begin now; under way: a broker may drop what it sends at QoS 0, and the heap what came of it
+  if (UPDATES && awaited !== undefined)
+    (awaited === null ? section(import("../ota/updater")).askAnew : section(import("../ota/updater")).ask)();
+  section(import("../mqtt/client")).beat();
+}
+
+/** Take a message: a command, or of an update. */
+export function message(): void {
+  // cut out each time: what takes a manifest or a piece wants the heap that a copy held
+  if (name.substr(0, 6) === "/down/") section(import("../mqtt/client")).publish(name.substr(6), payload, 0);
+  else if (UPDATES) {
+    const code =
+      name === "/ota"
+        ? section(import("../ota/updater")).onManifest()
+        : name === awaited && section(import("../ota/updater")).onPiece();
+    if (code) {
+      section(import("../store/event_log")).note(STEP_UPDATE, code, 0);
+      section(import("../mqtt/client")).publish("update", `{"err":${code}}`, 0);
+    }
+  }
+}
+
+/** All messages of a record are used up: what an update wants is asked for when they are off the heap. */
+export function usedUp(): void {
+  if (UPDATES && awaited === "") section(import("../ota/updater")).ask();
+}
+
+/** The broker has accepted us. */
+export function accepted(): void {
+  state = UP;
+  ticks = 0;
+  if (UPDATES) {
+    section(import("../ota/updater")).confirm();
+    section(import("../ota/updater")).askAnew();
+  }
+  section(import("../store/event_log")).note(STEP_UP, 0, SESSIONS);
+  section(import("./telemetry"))();
+}
+
+/** The broker has refused a subscription: tell it, once for as long as nothing else fails; each tick asks again. */
+export function notGranted(): void {
+  if (lastError === MQTT_SUBSCRIPTION) return;
+  print("E" + MQTT_SUBSCRIPTION);
+  section(import("../store/event_log")).note(STEP_UP, MQTT_SUBSCRIPTION, 0);
+}
 
 /** Tell the step where things stand (steps.ts). */
 export function step(): number {
-  return ticks < 0
-    ? section(import("../tls/session")).progress() || (retry ? STEP_IDLE : STEP_NET)
-    : // a session that has ended, of which no event has told yet: STEP_IDLE
-      STEP_UP * (stands as unknown as number);
-}
-
-/** Handle one event; `onEvent` takes those to come, `ended` is the code of SESSION_ENDED. Throws the code that ends the session. */
-export function application(event: Event, onEvent: (event: Event) => void, ended?: number): void {
-  if (event === undefined) {
-    // half a keep-alive has passed: telemetry and a sign of life
-    if (ticks >= 0) {
-      if (TELEMETRY_EVERY === 1 || !(++ticks % TELEMETRY_EVERY)) section(import("./telemetry"))();
-      // held back: it may begin now; under way: a broker may drop what it sends at QoS 0, and the heap what came of it
-      if (UPDATES && awaited !== undefined)
-        (awaited === null
-          ? section(import("../ota/updater")).askAnew
-          : section(import("../ota/updater")).ask)();
-      section(import("../mqtt/client")).ping();
-    } else if (ticks < -1) ticks++;
-    else if (section(import("../tls/session")).progress() || getTime() < retryAt) throw TIMEOUT;
-    // what should have begun the next attempt was lost, out of memory
-    else setTimeout(onEvent, 0, true);
-  } else if (event === SESSION_STANDS)
-    section(import("../mqtt/client")).begin(section(import("../store/settings")).readSettings().id as string);
-  else if (event === true) {
-    ticks = -3;
-    retry = 0;
-    section(import("hal:network")).networkUp(
-      section(import("../store/settings")).readSettings(),
-      onEvent as (event: unknown) => void,
-    );
-  } else if (event === SESSION_DATA) {
-    section(import("../mqtt/client")).keep(section(import("../tls/record")).take());
-    // a topic: of ours what comes after `<base>`, `/down/<name>` or `/ota`; of the pieces `fw/...`; "": the broker has
-    // accepted us
-    let name: string | undefined;
-    while ((name = section(import("../mqtt/client")).nextMessage()) !== undefined) {
-      if (name[1] === "d") section(import("../mqtt/client")).publish(name.substr(6), payload, 0);
-      else if (name) {
-        const code =
-          UPDATES &&
-          (name === "/ota"
-            ? section(import("../ota/updater")).onManifest()
-            : name === awaited && section(import("../ota/updater")).onPiece());
-        if (code) {
-          section(import("../store/event_log")).note(STEP_UPDATE, code, 0);
-          section(import("../mqtt/client")).publish("update", `{"err":${code}}`, 0);
-        }
-      } else {
-        failures = ticks = 0;
-        if (UPDATES) {
-          section(import("../ota/updater")).confirm();
-          section(import("../ota/updater")).askAnew();
-        }
-        section(import("../store/event_log")).note(STEP_UP, 0, SESSIONS);
-        section(import("./telemetry"))();
-      }
-    }
-    if (UPDATES && awaited === "") section(import("../ota/updater")).ask();
-  } else if (typeof event === "number") {
-    // the connection is over, or could not be had
-    const code = event === SESSION_ENDED ? (ended as number) : event;
-    if (code) {
-      print("E" + code);
-      section(import("../store/event_log")).note(
-        event === NO_NETWORK ? STEP_NET : ticks < 0 ? failedAt : STEP_UP,
-        code,
-        FAILURES,
-      );
-    }
-    ticks = -1;
-    retryAt = section(import("./reconnect_delay"))(failures++);
-    retry = setTimeout(onEvent, retryAt, true);
-    retryAt = getTime() + retryAt / 1000;
-  } else if (!section(import("../tls/session")).progress())
-    // the network may be up twice
-    section(import("../tls/session")).connect(event as Server, onEvent);
+  return state === UP
+    ? // a session that has ended, of which no event has told yet: STEP_IDLE
+      STEP_UP * (stands as unknown as number)
+    : section(import("../tls/session")).progress() || (state === OFFLINE ? STEP_IDLE : STEP_NET);
 }

@@ -1,22 +1,32 @@
 // The two functions that stay: what lets events into the application and its answers out over the session, and what takes the
-// console's input. What they do not need between two events is a section.
+// console's input. What they do not need between two events is a section, and gets them as parameters.
 import { serialIsOpen, serialOpen } from "hal:serial";
+import { NETWORK_UP } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { startedAt } from "../console/console";
+import { USED_UP } from "../mqtt/client";
 import { CONSOLE, KEEP_ALIVE_S } from "../profile";
-import type { Event } from "./application";
+import { key } from "../store/key";
+import { RECORD_LENGTH } from "../store/key_record";
+import { SESSION_DATA, sending } from "../tls/session";
+import { type Event, TICK } from "./event";
 
 /**
- * The application is evaluated from flash for each event and gone again before its answer is protected and sent. The
+ * The application's sections are made for each event and gone again before its answer is protected and sent. The
  * interpreter removes whatever runs out of memory, an interval or a listener: so each tick, half a keep-alive apart, sets the next
  * one before all else, and the console's port is opened where nobody listens: at the start, and again where it was removed.
  */
-export function onEvent(event: Event, ended?: number): void {
-  if (event === undefined) setTimeout(onEvent, KEEP_ALIVE_S * 500);
-  if (CONSOLE && startedAt && !serialIsOpen()) serialOpen(onConsole);
+export function onEvent(event: Event, code?: number): void {
+  if (event === TICK) setTimeout(onEvent, KEEP_ALIVE_S * 500);
+  if (CONSOLE && key[RECORD_LENGTH - 1] && !serialIsOpen()) serialOpen(onConsole);
   try {
-    section(import("./application")).application(event, onEvent, ended);
-    section(import("../tls/session")).flush();
+    for (;;) {
+      section(import("./application")).action(event)(onEvent, event, code);
+      // what a record brought is used up here, message by message, before the next one is opened
+      if (event !== SESSION_DATA && !((event as number) < NETWORK_UP)) break;
+      event = section(import("../mqtt/client")).next();
+    }
+    // what comes of a record the session sends itself: there is a frame less on the heap then
+    if (event !== USED_UP && !sending) section(import("../tls/session")).flush();
   } catch (error) {
     section(import("../tls/session")).shutdown(error);
   }
@@ -24,8 +34,8 @@ export function onEvent(event: Event, ended?: number): void {
 
 /** Take what the console's port brings; without bytes: see what has come of `hs` or `ping`. */
 export function onConsole(bytes?: Bytes): void {
-  if (!bytes) section(import("../console/watch")).tick();
+  if (!bytes) section(import("../console/watch")).tick(onConsole, onEvent);
   else
     for (let line: Bytes | undefined; (line = section(import("../console/line_editor"))(bytes)); bytes = "")
-      section(import("../console/console")).execute(line);
+      section(import("../console/console")).execute(line, onConsole);
 }

@@ -10,6 +10,8 @@ import { freePort } from "../../scripts/lib/test/peers/process";
 import { startPlainServer, startScriptedServer } from "../../scripts/lib/test/scripted_server";
 import { RECONNECT_DOUBLINGS, RECONNECT_FIRST_MS } from "../profile";
 import { NO_SERVER, SENT, UNEXPECTED_MESSAGE } from "../tls/alert";
+import { SESSION_ENDED } from "../tls/session";
+import { ATTEMPT } from "./event";
 
 const devices: TestDevice[] = [];
 after(() => {
@@ -139,8 +141,8 @@ test("R28 a server that completes TLS but is no broker does not reset the delay"
 });
 
 for (const [what, lost] of [
-  ["the timer of an attempt", true],
-  ["the end of a session", NO_SERVER],
+  ["the timer of an attempt", ATTEMPT],
+  ["the end of a session", SESSION_ENDED],
 ] as const)
   test(`${what} that was lost, out of memory, is made up for by a tick`, async () => {
     const watch = new Watch();

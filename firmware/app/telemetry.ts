@@ -1,16 +1,18 @@
 // Telemetry, a section: one line of JSON on `up/status`.
 
-import { QOS_1 } from "../mqtt/packets";
+import { dropped, QOS_1 } from "../mqtt/packets";
 import { revertReason } from "../ota/updater";
 import { UPDATES } from "../profile";
-import { lastError } from "../store/event_log";
+import { boots, lastError } from "../store/event_log";
+import { startedAt } from "./started";
 
 /**
- * Publish seconds since boot, variables in use and the last error (tls/alert.ts), and, where there are updates, the image's
- * sequence and the reason of the last revert; not while one waits for its PUBACK.
+ * Publish seconds since the start, variables in use, the last error (tls/alert.ts), the starts of the device and the answers that
+ * were dropped since this one, and, where there are updates, the image's sequence and the reason of the last revert; not
+ * while one waits for its PUBACK.
  */
 export default function telemetry(): void {
-  let text = `{"up":${getTime() | 0},"mem":${process.memory().usage},"err":${lastError}`;
+  let text = `{"up":${(getTime() - startedAt) | 0},"mem":${process.memory().usage},"err":${lastError},"boots":${boots},"drop":${dropped}`;
   if (UPDATES) text += ',"seq":' + section(import("../ota/running")).sequence() + ',"rev":' + revertReason;
   section(import("../mqtt/client")).publish("status", text + "}", QOS_1);
 }

@@ -10,6 +10,7 @@
 // Storage is not changed, whose header, torn by a power cut, makes the interpreter erase everything at its next start.
 import { flash } from "hal:flash";
 import { networkUp } from "hal:network";
+import { NETWORK_UP } from "../../hal/hal";
 import { seed } from "../crypto/ctr_drbg";
 import { SETTINGS_LIMIT } from "../profile";
 import { CHECK_VALUES, checkValues, RECORD_LENGTH } from "../store/key_record";
@@ -44,7 +45,7 @@ global.provision = (request: string): void => {
     if (report(testCrypto, true) && report(testStorage, true) && report(readSettings, true))
       networkUp(settings, (event) =>
         report(() => {
-          if (typeof event === "number") throw event;
+          if (event !== NETWORK_UP) throw event;
           seed();
         }),
       );

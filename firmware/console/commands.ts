@@ -22,7 +22,7 @@ const PROVE = 15;
 const SERVICE = 16;
 
 /** What does a row. */
-export type Action = (row: number, words: Bytes[]) => Answer;
+export type Action = (row: number, words: Bytes[], onConsole: () => void) => Answer;
 
 /** The row that `command` has found. */
 export let row: number;

@@ -21,12 +21,8 @@ export type Answer = Record<string, unknown> | number | Bytes | undefined;
 /** Whether a machine is at the other end. */
 export let isJson: boolean;
 
-/** When the device started, by getTime(). */
-export let startedAt: number;
-
 /** Begin, on a device with a key record: returns whether it may go on; else it is wiped, and starts anew. */
 export function open(): true | undefined {
-  startedAt = getTime();
   if (section(import("./factory")).isCut()) return section(import("./factory")).wipe();
   section(import("../store/event_log")).note(STEP_IDLE, resetCause(), BOOTS);
   try {
@@ -37,13 +33,13 @@ export function open(): true | undefined {
   return true;
 }
 
-/** Carry out one line. */
-export function execute(line: Bytes): void {
+/** Carry out one line; `onConsole` is called without bytes, now and then, for what goes on after its answer (watch.ts). */
+export function execute(line: Bytes, onConsole: () => void): void {
   let answer: Answer;
   try {
     if (line[LINE_LIMIT]) throw REQUEST_UNKNOWN;
     const words = line.split(" ");
-    answer = section(import("./commands")).command(words)(row, words);
+    answer = section(import("./commands")).command(words)(row, words, onConsole);
   } catch (error) {
     answer = (error as number) | 0 || SENT + INTERNAL_ERROR;
     if (answer === FLASH_FULL || answer === FLASH_FAILED)

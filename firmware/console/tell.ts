@@ -2,12 +2,12 @@
 import { networkAddress } from "hal:network";
 import { board } from "board";
 import { failures, retry, retryAt } from "../app/application";
+import { startedAt } from "../app/started";
 import { bundle } from "../boot/load_section";
 import { uint16 } from "../bytes";
 import { AT_MANIFEST, AT_VERSION } from "../ota/manifest";
 import { lastError, lastStep } from "../store/event_log";
 import { AT_BOOTS, AT_FAILURES, AT_REVERT, AT_SESSIONS, AT_TRIES, LOG, STATE } from "../store/journal";
-import { startedAt } from "./console";
 import { until } from "./unlock";
 
 /** Rows (commands.ts). */

@@ -2,6 +2,7 @@
 // false answers is in the journal before one is compared; from the third on each brings a delay that doubles, counted from
 // the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/console/challenge.ts).
 
+import { startedAt } from "../app/started";
 import { STEP_CONSOLE } from "../app/steps";
 import { type Bytes, uint16 } from "../bytes";
 import { TRIES } from "../store/event_log";
@@ -9,7 +10,7 @@ import { AT_BOOTS, LOG } from "../store/journal";
 import { key } from "../store/key";
 import { CONSOLE_KEY } from "../store/key_record";
 import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
-import { type Answer, startedAt } from "./console";
+import type { Answer } from "./console";
 import { ID } from "./tell";
 
 /** False answers without a delay, the first delay in seconds, and how often it doubles. */

@@ -1,9 +1,11 @@
 // `hs` and `ping`, as sections: they begin something and answer as it goes on. A timer looks after what has come of it and is
 // there no longer than that.
 import { retry } from "../app/application";
-import { onConsole, onEvent } from "../app/events";
+import { ATTEMPT } from "../app/event";
 import { STEP_NET, STEP_UP } from "../app/steps";
-import { pinged } from "../mqtt/client";
+import type { Bytes } from "../bytes";
+import { asked, OVERDUE } from "../mqtt/client";
+import { PING } from "../mqtt/packets";
 import { lastError, lastStep } from "../store/event_log";
 import { NO_SERVER, TIMEOUT } from "../tls/alert";
 
@@ -13,7 +15,7 @@ const EVERY_MS = 8;
 /** Longest time to a PINGRESP, milliseconds. */
 const PING_MS = 10000;
 
-/** The timer; undefined: nothing is under way. */
+/** Whether something is under way: then there is the timer, or the heap was too small to set it. */
 let timer: any;
 /** When it began, by getTime(). */
 let began: number;
@@ -24,9 +26,9 @@ let told: number;
  * Ask the broker for a sign of life, or end the session to watch a new one; tick tells it.
  * Throws NO_SERVER where there is no broker.
  */
-export function begin(row: number): undefined {
+export function begin(row: number, _words: Bytes[], onConsole: () => void): undefined {
   const isPing = row === ROW_PING;
-  if (!isPing) section(import("../tls/session")).shutdown(0);
+  if (!isPing) section(import("../tls/session")).shutdown(ATTEMPT);
   else {
     if (section(import("../app/application")).step() < STEP_UP) throw NO_SERVER;
     section(import("../mqtt/client")).ping();
@@ -34,11 +36,12 @@ export function begin(row: number): undefined {
   }
   told = -isPing;
   began = getTime();
-  timer = timer || setTimeout(onConsole, EVERY_MS);
+  if (timer) clearTimeout(timer);
+  timer = setTimeout(onConsole, EVERY_MS);
 }
 
 /** Tell what has come about since the last time. */
-export function tick(): void {
+export function tick(onConsole: () => void, onEvent: (event: number) => void): void {
   // the next one first: whatever this one runs out of, `hs` and `ping` go on
   timer = setTimeout(onConsole, EVERY_MS);
   const ms = ((getTime() - began) * 1000) | 0;
@@ -47,7 +50,7 @@ export function tick(): void {
   let code: number | undefined;
   if (told < 0) {
     if (step < STEP_UP) code = NO_SERVER;
-    else if (!pinged) say({ ms: ms });
+    else if (!(asked & (((1 << OVERDUE) + 1) << PING))) say({ ms: ms });
     else if (ms < PING_MS) return;
     else code = TIMEOUT;
     step = STEP_UP;
@@ -59,7 +62,7 @@ export function tick(): void {
         code = lastError;
       } else if (retry) {
         clearTimeout(retry);
-        onEvent(true);
+        onEvent(ATTEMPT);
         step = STEP_NET;
       }
     while (told < step) say({ step: ++told, ms: ms });

@@ -1,22 +1,40 @@
-// An MQTT 3.1.1 client (OASIS) over the session: what comes in goes through `keep` and `nextMessage`, what goes out is put
-// to the session's data. One connection, clean session, QoS 0 and 1, keep-alive, will. A message of QoS 1 is kept until
-// its PUBACK and sent again on the next connection. Its functions are sections. Leaves out QoS 2 and more than one
-// unacknowledged message; a packet over PACKET_LIMIT is acknowledged and passed over.
+// An MQTT 3.1.1 client (OASIS) over the session: what comes in goes through `keep` and `next`, what goes out is put to the
+// session's data. One connection, clean session, QoS 0 and 1, keep-alive, will. What the broker must answer it may take one
+// tick for (`beat`). An answer that would make more wait than OUTGOING_LIMIT gives way to the next one. Its functions are
+// sections. Leaves out QoS 2, more than one unacknowledged message, and sending one again: telemetry is made anew. A packet
+// over PACKET_LIMIT is acknowledged and passed over.
 import { type Bytes, uint16 } from "../bytes";
-import { KEEP_ALIVE_S, PACKET_LIMIT } from "../profile";
-import { MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT } from "../tls/alert";
+import { KEEP_ALIVE_S, OUTGOING_LIMIT, PACKET_LIMIT } from "../profile";
+import { MQTT_PROTOCOL, MQTT_REFUSED } from "../tls/alert";
+import { outgoing } from "../tls/record";
 import {
   CONNACK,
   CONNECT,
+  CONNECTION,
+  DOWN,
   DUP,
+  HEARD,
+  PIECE,
+  PING,
   PINGRESP,
   PUBACK,
   PUBLISH,
   QOS_1,
   RETAIN,
+  STATUS,
   SUBACK,
   SUBSCRIBE,
+  SUBSCRIPTION_REFUSED,
 } from "./packets";
+
+/** What `next` finds, events of the application (app/event.ts): nothing more. */
+export const USED_UP = 0;
+/** A message: `name` and `payload` have it. */
+export const MESSAGE = -10;
+/** The broker has accepted us. */
+export const ACCEPTED = -11;
+/** It has refused a subscription. */
+export const REFUSED = -12;
 
 /** First two parts of every topic of the device: `<product>/<serial>`. */
 export let base: Bytes;
@@ -24,31 +42,31 @@ export let base: Bytes;
 let input: Bytes;
 /** Bytes still to come of a packet that is passed over. */
 let passOver: number;
-/** Head and payload of the PUBLISH of QoS 1 that waits for its PUBACK. */
-let unacknowledged: Bytes | undefined;
-/** Packet identifier of that message, 2..32,767; SUBSCRIBE has 1. */
-let identifier = 1;
-/** Whether a PINGREQ waits for its answer. */
-export let pinged: boolean;
+/**
+ * What the broker was asked (packets.ts) since the last tick and has not answered, before it, and what it has refused: a byte
+ * each from the lowest on.
+ */
+export let asked = 0;
+export const OVERDUE = 8;
+export const REFUSALS = 16;
 
-/** Payload of the message whose topic `nextMessage` has returned. */
+/** Topic of the message that `next` has found, of ours what comes after `<base>`; and its payload. */
+export let name: Bytes;
 export let payload: Bytes;
 
 /** A topic of the device as a length-prefixed field (1.5.3). */
-export function topic(name: Bytes): Bytes {
-  const length = base.length + name.length;
-  return E.toString(length >> 8, length, base, name);
+export function topic(end: Bytes): Bytes {
+  const length = base.length + end.length;
+  return E.toString(length >> 8, length, base, end);
 }
 
-/**
- * Begin a connection of the device `identity`, `v<n>.<product>.<serial>`, at most 64 bytes: put CONNECT out. Its client
- * identifier is `<product>-<serial>`.
- */
-export function begin(identity: Bytes): void {
+/** Begin a connection of the device `v<n>.<product>.<serial>`: put CONNECT out, its client identifier `<product>-<serial>`. */
+export function begin(): void {
+  const identity = section(import("../store/settings")).readSettings().id as string;
   base = identity.substr(identity.indexOf(".") + 1).replace(".", "/");
   input = "";
   passOver = 0;
-  pinged = false;
+  asked = 1 << CONNECTION;
   // protocol name and level; flags: clean session, will, will retained; the will says "0" on `<base>/state`
   section(import("./packets")).putPacket(
     CONNECT,
@@ -57,39 +75,55 @@ export function begin(identity: Bytes): void {
   );
 }
 
-/**
- * Publish `text` on `<base>/up/<name>`; `flags`: QOS_1, RETAIN. One message of QoS 1 at a time waits for its acknowledgement:
- * a second one is dropped.
- */
-export function publish(name: Bytes, text: Bytes, flags: number): void {
-  let head = section(import("./client")).topic("/up/" + name);
-  if (flags & QOS_1) {
-    if (unacknowledged) return;
-    identifier = identifier < 32767 ? identifier + 1 : 2;
-    head = E.toString(head, identifier >> 8, identifier);
-    unacknowledged = head + text;
-  }
-  section(import("./packets")).putPacket(PUBLISH | flags, head, text);
+/** Subscribe to `<base><end>`, or, a PIECE, to all of `end`, with QoS 0. */
+export function subscribe(what: number, end: Bytes): void {
+  asked = (asked & ~(1 << (what + REFUSALS))) | (1 << what);
+  section(import("./packets")).putPacket(
+    SUBSCRIBE,
+    E.toString(what, 1) +
+      (what === PIECE ? E.toString(0, end.length, end) : section(import("./client")).topic(end)),
+    what === PIECE ? "\0" : "\x01",
+  );
 }
 
-/** Ask for a sign of life. Throws MQTT_SILENT when the last PINGREQ has no answer yet. */
+/**
+ * Publish `text` on `<base>/up/<end>`; `flags`: QOS_1, for telemetry alone, and RETAIN. False where it was not taken: one
+ * message of QoS 1 at a time waits for its acknowledgement.
+ */
+export function publish(end: Bytes, text: Bytes, flags: number): boolean {
+  let head = section(import("./client")).topic("/up/" + end);
+  if (flags & QOS_1) {
+    if (asked & (((1 << OVERDUE) + 1) << STATUS)) return false;
+    asked |= 1 << STATUS;
+    head += E.toString(STATUS, 1);
+  }
+  section(import("./packets")).putPacket(PUBLISH | flags, head, text);
+  return true;
+}
+
+/** Ask for a sign of life. */
 export function ping(): void {
-  if (pinged) throw MQTT_SILENT;
-  pinged = true;
+  asked |= 1 << PING;
   section(import("../tls/record")).put("\xc0\0"); // PINGREQ
 }
 
-/** Keep bytes that the session brought, in pieces of any size, for `nextMessage`. */
-export function keep(data: Bytes): void {
+/** Ask for a sign of life; what was asked and has no answer by the next tick is overdue. */
+export function beat(): void {
+  section(import("./client")).ping();
+  asked = (asked & ~255) | ((asked & ~(1 << HEARD) & 255) << OVERDUE);
+}
+
+/** Keep what a record has brought, packets in pieces of any size, for `next`. */
+export function keep(): void {
+  const data = section(import("../tls/record")).take();
   input = input ? E.toString(input, data) : data;
 }
 
 /**
- * Work through the bytes that were kept, up to the next message. Returns its topic, after `<base>` where it is
- * ours, and leaves its payload in `payload`; "" when the broker has accepted us; undefined when there is no more. Throws
- * MQTT_PROTOCOL, or MQTT_REFUSED plus the broker's code.
+ * Work through the bytes that were kept, up to the next thing that the application must know. Throws MQTT_PROTOCOL, or
+ * MQTT_REFUSED plus the broker's code.
  */
-export function nextMessage(): Bytes | undefined {
+export function next(): number {
   payload = "";
   for (;;) {
     if (passOver) {
@@ -102,7 +136,7 @@ export function nextMessage(): Bytes | undefined {
     let start = 0;
     let digit = 128;
     while (digit & 128) {
-      if (++start >= input.length) return;
+      if (++start >= input.length) return USED_UP;
       if (start > 4) throw MQTT_PROTOCOL;
       digit = input.charCodeAt(start);
       length |= (digit & 127) << (7 * start - 7);
@@ -111,35 +145,52 @@ export function nextMessage(): Bytes | undefined {
     const long = end > PACKET_LIMIT;
     const type = input.charCodeAt(0);
     // of a packet that is too long, the part that holds its packet identifier is looked at
-    if (input.length < (long ? PACKET_LIMIT : end)) return;
+    if (input.length < (long ? PACKET_LIMIT : end)) return USED_UP;
     passOver = end;
-    if (type >> 4 === PUBLISH >> 4 && (type & 6) <= QOS_1) {
+    // the CONNACK comes first and once (3.2); types with other flags than theirs are none (2.2.2)
+    if (!!(asked & (1 << CONNECTION)) !== (type === CONNACK)) throw MQTT_PROTOCOL;
+    const first = input.charCodeAt(start);
+    if (type >> 4 === PUBLISH >> 4 && (type & 6) <= QOS_1 && (type & (DUP | QOS_1)) !== DUP) {
       const topicEnd = start + 2 + uint16(input, start);
       // QOS_1 is 2, the bytes of the packet identifier
       const textStart = topicEnd + (type & QOS_1);
-      if (textStart > end) throw MQTT_PROTOCOL;
-      if (textStart !== topicEnd && textStart <= input.length)
+      if (textStart > end || topicEnd === start + 2) throw MQTT_PROTOCOL;
+      if (textStart !== topicEnd && textStart <= input.length && outgoing.length < 2 * OUTGOING_LIMIT)
         section(import("../tls/record")).put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
+      asked |= 1 << HEARD;
       if (!long) {
-        const topic = input.substr(start + 2, topicEnd - start - 2);
+        name = input.substr(start + 2, topicEnd - start - 2);
         payload = input.substr(textStart, end - textStart);
         input = input.substr(end); // off the heap before the answer is made
         passOver = 0;
-        if (topic) return topic.indexOf(base + "/") ? topic : topic.substr(base.length);
+        if (!name.indexOf(base + "/")) name = name.substr(base.length);
+        else if (name[0] === "/") continue; // like one of ours without its beginning
+        return MESSAGE;
       }
     } else if (type === CONNACK && length === 2) {
-      const refused = input.charCodeAt(start + 1);
-      if (refused) throw MQTT_REFUSED + (refused < 5 ? refused : 5);
-      const packet = section(import("./packets")).putPacket;
-      const full = section(import("./client")).topic;
-      // "1" on the retained state; packet identifier 1 and QoS 1 for the subscription
-      packet(PUBLISH | RETAIN, full("/state"), "1");
-      packet(SUBSCRIBE, "\0\x01" + full("/down/#"), "\x01");
-      if (unacknowledged) packet(PUBLISH | QOS_1 | DUP, unacknowledged, "");
-      return "";
-    } else if (type === PUBACK && length === 2) {
-      if (uint16(input, start) === identifier) unacknowledged = undefined;
-    } else if (type === PINGRESP && !length) pinged = false;
-    else if (type !== SUBACK || long) throw MQTT_PROTOCOL;
+      const code = input.charCodeAt(start + 1);
+      if (code && code < 6) throw MQTT_REFUSED + code;
+      // there is no session that could be present (3.2.2.2)
+      if (code || first) throw MQTT_PROTOCOL;
+      asked = 0;
+      // "1" on the retained state
+      section(import("./packets")).putPacket(
+        PUBLISH | RETAIN,
+        section(import("./client")).topic("/state"),
+        "1",
+      );
+      section(import("./client")).subscribe(DOWN, "/down/#");
+      return ACCEPTED;
+    } else if (type === [PINGRESP, 0, PUBACK, SUBACK][length]) {
+      const bit = 1 << (length ? first : PING);
+      asked &= ~(bit | (bit << OVERDUE));
+      // the SUBACK's code: what is granted, at most what was asked for, or a refusal (3.9.3)
+      const code = length > 2 ? input.charCodeAt(start + 2) : 0;
+      if (code > 1) {
+        if (code !== SUBSCRIPTION_REFUSED) throw MQTT_PROTOCOL;
+        asked |= bit << REFUSALS;
+        return REFUSED;
+      }
+    } else throw MQTT_PROTOCOL;
   }
 }

@@ -8,7 +8,7 @@ import { board } from "board";
 import { bundle } from "../boot/load_section";
 import { type Bytes, uint16 } from "../bytes";
 import { base, payload } from "../mqtt/client";
-import { SUBSCRIBE } from "../mqtt/packets";
+import { OTA, PIECE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
 import { AT_ACTIVE, AT_ATTEMPTS, AT_FLOOR, AT_REVERT, STATE } from "../store/journal";
 import { key } from "../store/key";
@@ -101,7 +101,8 @@ export function onManifest(): number | undefined {
     piece = (uint16(payload, AT_IMAGE_LENGTH + 2) - 1) >> 9;
     while (piece && section(import("./slots")).read(other + piece * PIECE_BYTES, 1) === "\xff") piece--;
   } else {
-    if (section(import("./held"))()) {
+    // what runs is tried yet: the other image is the one that would come back
+    if (state.charCodeAt(AT_ATTEMPTS) || section(import("./held"))()) {
       awaited = null;
       return;
     }
@@ -130,8 +131,7 @@ export function onManifest(): number | undefined {
 
 /** Ask the broker for what it has on `/ota`. */
 export function askAnew(): void {
-  const topic = section(import("../mqtt/client")).topic("/ota");
-  section(import("../mqtt/packets")).putPacket(SUBSCRIBE, "\0\x01" + topic, "\x01");
+  section(import("../mqtt/client")).subscribe(OTA, "/ota");
 }
 
 /** Read the manifest in the slot that does not run. */
@@ -171,12 +171,7 @@ export function ask(): void {
   const manifest = section(import("./updater")).offered();
   const digest = uint16(manifest, AT_DIGEST) * 65536 + uint16(manifest, AT_DIGEST + 2);
   awaited = `fw/${base.split("/")[0]}/${digest}/${piece}`;
-  // a packet identifier of its own, and QoS 0
-  section(import("../mqtt/packets")).putPacket(
-    SUBSCRIBE,
-    E.toString(128, piece, 0, awaited.length, awaited),
-    "\0",
-  );
+  section(import("../mqtt/client")).subscribe(PIECE, awaited);
   if (!(piece & 7)) section(import("../mqtt/client")).publish("update", `{"got":${piece}}`, 0);
 }
 
@@ -208,11 +203,20 @@ export function onPiece(): number | undefined {
   }
 }
 
-/** Note that the image that runs has had a session: it stays, and what is not above it is taken no more. */
-export function confirm(): void {
+/**
+ * Learn why another image came back; and where `hasLasted`, that a session of the image that runs has, note that it stays, and
+ * that what is not above it is taken no more.
+ */
+export function confirm(hasLasted?: boolean): void {
   const state = section(import("../store/journal")).newest(STATE);
   revertReason = uint16(state, AT_REVERT);
-  if (state && !state.charCodeAt(AT_ATTEMPTS)) return;
+  if (
+    !hasLasted ||
+    (state &&
+      !state.charCodeAt(AT_ATTEMPTS) &&
+      state.substr(AT_FLOOR, 4) >= bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4))
+  )
+    return;
   // caught as an error, that there is none would cost the heap the class of that error
   if (typeof trial === "number") {
     trial = clearInterval(trial);

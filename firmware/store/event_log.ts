@@ -9,6 +9,9 @@ export let lastError = 0;
 /** The step that it ended (steps.ts). */
 export let lastStep = 0;
 
+/** Starts of the device, counted in the journal; 0 where there is none. */
+export let boots = 0;
+
 /** Counters, by the place of their last byte in a record: boots (3 bytes), false answers (1), sessions (2), failures (2). */
 export const BOOTS = AT_BOOTS + 2;
 export const TRIES = AT_TRIES;
@@ -33,6 +36,7 @@ export function note(step: number, code: number, counter: number): void {
     // those of two bytes stop at their end
     else if (counter < SESSIONS || (record[counter] & record[counter - 1]) < 255)
       for (let i = counter; i && !(++record[i] & 255); ) i--;
+    if (counter === BOOTS) boots = (record[AT_BOOTS] << 16) | (record[AT_BOOTS + 1] << 8) | record[BOOTS];
     section(import("./journal")).append(E.toString(record));
   } catch (_) {
     lastError = FLASH_FAILED;

@@ -42,6 +42,9 @@ export const SESSION_DATA = -2;
 /** It is over, or could not be had; comes with 0 or a code of alert.ts. */
 export const SESSION_ENDED = -3;
 
+/** All that was written is on its way, and `sending` is over. */
+export const SESSION_DRAINED = -4;
+
 /** Who takes a session's events. One function and no emitter: listeners are heap (socket.ts has them). */
 export type OnSession = (event: any, code?: number) => void;
 
@@ -62,6 +65,8 @@ let next: any;
 let queued: boolean;
 /** Whether what TCP and the timers bring is worked on. */
 let busy: boolean;
+/** Whether what was written last is still on its way: who writes more fills a queue without a bound. */
+export let sending: boolean;
 /** Whether records are the handshake's. */
 let shaking: boolean;
 /** Whether the application may write. */
@@ -116,13 +121,19 @@ function turn(): void {
   // opened from here, and not from the section that takes it up ("a frame less")
   while (port && section(import("./record")).receiveRecord())
     if (section(import("./session")).receive()) port(SESSION_DATA);
+  // what came of them, when all are off the heap
+  if (!sending) section(import("./session")).flush();
 }
 
 /** Go on in a turn of the session's own: the handshake; TCP is open; or a socket's end that was put off. */
 export function proceed(event: Socket | number): void {
   if (event === KEY_EXCHANGE) section(import("./session")).advance(KEY_EXCHANGE);
-  else if (event === transport) section(import("./session")).advance(BEGIN);
-  else {
+  else if (event === transport) {
+    // it is open, or all that was written is on its way
+    if (!shaking && !stands) section(import("./session")).advance(BEGIN);
+    sending = false;
+    if (stands && port) port(SESSION_DRAINED);
+  } else {
     section(import("./session")).flush();
     (event as Socket).end();
   }
@@ -140,7 +151,7 @@ export function shutdown(cause: unknown): void {
   const code = codeOf(cause, tcp);
   failedAt = section(import("./session")).progress();
   port = transport = undefined; // first of all: whatever comes in from here on finds no session
-  busy = shaking = stands = false;
+  busy = sending = shaking = stands = false;
   if (next) next = clearTimeout(next);
   // and these before what may run out of memory: or keys and TCP would stay, and nobody would try again
   if (tcp) setTimeout(onTransport, 0, tcp);
@@ -240,7 +251,10 @@ function count(weight: number): void {
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
 export function flush(): void {
   if (!port) section(import("./record")).wipe();
-  while (stands && outgoing) section(import("./record")).send(transport as Socket, APPLICATION_DATA);
+  while (stands && outgoing) {
+    sending = true;
+    section(import("./record")).send(transport as Socket, APPLICATION_DATA);
+  }
 }
 
 /** Take a step of the handshake: of its own, or of a record of type `step` and plaintext `fragment`. */
@@ -287,9 +301,4 @@ export function connect(server: Server, onEvent: OnSession): void {
 /** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */
 export function timeOut(): void {
   if (!stands || shaking) section(import("./session")).shutdown(TIMEOUT);
-}
-
-/** Tell the TCP socket under the session. */
-export function transportSocket(): Socket | 0 | undefined {
-  return transport;
 }

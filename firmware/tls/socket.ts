@@ -1,7 +1,7 @@
 // The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
 // on it unchanged. Our own MQTT client does without: an emitter and its listeners are heap.
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
-import { SESSION_DATA, SESSION_STANDS, type Server } from "./session";
+import { SESSION_DATA, SESSION_DRAINED, SESSION_STANDS, type Server } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface TlsSocket {
@@ -32,6 +32,7 @@ export function connect(options: Server, callback?: (socket: TlsSocket) => void)
   const onEvent = (event: number, code?: number): void => {
     if (event === SESSION_DATA) socket.emit("data", section(import("./record")).take());
     else if (event === SESSION_STANDS) socket.emit("connect", socket);
+    else if (event === SESSION_DRAINED) socket.emit("drain");
     else {
       clearTimeout(timer);
       socket.emit(code ? "error" : "end", code);
@@ -43,7 +44,5 @@ export function connect(options: Server, callback?: (socket: TlsSocket) => void)
   } catch (error) {
     section(import("./session")).shutdown(error);
   }
-  const transport = section(import("./session")).transportSocket();
-  if (transport) transport.on("drain", () => socket.emit("drain"));
   return socket;
 }

@@ -1,7 +1,7 @@
 // The network of the ESP boards: Espruino's `Wifi` library as a station. One call of connect makes three tries of its own;
 // when they fail the network counts as absent, and the application asks again later. Leaves out the access point, scans,
 // static addresses.
-import { type NetworkSettings, NO_NETWORK } from "../hal";
+import { NETWORK_UP, type NetworkSettings, NO_NETWORK } from "../hal";
 
 /** Tell the station's address (Network in hal.ts). */
 export function networkAddress(): string {
@@ -9,12 +9,9 @@ export function networkAddress(): string {
 }
 
 /** Join the access point of the settings (Network in hal.ts). */
-export function networkUp(
-  settings: NetworkSettings,
-  onEvent: (event: NetworkSettings | number) => void,
-): void {
+export function networkUp(settings: NetworkSettings, onEvent: (event: number) => void): void {
   // no name is no network; without a string the library would throw
   require("Wifi").connect(settings.ssid || "", { password: settings.pass }, (error: string | null) =>
-    onEvent(error ? NO_NETWORK : settings),
+    onEvent(error ? NO_NETWORK : NETWORK_UP),
   );
 }

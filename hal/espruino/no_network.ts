@@ -1,5 +1,5 @@
 // The network of boards whose operating system has one already: nothing to bring up.
-import type { NetworkSettings } from "../hal";
+import { NETWORK_UP, type NetworkSettings } from "../hal";
 
 /** Tell no address (Network in hal.ts). */
 export function networkAddress(): string {
@@ -7,9 +7,6 @@ export function networkAddress(): string {
 }
 
 /** Report the network as up (Network in hal.ts). */
-export function networkUp(
-  settings: NetworkSettings,
-  onEvent: (event: NetworkSettings | number) => void,
-): void {
-  setTimeout(onEvent, 0, settings);
+export function networkUp(_settings: NetworkSettings, onEvent: (event: number) => void): void {
+  setTimeout(onEvent, 0, NETWORK_UP);
 }

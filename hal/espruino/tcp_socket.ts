@@ -13,6 +13,7 @@ export function tcpConnect(
   try {
     const socket = require("net").connect({ host: host, port: port }, onEvent);
     socket.on("data", onEvent);
+    socket.on("drain", onEvent);
     socket.on("close", onEvent);
     return socket;
   } catch (error) {

@@ -3,7 +3,7 @@
 // locally administered, for the library gives every chip the same one; the address comes by DHCP. With no
 // cable the library waits for ever in its connect: that is the watchdog's case. Leaves out static addresses.
 import { board } from "board";
-import { type NetworkSettings, NO_NETWORK } from "../hal";
+import { NETWORK_UP, type NetworkSettings, NO_NETWORK } from "../hal";
 
 /** Asks for an address before the network counts as absent; each waits some seconds for DHCP. */
 const TRIES = 3;
@@ -17,10 +17,7 @@ export function networkAddress(): string {
 }
 
 /** Set up the chip and get an address (Network in hal.ts). */
-export function networkUp(
-  settings: NetworkSettings,
-  onEvent: (event: NetworkSettings | number) => void,
-): void {
+export function networkUp(_settings: NetworkSettings, onEvent: (event: number) => void): void {
   setTimeout(() => {
     let tries = TRIES;
     try {
@@ -34,6 +31,6 @@ export function networkUp(
     } catch (_) {
       tries = 0;
     }
-    onEvent(tries ? settings : NO_NETWORK);
+    onEvent(tries ? NETWORK_UP : NO_NETWORK);
   }, 0);
 }

@@ -15,11 +15,17 @@ export class TestBroker {
   subscribed: string[] = [];
   /** Changes or drops what goes out on a topic; undefined: nothing comes. */
   meddle: (topic: string, payload: Buffer) => Buffer | undefined = (_topic, payload) => payload;
+  /** Ticks that each session lasts; the third one is a keep-alive later than the first at least. */
+  lasts = 3;
+  private ticks = 0;
   private runtime: unknown;
 
   constructor(readonly machine: Machine) {}
 
-  /** Connect where the board has started since, and serve it until it has nothing more to say; so over its restarts. */
+  /**
+   * Connect where the board has started since, and serve it until it has nothing more to say and the session has lasted; so
+   * over its restarts.
+   */
   async serve(): Promise<void> {
     const { machine } = this;
     for (let idle = 0; idle < 4; ) {
@@ -27,8 +33,11 @@ export class TestBroker {
       if (!machine.isOn) return;
       if (machine.run("typeof device") === "undefined") idle++;
       else if (this.runtime !== machine.runtime) this.connect();
-      else if (!this.exchange()) idle++;
-      else idle = 0;
+      else if (this.exchange()) idle = 0;
+      else if (idle++ && this.ticks < this.lasts) {
+        this.ticks++;
+        this.call("tick()");
+      }
     }
   }
 
@@ -36,6 +45,7 @@ export class TestBroker {
   connect(): void {
     this.runtime = this.machine.runtime;
     this.subscribed = [];
+    this.ticks = 0;
     this.call("begin()");
   }
 

@@ -7,7 +7,8 @@ import { posix } from "node:path";
 const LAYERS: readonly { name: string; files: RegExp }[] = [
   {
     name: "vocabulary",
-    files: /^firmware\/(bytes|profile|app\/steps|ota\/manifest|tls\/alert)$|^hal\/hal$|^boards\/board$/,
+    files:
+      /^firmware\/(bytes|profile|app\/(steps|event)|ota\/manifest|tls\/alert)$|^hal\/hal$|^boards\/board$/,
   },
   {
     name: "main",

@@ -1,17 +1,27 @@
 /*
- * The application without a session under it, for tests that need many updates: `device.begin()` and
- * `device.take(bytes)` are what a session would tell it, `device.outgoing()` takes what it has put out, `device.error()` is the last code that it threw.
+ * The application without a session under it, for tests that need many updates or odd brokers: `device.begin()` and
+ * `device.take(bytes)` are what a session would tell it, `device.outgoing()` takes what it has put out, `device.error()` is the
+ * last code that it threw, and `device.tick()` lets half a keep-alive pass.
  */
-import type { Event } from "../../../../firmware/app/application";
+
+import { type Event, TICK } from "../../../../firmware/app/event";
+import { FRAGMENT_LIMIT } from "../../../../firmware/profile";
 import { key } from "../../../../firmware/store/key";
+import { APPLICATION_DATA } from "../../../../firmware/tls/constants";
 import { outgoing } from "../../../../firmware/tls/record";
 import { SESSION_DATA, SESSION_STANDS } from "../../../../firmware/tls/session";
+import { NETWORK_UP } from "../../../../hal/hal";
 
 let thrown: unknown = 0;
 
+/** As in app/events.ts, but that nothing is sent and no session ends. */
 function onEvent(event: Event): void {
   try {
-    section(import("../../../../firmware/app/application")).application(event, onEvent);
+    for (;;) {
+      section(import("../../../../firmware/app/application")).action(event)(onEvent, event);
+      if (event !== SESSION_DATA && !((event as number) < NETWORK_UP)) break;
+      event = section(import("../../../../firmware/mqtt/client")).next();
+    }
   } catch (error) {
     thrown = error;
   }
@@ -23,8 +33,13 @@ function onEvent(event: Event): void {
     onEvent(SESSION_STANDS);
   },
   take: (bytes: string) => {
-    section(import("../../../../firmware/mqtt/client")).keep(bytes);
-    onEvent(SESSION_DATA);
+    for (let at = 0; at < bytes.length; at += FRAGMENT_LIMIT) {
+      const piece = bytes.substr(at, FRAGMENT_LIMIT);
+      const record = E.toString(APPLICATION_DATA, 3, 3, piece.length >> 8, piece.length, piece);
+      section(import("../../../../firmware/tls/record")).keep(record);
+      section(import("../../../../firmware/tls/record")).receiveRecord();
+      onEvent(SESSION_DATA);
+    }
   },
   outgoing: () => {
     const bytes = outgoing;
@@ -35,8 +50,7 @@ function onEvent(event: Event): void {
   /** The keys that count, and the identity that goes with them. */
   key: () => key,
   identity: () => section(import("../../../../firmware/store/settings")).readSettings().id,
-  /** Half a keep-alive passes. */
-  tick: () => onEvent(undefined),
+  tick: () => onEvent(TICK),
   /** The console's answer. */
   update: () => section(import("../../../../firmware/console/update"))(),
 };

@@ -1,0 +1,202 @@
+/*
+ * No broker silences a device (R34): what brokers refuse, lose and close, met by the main bundle on a simulated board, with
+ * the code that it tells and that it comes back.
+ */
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import type { Machine } from "../../hal/simulator/machine";
+import { type DeviceOptions, TestDevice } from "../../scripts/lib/test/device";
+import { type Answer, MqttServer, message } from "../../scripts/lib/test/mqtt_server";
+import { KEEP_ALIVE_S } from "../profile";
+import { MQTT_CLOSED, MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT, MQTT_SUBSCRIPTION } from "../tls/alert";
+
+/** A reconnect as soon as it may be. */
+const FAST = { RECONNECT_FIRST_MS: 20, RECONNECT_DOUBLINGS: 0 };
+/** Half a keep-alive, which no test waits for: it lets it pass. */
+const TICK_MS = KEEP_ALIVE_S * 500;
+const PATIENCE_MS = 60_000;
+
+const open: { device: TestDevice; server: MqttServer }[] = [];
+after(async () => {
+  for (const { device, server } of open) {
+    device.powerOff();
+    await server.stop();
+  }
+});
+
+async function meet(answer?: Parameters<typeof MqttServer.start>[0], options: Partial<DeviceOptions> = {}) {
+  const server = await MqttServer.start(answer);
+  let pass: () => void = () => {};
+  const device = await TestDevice.boot("esp32-sim", {
+    entry: "firmware/main.ts",
+    defines: FAST,
+    port: server.port,
+    ...options,
+    prepare(machine) {
+      options.prepare?.(machine);
+      const own = machine.run("setTimeout") as (...args: unknown[]) => unknown;
+      const replace = machine.run("(function(f){setTimeout=f})") as (f: typeof own) => void;
+      replace((callback, delay, ...rest) => {
+        if (delay !== TICK_MS) return own(callback, delay, ...rest);
+        pass = callback as () => void;
+        return own(callback, 2 ** 30);
+      });
+    },
+  });
+  open.push({ device, server });
+  return {
+    server,
+    device,
+    lines: () => device.lines.filter((line) => /^E\d/.test(line)),
+    /** Half a keep-alive passes. */
+    tick: () => pass(),
+    /** Wait for the nth status that the device publishes. */
+    status: async (nth: number) => {
+      const all = () => server.published("status");
+      assert.ok(await server.until(() => all().length >= nth, PATIENCE_MS), device.lines.join());
+      return { ...JSON.parse(all()[nth - 1].text), connection: all()[nth - 1].connection };
+    },
+    /** Wait until the device has heard all that was sent so far: until it answers what is sent behind it. */
+    settled: async () => {
+      const before = server.published("echo").length;
+      server.send(message("sensor/0001/down/echo", ""));
+      assert.ok(
+        await server.until(() => server.published("echo").length > before, PATIENCE_MS),
+        device.lines.join(),
+      );
+    },
+  };
+}
+
+describe("R34 no broker silences a device", { concurrency: true }, () => {
+  test("R34 one PUBACK lost: the session ends with MQTT_SILENT, the next one begins with telemetry made anew", async () => {
+    const { server, lines, tick, status, settled } = await meet((packet, { connections }) =>
+      packet.cmd === "publish" && packet.qos && connections === 1 ? [] : undefined,
+    );
+    await status(1);
+    // the first tick may come at once; pings are answered, the line is not silent
+    tick();
+    assert.ok(await server.until(() => server.of("pingreq").length >= 1, PATIENCE_MS));
+    await settled();
+    assert.deepEqual(lines(), []);
+    tick();
+    const { connection, err } = await status(2);
+    assert.deepEqual([connection, err, lines()], [2, MQTT_SILENT, [`E${MQTT_SILENT}`]]);
+    assert.ok(server.of("publish").every((packet) => packet.cmd === "publish" && !packet.dup));
+  });
+
+  test("R34 no PINGRESP: MQTT_SILENT", async () => {
+    const { server, lines, tick, status } = await meet((packet) =>
+      packet.cmd === "pingreq" ? [] : undefined,
+    );
+    await status(1);
+    tick();
+    assert.ok(await server.until(() => server.of("pingreq").length >= 1, PATIENCE_MS));
+    tick();
+    assert.equal((await status(2)).err, MQTT_SILENT);
+    assert.equal(lines()[0], `E${MQTT_SILENT}`);
+  });
+
+  for (const returnCode of [1, 2, 3, 4, 5])
+    test(`R34 a CONNACK that refuses with ${returnCode} and the end in the same segment: its code, and again`, async () => {
+      const refusal: Answer = [{ cmd: "connack", returnCode, sessionPresent: false }, "close"];
+      const { server, lines } = await meet((packet, { connections }) =>
+        packet.cmd === "connect" && connections === 1 ? refusal : undefined,
+      );
+      assert.ok(await server.until(() => server.published("status").length >= 1, PATIENCE_MS));
+      assert.deepEqual(lines(), [`E${MQTT_REFUSED + returnCode}`]);
+      assert.equal(JSON.parse(server.published("status")[0].text).err, MQTT_REFUSED + returnCode);
+    });
+
+  test("R34 a broker that closes and does not say why: MQTT_CLOSED", async () => {
+    const { server, lines } = await meet((packet, { connections }) =>
+      packet.cmd === "subscribe" && connections === 1 ? ["close"] : undefined,
+    );
+    assert.ok(await server.until(() => server.published("status").length >= 2, PATIENCE_MS));
+    assert.deepEqual(lines(), [`E${MQTT_CLOSED}`]);
+  });
+
+  test("R34 a subscription that is refused: MQTT_SUBSCRIPTION once, in telemetry too, and asked for until it is granted", async () => {
+    let refusals = 3;
+    const { server, lines, tick, status, settled } = await meet((packet) =>
+      packet.cmd === "subscribe" && packet.subscriptions[0].topic.endsWith("/down/#") && refusals-- > 0
+        ? [{ cmd: "suback", messageId: packet.messageId, granted: [0x80] }]
+        : undefined,
+    );
+    const asked = () =>
+      server
+        .of("subscribe")
+        .filter((each) => each.cmd === "subscribe" && /down/.test(each.subscriptions[0].topic)).length;
+    await status(1);
+    await settled();
+    for (let ticks = 1; ticks <= 4; ticks++) {
+      tick();
+      assert.equal((await status(1 + ticks)).err, MQTT_SUBSCRIPTION);
+      await settled();
+      assert.equal(asked(), Math.min(4, 1 + ticks));
+    }
+    assert.deepEqual(lines(), [`E${MQTT_SUBSCRIPTION}`]);
+    assert.equal(server.connections, 1);
+  });
+
+  test("each subscription has a packet identifier of its own", async () => {
+    const { server } = await meet();
+    assert.ok(await server.until(() => server.of("subscribe").length >= 2, PATIENCE_MS));
+    const identifiers = server.of("subscribe").map((packet) => (packet as { messageId?: number }).messageId);
+    assert.equal(new Set(identifiers).size, identifiers.length);
+  });
+
+  test("R34 a second word that the network is up, or is not, is nothing to a session that stands", async () => {
+    const twice = `(function(){var w=require("Wifi"),c=w.connect;w.connect=function(s,o,f){again=f;c.call(w,s,o,f)}})()`;
+    const { server, device, lines, status, settled } = await meet(undefined, {
+      prepare: (machine: Machine) => void machine.run(twice),
+    });
+    await status(1);
+    for (const error of ["undefined", "'lost'"]) {
+      device.machine.run(`again(${error})`);
+      await settled();
+    }
+    assert.deepEqual(lines(), []);
+    assert.equal(server.connections, 1);
+  });
+
+  test("R34 forty commands in one segment: the session stands, the last one is answered, who was not is told", async () => {
+    const { server, lines, tick, status } = await meet((packet) =>
+      packet.cmd === "subscribe" && packet.subscriptions[0].topic.endsWith("/down/#")
+        ? [
+            { cmd: "suback", messageId: packet.messageId, granted: [1] },
+            ...Array.from({ length: 40 }, (_, i) =>
+              message(`sensor/0001/down/c${i}`, `${i}`.padEnd(200, "r")),
+            ),
+          ]
+        : undefined,
+    );
+    assert.ok(await server.until(() => server.published("c39").length >= 1, PATIENCE_MS));
+    await status(1);
+    tick();
+    const { drop } = await status(2);
+    const answered = server.packets.filter((each) => each.cmd === "publish" && /up\/c\d/.test(each.topic));
+    assert.equal(answered.length + drop, 40);
+    assert.deepEqual(lines(), []);
+  });
+
+  test("telemetry's `up` counts from the start of the device, whatever the clock says", async () => {
+    const { server } = await meet();
+    assert.ok(await server.until(() => server.published("status").length >= 1, PATIENCE_MS));
+    assert.ok(JSON.parse(server.published("status")[0].text).up < 20);
+  });
+
+  test("a client identifier without a dot: <product>-<serial>", async () => {
+    const { server } = await meet();
+    assert.ok(await server.until(() => server.of("connect").length >= 1, PATIENCE_MS));
+    assert.equal((server.of("connect")[0] as { clientId?: string }).clientId, "sensor-0001");
+  });
+
+  test("R34 what is no MQTT ends the session with MQTT_PROTOCOL, and the device comes back", async () => {
+    const { server, lines } = await meet((packet, { connections }) =>
+      packet.cmd === "connect" && connections === 1 ? [Buffer.from("f000", "hex")] : undefined,
+    );
+    assert.ok(await server.until(() => server.published("status").length >= 1, PATIENCE_MS));
+    assert.deepEqual(lines(), [`E${MQTT_PROTOCOL}`]);
+  });
+});
