@@ -2,7 +2,7 @@
 // The servers run in a network namespace of their own where that is permitted, and gnutls-serv, which listens on every
 // address, only there.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -116,4 +116,21 @@ test("the README is a map: at most 150 lines, with a link to every other page", 
   const map = PAGES.get("README.md") as string;
   assert.ok(map.split("\n").length <= 150);
   for (const page of PAGES.keys()) if (page !== "README.md") assert.ok(map.includes(`](${page})`), page);
+});
+
+test("every promise of SECURITY.md has a test that bears its number, or says that it has none", () => {
+  const tests = execFileSync("git", ["grep", "-hoE", '["`](R[0-9]+ )+', "--", "*.test.ts"], {
+    cwd: PROJECT,
+    encoding: "utf8",
+  });
+  const shown = new Set(tests.match(/R\d+/g));
+  const rows = [...(PAGES.get("SECURITY.md") as string).matchAll(/^\| (R\d+) \| (.*)$/gm)];
+  assert.ok(rows.length > 30);
+  for (const [, number, promise] of rows)
+    assert.ok(shown.has(number) || promise.includes("(no test yet)"), number);
+  for (const number of shown)
+    assert.ok(
+      rows.some(([, row]) => row === number),
+      `SECURITY.md has no ${number}`,
+    );
 });
