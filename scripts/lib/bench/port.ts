@@ -27,7 +27,7 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, "nothing listens there"],
   [/ENOTFOUND|EAI_AGAIN/, "there is no such host"],
   [/EHOSTUNREACH|ENETUNREACH/, "there is no way to it"],
-  [/ENOENT|No such file/, "there is no such port: is it plugged in?"],
+  [/ENOENT|No such file/, "there is no such port: plug the device in, or look up its name"],
   [/EACCES|EPERM|Permission denied/, "it is not permitted; on Linux your user must be in the group dialout"],
   [/EBUSY|EAGAIN|Cannot lock|temporarily unavailable/, "another program has it open"],
   [/ENOTTY|Inappropriate ioctl|ENXIO|EIO/, "it is no serial port, or the device has gone"],

@@ -29,7 +29,8 @@ export async function run(options: Options): Promise<void> {
   if (!options.master && (options.scheme || options["passphrase-file"] || options["passphrase-fd"]))
     throw new UsageError("--scheme and the passphrase are for --master, which is missing.");
   // before a passphrase is asked for
-  if (!isPresent(name)) throw new DeviceError(`${name}: there is no such port: is it plugged in?`);
+  if (!isPresent(name))
+    throw new DeviceError(`${name}: there is no such port: plug the device in, or look up its name.`);
   const master = options.master ? await open(options.master, options) : undefined;
   try {
     await serve(name, options.json, master);
