@@ -9,6 +9,7 @@ import { type Gateway, type GatewayOptions, startGateway } from "../gateway/gate
 import { findProgram, skipWithout, skipWithoutHeaders } from "./peers/install";
 import { startNats } from "./peers/nats";
 import { freePort, type StartedPeer, startPeer, WorkFolder } from "./peers/process";
+import { skipWithoutRabbitmq, startRabbitmq } from "./peers/rabbitmq";
 
 export interface Door {
   port: number;
@@ -139,6 +140,10 @@ export const DOORS: Record<string, DoorRow> = {
   "the gateway before NATS": {
     skip: skipWithout("nats-server"),
     start: async (master, list) => gatewayDoor(master, list, {}, await startNats(1)),
+  },
+  "the gateway before RabbitMQ": {
+    skip: skipWithoutRabbitmq(),
+    start: async (master, list) => gatewayDoor(master, list, {}, [await startRabbitmq()]),
   },
   "Mosquitto with the plugin": {
     skip: skipWithoutPlugin(),
