@@ -22,15 +22,17 @@ export function context(end: number, explicit: Bytes, additional: Bytes): Bytes 
 /** Write the record that carries `text` to `transport`; `head`: its number, type and version, 11 bytes. */
 export function protect(transport: Socket, head: Bytes, text: Bytes): void {
   const size = text.length;
-  const explicit = head.substr(0, 8);
-  const how = section(import("./ccm_records")).context(CLIENT, explicit, E.toString(head, size >> 8, size));
-  const mac = section(import("../crypto/ccm")).ccmMac(how, text);
-  text = E.toString(mac, text, { data: 0, count: -size & 15 });
+  const how = section(import("./ccm_records")).context(
+    CLIENT,
+    head.substr(0, 8),
+    E.toString(head, size >> 8, size),
+  );
+  text = E.toString(section(import("../crypto/ccm")).ccmMac(how, text), text, { data: 0, count: -size & 15 });
   text = section(import("../crypto/ccm")).ccmTurn(how, text);
   const tag = text.substr(0, tagLength);
   text = text.substr(16, size);
   const length = 8 + size + tagLength;
-  transport.write(E.toString(head.substr(8), length >> 8, length, explicit));
+  transport.write(E.toString(head.substr(8), length >> 8, length, head.substr(0, 8)));
   transport.write(text);
   transport.write(tag);
 }
@@ -39,14 +41,23 @@ export function protect(transport: Socket, head: Bytes, text: Bytes): void {
 export function unprotect(head: Bytes, text: Bytes): Bytes | undefined {
   const size = text.length - 8 - tagLength;
   if (size < 0) return;
-  const explicit = text.substr(0, 8);
+  const how = section(import("./ccm_records")).context(
+    SERVER,
+    text.substr(0, 8),
+    E.toString(head, size >> 8, size),
+  );
   let tag = text.substr(8 + size);
   text = text.substr(8, size);
-  const how = section(import("./ccm_records")).context(SERVER, explicit, E.toString(head, size >> 8, size));
   text = E.toString(tag, { data: 0, count: 16 - tagLength }, text, { data: 0, count: -size & 15 });
   text = section(import("../crypto/ccm")).ccmTurn(how, text);
   tag = text.substr(0, tagLength);
   text = text.substr(16, size);
-  const mac = section(import("../crypto/ccm")).ccmMac(how, text).substr(0, tagLength);
-  return section(import("../bytes")).difference(mac, tag) ? undefined : text;
+  if (
+    section(import("../bytes")).difference(
+      section(import("../crypto/ccm")).ccmMac(how, text).substr(0, tagLength),
+      tag,
+    )
+  )
+    return;
+  return text;
 }

@@ -63,20 +63,19 @@ export function macHead(n: number, type: number): Bytes {
  * SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
-  const head = section(import("./record")).macHead(writeSequence, type);
   if (writeSequence < 0) {
     const text = message as Bytes;
-    transport.write(E.toString(head.substr(8), text.length >> 8, text.length, text));
+    transport.write(E.toString(type, 3, 3, text.length >> 8, text.length, text));
     if (type === CHANGE_CIPHER_SPEC) writeSequence = 0;
     return;
   }
-  if (++writeSequence >> 31) throw SEQUENCE_END;
+  if ((writeSequence + 1) >> 31) throw SEQUENCE_END;
   // in the call itself: a variable would hold the text while its ciphertext grows
   (CBC && (!CCM || macLength)
     ? section(import("./cbc_records")).protect
     : section(import("./ccm_records")).protect)(
     transport,
-    head,
+    section(import("./record")).macHead(writeSequence++, type),
     message || section(import("./record")).cut(),
   );
 }
@@ -134,12 +133,14 @@ export function receiveRecord(): boolean | undefined {
 /** Turn `incoming` from the body of a protected record into its plaintext. */
 function unprotect(): void {
   if ((readSequence + 1) >> 31) throw SEQUENCE_END;
-  const head = section(import("./record")).macHead(readSequence, contentType);
   incoming = (
     CBC && (!CCM || macLength)
       ? section(import("./cbc_records")).unprotect
       : section(import("./ccm_records")).unprotect
-  )(head, section(import("./record")).take()) as Bytes;
+  )(
+    section(import("./record")).macHead(readSequence, contentType),
+    section(import("./record")).take(),
+  ) as Bytes;
   if (incoming === undefined) throw SENT + BAD_RECORD_MAC;
   if (incoming.length > FRAGMENT_LIMIT) throw SENT + RECORD_OVERFLOW;
   readSequence++;

@@ -221,8 +221,9 @@ function alerts(): void {
     const level = fragment.charCodeAt(i);
     const description = fragment.charCodeAt(i + 1);
     if (level < WARNING || level > FATAL) throw SENT + ILLEGAL_PARAMETER;
-    if (description === CLOSE_NOTIFY && !shaking) throw 0;
-    if (description === CLOSE_NOTIFY || level === FATAL) throw RECEIVED + description;
+    // close_notify is the end of a session, but no end for a handshake
+    if (description === CLOSE_NOTIFY || level === FATAL)
+      throw description || shaking ? RECEIVED + description : 0;
     count(WARNING_WEIGHT);
   }
 }

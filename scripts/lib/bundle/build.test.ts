@@ -222,23 +222,48 @@ async function esp32(defines: BuildOptions["defines"] = {}) {
   return (await buildBundle({ board: "esp32", defines })).sizes;
 }
 
-test("the bundle of esp32 keeps to its limits: TLS and MQTT in 9,000 bytes, of them TLS in 6,144; the console is beside that", async () => {
+test("the bundle of esp32 keeps to its limits: TLS and MQTT in 9,600 bytes, of them TLS in 6,144; the console is beside that", async () => {
   const { total, modules } = await esp32({ CONSOLE: false, PROVISIONING: false });
-  assert.ok(total <= 9000, `${total} bytes`);
+  assert.ok(total <= 9600, `${total} bytes`);
   const tls = modules.filter(({ module }) => module.startsWith("firmware/tls/"));
   assert.ok(tls.length > 5);
   assert.ok(tls.reduce((sum, row) => sum + row.total, 0) <= 6144);
   assert.ok((await esp32()).total > total);
 });
 
-test("the bundle of esp32 has room for updates: 11,500 bytes with bench and console, 13,500 with all", async () => {
+test("the bundle of esp32 has room for updates: 12,500 bytes with bench and console, 14,600 with all", async () => {
   const { total } = await esp32({ UPDATES: false });
-  assert.ok(total <= 11500, `${total} bytes`);
+  assert.ok(total <= 12500, `${total} bytes`);
   const { total: all } = await esp32();
-  assert.ok(all > total && all <= 13500, `${all} bytes`);
+  assert.ok(all > total && all <= 14600, `${all} bytes`);
 });
 
 test("what provisioning adds to the bundle of esp32 is at most 800 bytes", async () => {
   const added = (await esp32()).total - (await esp32({ PROVISIONING: false })).total;
   assert.ok(added > 0 && added <= 800, `${added} bytes`);
 });
+
+/** The profile's settings, each with its other value; the first makes a bundle longer, the others hardly. */
+const OTHER_PROFILES: Record<string, boolean> = {
+  requireEncryptThenMac: false,
+  requireExtendedMasterSecret: false,
+  falseStart: true,
+  TLS_PSK_WITH_AES_128_CBC_SHA256: false,
+  TLS_PSK_WITH_AES_128_CCM_8: false,
+  TLS_PSK_WITH_AES_128_CCM: false,
+  CONSOLE: false,
+  PROVISIONING: false,
+  UPDATES: false,
+};
+
+/** The board whose slot is the fullest; it has no room for MAC-then-encrypt either. */
+const FULLEST = "esp32-idf4";
+
+for (const [name, value] of Object.entries(OTHER_PROFILES))
+  test(`the profile with ${name} ${value} builds`, async () => {
+    const real = [];
+    for (const board of boardNames()) if (!(await readBoard(board)).simulates) real.push(board);
+    const boards = name === "requireEncryptThenMac" ? real.filter((board) => board !== FULLEST) : [FULLEST];
+    for (const board of boards)
+      assert.ok((await buildBundle({ board, defines: { [name]: value } })).code.length <= SIZE_LIMIT, board);
+  });
