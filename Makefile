@@ -122,6 +122,9 @@ test: node_modules ## unit tests and real servers; T=record for the files with t
 watch: node_modules ## run the tests again at every change; T= as in test
 	$(RUN) --watch --test --test-reporter=spec $(TESTS)
 
+test-nodes: node_modules ## all tests on Node 20, 22 and 24, each from its npm package: three times npm test
+	for node in 20 22 24; do npx --yes --package node@$$node -- npm test || exit 1; done
+
 powercuts: node_modules ## the power cut everywhere, twice: what the tests only sample; minutes
 	npm run -s powercuts
 

@@ -81,7 +81,7 @@ describe("the servers of the README meet the device", () => {
     ["Node", "", skipWithout("node"), false],
   ];
   for (const [name, setup, skip, mqtt] of servers) {
-    test(name, { skip, timeout: 120_000 }, async () => {
+    test(name, { skip, timeout: 1_000_000 }, async () => {
       const server = commandsUnder(SERVERS, `### ${name}`);
       const script = `${namespace ? "ip link set lo up" : ""}\n${setup}\n( ${server}\n) > ${folder}/server.log 2>&1 &\nsleep 1\n${START} --once --timeout 60`;
       const { code, output } = await shell(script, true);

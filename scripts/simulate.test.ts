@@ -18,7 +18,11 @@ function file(name: string, content: string): string {
 }
 const ARGUMENTS = nodeArguments("scripts/simulate.ts");
 const simulate = (...options: string[]) =>
-  spawnSync(process.execPath, [...ARGUMENTS, ...options], { cwd: PROJECT, encoding: "utf8", timeout: 60000 });
+  spawnSync(process.execPath, [...ARGUMENTS, ...options], {
+    cwd: PROJECT,
+    encoding: "utf8",
+    timeout: 600_000,
+  });
 
 file("key", "00112233445566778899aabbccddeef1");
 file("conf", '{"id":"v1.demo.1","host":"127.0.0.1","port":1}');

@@ -22,12 +22,13 @@ import {
 } from "../test/console";
 import { PASSPHRASE } from "../test/factory";
 import { findProgram, skipWithout } from "../test/peers/install";
+import { freePort } from "../test/peers/process";
 import { nodeArguments } from "../test/program";
 import { challengeAnswer, decodeBase32 } from "./challenge";
 import { consolePage } from "./page_file";
 import { bridgeSerial } from "./web_serial";
 
-describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () => {
+describe("in Chromium", { skip: skipWithout("chromium"), timeout: 1_000_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), "page-"));
   const file = join(folder, "console.html");
   let browser: Browser;
@@ -310,14 +311,15 @@ describe("in Chromium", { skip: skipWithout("chromium"), timeout: 240_000 }, () 
   });
 });
 
-test("it is served on 127.0.0.1 alone, with a policy", { timeout: 60_000 }, async (context) => {
-  const child = spawn(process.execPath, nodeArguments("scripts/console.ts", "--page", "48081"));
+test("it is served on 127.0.0.1 alone, with a policy", { timeout: 1_000_000 }, async (context) => {
+  const port = await freePort();
+  const child = spawn(process.execPath, nodeArguments("scripts/console.ts", "--page", String(port)));
   context.after(() => child.kill());
   let said = "";
   child.stdout.on("data", (chunk) => (said += chunk));
   while (!said.includes("\n")) await once(child.stdout, "data");
   const url = /http:\S+/.exec(said)?.[0] ?? "";
-  assert.equal(url, "http://127.0.0.1:48081/");
+  assert.equal(url, `http://127.0.0.1:${port}/`);
   const answer = await fetch(url);
   assert.equal(answer.status, 200);
   assert.equal(answer.headers.get("content-security-policy"), "frame-ancestors 'none'");

@@ -14,7 +14,7 @@ import { sheetParts } from "./sheet";
 
 const words = (text: string) => text.replace(/\s+/g, " ");
 
-test("two sides of A4 hold it all", { skip: skipWithout("pdftoppm"), timeout: 60_000 }, () => {
+test("two sides of A4 hold it all", { skip: skipWithout("pdftoppm"), timeout: 1_000_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), "sheet-"));
   try {
     const file = join(folder, "sheet.pdf");

@@ -33,7 +33,7 @@ const SERIALS = ["SN1", "SN2", "SN3"];
 const folder = mkdtempSync(join(tmpdir(), "boards-"));
 after(() => rmSync(folder, { recursive: true }));
 
-describe("a rollout over boards", { timeout: 240_000 }, () => {
+describe("a rollout over boards", { timeout: 1_000_000 }, () => {
   const masters = Object.fromEntries(PURPOSES.map((purpose) => [purpose, randomKey()])) as DeviceKeys;
   let board: Board;
   let gateway: Gateway;

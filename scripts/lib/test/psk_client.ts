@@ -11,7 +11,7 @@ interface Where {
   port: number;
 }
 
-/** What OpenSSL makes of the alert for a key that is not the device's. */
+/** What OpenSSL makes of the alert for a key that is not the device's; from 3.2 on it has SSL/TLS for SSLV3. */
 export const WRONG_KEY = "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC";
 /** The alert itself: fatal, bad_record_mac. */
 export const WRONG_KEY_ALERT = "15030300020214";
@@ -58,7 +58,9 @@ export function knock(where: Where, identity: string, key: Buffer): Promise<stri
   return new Promise((resolve) => {
     const socket = tlsClient(where, identity, key);
     socket.once("secureConnect", () => (socket.destroy(), resolve("in")));
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.once("error", (error: NodeJS.ErrnoException) =>
+      resolve((error.code ?? error.message).replace("SSL/TLS", "SSLV3")),
+    );
   });
 }
 

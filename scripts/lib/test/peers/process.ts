@@ -4,6 +4,7 @@
  * by process id, also when the test that started it fails, throws or is killed.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -37,13 +38,26 @@ export interface PeerOptions {
   defaults?: boolean;
 }
 
-/** Find a TCP port of 127.0.0.1 that is free now. */
+/** Where ports are free to take by number: the kernel gives none of these to who asks for any (ip(7), ip_local_port_range). */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+
+/**
+ * Find a TCP port of 127.0.0.1 that is free now, for a server that must be told one. It is drawn by lot, so that neither another
+ * test nor a connection in between gets the same.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** A folder for one server's files, readable by its owner alone. */
