@@ -1,9 +1,11 @@
 // The firmware: the only file with effects on import.
+import { hasStart } from "product";
 import { ATTEMPT } from "./app/event";
 import { onEvent } from "./app/events";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 import { key } from "./store/key";
 import { RECORD_LENGTH } from "./store/key_record";
+import { PRODUCT_START } from "./tls/alert";
 
 // the interpreter makes these classes, 8 variables each, when a method of a text, an object or a function is first called,
 // unless their names are taken; the methods are there all the same
@@ -11,4 +13,10 @@ import { RECORD_LENGTH } from "./store/key_record";
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setTimeout(onEvent, KEEP_ALIVE_S * 500);
+if (hasStart)
+  try {
+    section(import("product")).start();
+  } catch (_) {
+    section(import("./app/application")).report(PRODUCT_START);
+  }
 if (!CONSOLE || !key[RECORD_LENGTH - 1] || section(import("./console/console")).open()) onEvent(ATTEMPT);

@@ -1,12 +1,23 @@
 // What the device does: it keeps the broker's connection up, sends telemetry, answers commands. `action` has the table of
 // what happens where; what is done there follows, a section each. Telemetry goes to `up/status`; a command on `down/<name>`
 // is answered on `up/<name>` with its own payload. What it has to say is put to the session's data.
+import { hasCommand, hasOnline, hasWell } from "product";
+import type { Bytes } from "../bytes";
 import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
 import { DOWN, HEARD, OTA, PING } from "../mqtt/packets";
 import { awaited } from "../ota/updater";
 import { TELEMETRY_EVERY, UPDATES } from "../profile";
 import { FAILURES, lastError, SESSIONS } from "../store/event_log";
-import { MQTT_CLOSED, MQTT_SILENT, MQTT_SUBSCRIPTION, NO_NETWORK, TIMEOUT } from "../tls/alert";
+import {
+  MQTT_CLOSED,
+  MQTT_SILENT,
+  MQTT_SUBSCRIPTION,
+  NO_NETWORK,
+  PRODUCT_COMMAND,
+  PRODUCT_ONLINE,
+  PRODUCT_WELL,
+  TIMEOUT,
+} from "../tls/alert";
 import { failedAt, type OnSession, SESSION_ENDED, type Server, stands } from "../tls/session";
 import { ATTEMPT, type Event, TICK, TICKS } from "./event";
 import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
@@ -44,6 +55,7 @@ export function action(event: Event): (onEvent: OnSession, event: Event, code?: 
     section(import("./application")).message, // MESSAGE
     section(import("./application")).accepted, // ACCEPTED
     section(import("./application")).notGranted, // REFUSED
+    ...(hasOnline ? [section(import("./application")).granted] : []), // GRANTED
   ][event === TICK ? state - TICKS : event > 0 ? -SESSION_ENDED : -event] as () => void;
 }
 
@@ -73,7 +85,7 @@ export function expire(onEvent: OnSession): void {
 
 /** Make up for the timer of an attempt that was lost, out of memory. */
 export function makeUp(onEvent: OnSession): void {
-  if (getTime() > retryAt + 1) section(import("./application")).attempt(onEvent);
+  if (getTime() > retryAt) section(import("./application")).attempt(onEvent);
 }
 
 /** An attempt or a session is over: tell why, and set the next attempt. */
@@ -102,7 +114,8 @@ export function beat(): void {
   if (overdue && !(overdue & (1 << PING) && asked & (1 << HEARD))) throw MQTT_SILENT;
   if (ticks++ === PATIENCE) {
     failures = 0;
-    if (UPDATES) section(import("../ota/updater")).confirm(true);
+    if (hasWell && !section(import("./application")).isWell()) ticks--;
+    else if (UPDATES) section(import("../ota/updater")).confirm(true);
   }
   const refusals = asked >> REFUSALS;
   if (refusals & (1 << DOWN)) section(import("../mqtt/client")).subscribe(DOWN, "/down/#");
@@ -117,15 +130,16 @@ export function beat(): void {
 /** Take a message: a command, or of an update. */
 export function message(): void {
   // cut out each time: what takes a manifest or a piece wants the heap that a copy held
-  if (name.substr(0, 6) === "/down/") section(import("../mqtt/client")).publish(name.substr(6), payload, 0);
-  else if (UPDATES) {
+  if (name.substr(0, 6) === "/down/") {
+    if (hasCommand) section(import("./application")).obey();
+  } else if (UPDATES) {
     const code =
       name === "/ota"
         ? section(import("../ota/updater")).onManifest()
         : name === awaited && section(import("../ota/updater")).onPiece();
     if (code) {
       section(import("../store/event_log")).note(STEP_UPDATE, code, 0);
-      section(import("../mqtt/client")).publish("update", `{"err":${code}}`, 0);
+      section(import("./application")).tell("update", code);
     }
   }
 }
@@ -147,11 +161,52 @@ export function accepted(): void {
   section(import("./telemetry"))();
 }
 
-/** The broker has refused a subscription: tell it, once for as long as nothing else fails; each tick asks again. */
+/** Give the product its command, and publish what it answers. */
+export function obey(): void {
+  const what = name.substr(6);
+  try {
+    const answer = section(import("product")).command(what, payload);
+    if (typeof answer === "number") section(import("./application")).tell(what, answer);
+    else if (answer !== undefined) section(import("../mqtt/client")).publish(what, answer, 0);
+  } catch (_) {
+    section(import("./application")).report(PRODUCT_COMMAND);
+  }
+}
+
+/** Publish a code. */
+export function tell(what: Bytes, code: number): void {
+  section(import("../mqtt/client")).publish(what, `{"err":${code}}`, 0);
+}
+
+/** The broker lets us listen. */
+export function granted(): void {
+  try {
+    section(import("product")).online();
+  } catch (_) {
+    section(import("./application")).report(PRODUCT_ONLINE);
+  }
+}
+
+/** The broker has refused a subscription; each tick asks again. */
 export function notGranted(): void {
-  if (lastError === MQTT_SUBSCRIPTION) return;
-  print("E" + MQTT_SUBSCRIPTION);
-  section(import("../store/event_log")).note(STEP_UP, MQTT_SUBSCRIPTION, 0);
+  section(import("./application")).report(MQTT_SUBSCRIPTION);
+}
+
+/** Tell a failure that ends nothing, once for as long as nothing else fails. */
+export function report(code: number): void {
+  if (lastError === code) return;
+  print("E" + code);
+  section(import("../store/event_log")).note(STEP_UP, code, 0);
+}
+
+/** Whether the product is well, as far as it says. */
+export function isWell(): boolean {
+  try {
+    return section(import("product")).well();
+  } catch (_) {
+    section(import("./application")).report(PRODUCT_WELL);
+    return false;
+  }
 }
 
 /** Tell the step where things stand (steps.ts). */

@@ -3,6 +3,7 @@
 // tick for (`beat`). An answer that would make more wait than OUTGOING_LIMIT gives way to the next one. Its functions are
 // sections. Leaves out QoS 2, more than one unacknowledged message, and sending one again: telemetry is made anew. A packet
 // over PACKET_LIMIT is acknowledged and passed over.
+import { hasOnline } from "product";
 import { type Bytes, uint16 } from "../bytes";
 import { KEEP_ALIVE_S, OUTGOING_LIMIT, PACKET_LIMIT } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED } from "../tls/alert";
@@ -35,6 +36,8 @@ export const MESSAGE = -10;
 export const ACCEPTED = -11;
 /** It has refused a subscription. */
 export const REFUSED = -12;
+/** It lets us listen to our commands. */
+export const GRANTED = -13;
 
 /** First two parts of every topic of the device: `<product>/<serial>`. */
 export let base: Bytes;
@@ -191,6 +194,7 @@ export function next(): number {
         asked |= bit << REFUSALS;
         return REFUSED;
       }
+      if (hasOnline && length > 2 && first === DOWN) return GRANTED;
     } else throw MQTT_PROTOCOL;
   }
 }

@@ -1,5 +1,6 @@
 // Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Leaves out QoS 2, user
 // name and password (the TLS identity says who we are) and UNSUBSCRIBE.
+import { board } from "board";
 import type { Bytes } from "../bytes";
 import { OUTGOING_LIMIT, SCARCE } from "../profile";
 import { outgoing } from "../tls/record";
@@ -41,6 +42,8 @@ export let waiting: Bytes | undefined;
 /** Answers that have given way to others since the start. */
 export let dropped = 0;
 
+/** Whether the heap may be too small for several answers at once; of linux it is not known. */
+const IS_SMALL = board.variables < 2000;
 /** As many bytes of acknowledgements may stand before an answer. */
 const ACKNOWLEDGEMENTS = 99;
 
@@ -57,7 +60,7 @@ export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   if (
     (header & ~RETAIN) === PUBLISH &&
     (sending || outgoing.length > ACKNOWLEDGEMENTS) &&
-    (outgoing.length > OUTGOING_LIMIT || process.memory().free < SCARCE)
+    (outgoing.length > OUTGOING_LIMIT || (IS_SMALL && process.memory().free < SCARCE))
   ) {
     if (waiting) dropped++;
     waiting = E.toString(head, payload);

@@ -20,6 +20,8 @@ export interface BuildOptions {
   entry?: string;
   /** Constants of firmware/profile.ts with other values. */
   defines?: Defines;
+  /** Path of the product's module, from the project's folder; firmware/product/echo.ts where absent. */
+  product?: string;
   /** Readable: not minified, names kept, no tokens. */
   debug?: boolean;
 }
@@ -38,6 +40,8 @@ export interface Bundle {
 }
 
 export const MAIN = "firmware/main.ts";
+/** The product that there is without one. */
+export const ECHO = "firmware/product/echo.ts";
 export const TLS_MODULE = "firmware/module/tls_psk.ts";
 export const LOADER = "firmware/boot/loader.ts";
 
@@ -56,8 +60,9 @@ export function toolFiles(): string[] {
 
 /** Build one bundle, or take what was built of the same. Throws: what the guard refuses, what is over the size limit. */
 export async function buildBundle(options: BuildOptions): Promise<Bundle> {
-  const { board, entry = MAIN, defines = {}, debug = false } = options;
-  const whole = { board: typeof board === "string" ? await readBoard(board) : board, entry, defines, debug };
+  const { board, entry = MAIN, product = ECHO, defines = {}, debug = false } = options;
+  const data = typeof board === "string" ? await readBoard(board) : board;
+  const whole = { board: data, entry, product: resolve(PROJECT, product), defines, debug };
   // a program from elsewhere is a test's, made once
   const isOurs = !relative(PROJECT, resolve(PROJECT, entry)).startsWith("..");
   const make = async () => (await import("./make")).makeBundle(whole);

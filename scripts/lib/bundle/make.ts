@@ -9,7 +9,7 @@ import esbuild from "rollup-plugin-esbuild";
 import { BUNDLE_FILE } from "../../../firmware/profile";
 import { PROJECT, readBoard } from "../project";
 import { boardModules } from "./board_modules";
-import { type BuildOptions, type Bundle, LOADER, MAIN, TLS_MODULE, toolFiles } from "./build";
+import { type BuildOptions, type Bundle, ECHO, LOADER, MAIN, TLS_MODULE, toolFiles } from "./build";
 import { measure } from "./byte_origins";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
@@ -20,6 +20,7 @@ import { nameNatives } from "./natives";
 import { orderDeclarations } from "./order";
 import { overrideConstants } from "./overrides";
 import { packTables } from "./pack_tables";
+import { productModule } from "./product";
 import { reduceCalls } from "./reduce";
 import { cutSections, markSections, type Placed, placeSections } from "./sections";
 import { holdToBudget, loaderLimit, SIZE_LIMIT } from "./sizes";
@@ -100,6 +101,7 @@ async function inputOptions(
         tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
+      productModule(resolve(PROJECT, options.product ?? ECHO)),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       {
         name: "readable-sections", // are as long as they are, and so is the bundle
