@@ -12,7 +12,8 @@ export type SimulatedBoard = (typeof SIMULATED_BOARDS)[number];
 
 /** The application that only brings TLS sockets: `tls.connect`. */
 const SOCKET_APP = "firmware/tls/socket_app.ts";
-const PATIENCE_MS = 5000;
+/** A defect is told then; nothing waits for it. */
+const PATIENCE_MS = 30_000;
 
 type Defines = NonNullable<Parameters<typeof buildBundle>[0]["defines"]>;
 
