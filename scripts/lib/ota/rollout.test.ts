@@ -1,23 +1,27 @@
 // Rollouts through the gateway's broker. What devices say is said by the test, as they would: lines of telemetry on their
 // topics. Real boards take real updates in scripts/start.test.ts. Rows 20, 21 and 28 of the requirements.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { connectAsync, type MqttClient } from "mqtt";
 import { IMAGE_DIGEST, MANIFEST_SEQUENCE, MANIFEST_TAG, NOT_CONFIRMED } from "../../../firmware/tls/alert";
 import { DeviceError, UsageError } from "../cli/exit";
 import { masterFromBytes } from "../custody/master";
 import { type Gateway, startGateway } from "../gateway/gateway";
 import { randomKey } from "../keys/weak_keys";
+import { PROJECT } from "../project";
 import { freePort } from "../test/peers/process";
+import { nodeArguments } from "../test/program";
 import { retainedUnder } from "../test/retained";
 import { startScriptedBroker } from "../test/scripted_broker";
 import { testManifests, testUpdate } from "../test/update";
 import { Broker } from "./broker";
 import { type DeviceStatus, Fleet } from "./fleet";
-import { failuresOf, outcomeOf, planRings, runRollout, stopRollout } from "./rollout";
+import { failuresOf, outcomeOf, planRings, runRollout } from "./rollout";
 import { type Plan, type RolloutEvent, RolloutState } from "./rollout_state";
 import { fleetTable } from "./tables";
 
@@ -432,9 +436,11 @@ describe("a rollout", () => {
     await until(async () => (await offered()).includes("SN1"));
     await confirm("SN1");
     await until(() => state.published.has(1));
-    const other = new RolloutState(path, "write");
-    assert.equal(await stopRollout(operator, other, "by hand"), 2);
-    other.close();
+    const stop = ["stop", "--state", path, "--broker", `127.0.0.1:${port}`, "--json"];
+    const { stdout } = await promisify(execFile)(process.execPath, nodeArguments("scripts/ota.ts", ...stop), {
+      cwd: PROJECT,
+    });
+    assert.deepEqual(JSON.parse(stdout), { stopped: true, cleared: 2 });
     await refused;
     assert.deepEqual(await offered(), ["SN1"]);
     state.close();
