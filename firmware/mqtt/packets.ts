@@ -49,7 +49,7 @@ const ACKNOWLEDGEMENTS = 99;
 
 /**
  * Put a packet out: fixed header with the length of what follows, at most 16,383 bytes, then `head` and `payload`. The
- * payload is joined to nothing but what goes out: it may be as long as a record. A PUBLISH of QoS 0 behind something that is not on
+ * payload is joined to nothing but what goes out: it may be as long as a record. A plain PUBLISH behind something that is not on
  * its way yet waits by itself where that is long or the heap scarce, and one that waits already is dropped for it.
  */
 export function putPacket(header: number, head: Bytes, payload: Bytes): void {
@@ -58,7 +58,7 @@ export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   head =
     length < 128 ? E.toString(header, length, head) : E.toString(header, length | 128, length >> 7, head);
   if (
-    (header & ~RETAIN) === PUBLISH &&
+    header === PUBLISH &&
     (sending || outgoing.length > ACKNOWLEDGEMENTS) &&
     (outgoing.length > OUTGOING_LIMIT || (IS_SMALL && process.memory().free < SCARCE))
   ) {
