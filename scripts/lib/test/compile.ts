@@ -45,8 +45,8 @@ export async function compileInto(tree: string): Promise<void> {
       {
         name: "tree",
         setup({ onResolve, onLoad }) {
-          onResolve({ filter: /^(\.|hal:|board$)/ }, ({ kind, path, importer, resolveDir }) => {
-            if (kind === "entry-point") return undefined;
+          onResolve({ filter: /./ }, ({ kind, path, importer, resolveDir }) => {
+            if (kind === "entry-point" || !(path.startsWith(".") || path in paths)) return undefined;
             const target = path.startsWith(".")
               ? resolve(resolveDir, path)
               : resolve(PROJECT, paths[path][0]);
