@@ -66,6 +66,8 @@ export interface Board {
   pageLength: number;
   /** Writes go to whole units of this many bytes; Storage aligns the start of a file's data to it. */
   writeLength: number;
+  /** Whether the build has a Telnet server, which Espruino starts by itself. */
+  telnet: boolean;
   /** Whether the build has `require("heatshrink")`: all but those that save on flash. */
   heatshrink: boolean;
   /** Flash of the chip, bytes. */

@@ -6,7 +6,7 @@ export type CryptoPart = "AES" | "SHA1" | "SHA224" | "SHA256" | "SHA384" | "SHA5
 
 export interface EspruinoBuild {
   crypto: readonly CryptoPart[];
-  libraries: readonly ("net" | "Wifi" | "WIZnet" | "fs")[];
+  libraries: readonly ("net" | "Wifi" | "WIZnet" | "fs" | "TelnetServer")[];
   /** First address that E.getAddressOf gives. */
   ramStart: number;
   /** Ports that are globals. */
@@ -20,7 +20,7 @@ const ALL_CRYPTO: readonly CryptoPart[] = ["AES", "SHA1", "SHA224", "SHA256", "S
 export const BUILDS: Record<string, EspruinoBuild> = {
   ESP32: {
     crypto: ALL_CRYPTO,
-    libraries: ["net", "Wifi"],
+    libraries: ["net", "Wifi", "TelnetServer"],
     ramStart: 0x3ffb0000,
     ports: ["Serial1", "Serial2", "LoopbackA", "LoopbackB"],
     chip: "esp32",
@@ -42,7 +42,7 @@ export const BUILDS: Record<string, EspruinoBuild> = {
   },
   ESP32S3_IDF4: {
     crypto: ALL_CRYPTO,
-    libraries: ["net", "Wifi"],
+    libraries: ["net", "Wifi", "TelnetServer"],
     ramStart: 0x3fc88000,
     ports: ["Serial1", "Serial2", "LoopbackA", "LoopbackB"],
     chip: "esp32s3",

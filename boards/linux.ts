@@ -30,6 +30,7 @@ export const board: Board = {
   socketChunk: 536,
   pageLength: 1024,
   writeLength: 1,
+  telnet: false,
   heatshrink: true,
   flashLength: 0x40000,
   storageStart: 0x10000000,

@@ -30,6 +30,7 @@ export const board: Board = {
   socketChunk: 536,
   pageLength: 4096,
   writeLength: 4,
+  telnet: false,
   heatshrink: true,
   flashLength: 0x80000,
   storageStart: 0x6c000,

@@ -124,6 +124,8 @@ export interface System {
    * `isFedByIdling` is false, TRIAL alone.
    */
   watchdog(isFedByIdling: boolean): void;
+  /** Shut the other ways to the prompt, which the interpreter opens by itself: Telnet, Bluetooth. */
+  shutOtherPrompts(): void;
   /** Start the chip anew. Does not return on a chip. */
   restart(): void;
   /**

@@ -96,6 +96,7 @@ interface EspruinoWifi {
   stopAP(callback?: () => void): void;
   getIP(callback?: (error: string | null, info: { ip: string }) => void): { ip: string };
   setHostname(name: string): void;
+  getStatus(): { station: string };
 }
 
 interface EspruinoEthernet {
@@ -144,6 +145,6 @@ declare function peek8(address: number): number;
 declare function load(file?: string): void;
 declare function getSerial(): string;
 /** Of the nRF5x builds; volts. */
-declare const NRF: { getBattery(): number };
+declare const NRF: { getBattery(): number; sleep(): void };
 /** Seconds since 1970, or since boot where no one has set the clock. */
 declare function getTime(): number;

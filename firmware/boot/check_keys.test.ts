@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { randomBytes, randomInt } from "node:crypto";
 import { after, test } from "node:test";
 import type { Runtime } from "../../hal/simulator/runtime";
+import { proofKey } from "../../scripts/lib/keys/kdf";
 import type { TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,
@@ -125,7 +126,7 @@ for (const [nth, name] of NAMES.entries())
       assert.deepEqual(held(device, place), keys.record);
       const nonce = randomBytes(11);
       const proof = (await ask(device, `prove ${nonce.toString("base64")}`)).split(" ")[2];
-      const proofs = keys.all.map((key) => mac(key, "prove", nonce));
+      const proofs = keys.all.map((key) => mac(proofKey(key), "prove", nonce));
       assert.deepEqual(Buffer.from(proof, "base64"), Buffer.concat([keys.record.subarray(64), ...proofs]));
     }
   });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { parseIdentity } from "../../scripts/lib/keys/identity";
-import { deriveDeviceKey, keyCheckValue } from "../../scripts/lib/keys/kdf";
+import { deriveDeviceKey, keyCheckValue, proofKey } from "../../scripts/lib/keys/kdf";
 import { IDENTITY, SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,
@@ -61,7 +61,7 @@ for (const board of SIMULATED_BOARDS)
     const nonce = randomBytes(11);
     const [identity, , bytes] = (await ask(device, `prove ${nonce.toString("base64")}`)).split(" ");
     assert.equal(identity, IDENTITY);
-    const proofs = keys.all.map((key) => mac(key, "prove", nonce));
+    const proofs = keys.all.map((key) => mac(proofKey(key), "prove", nonce));
     assert.deepEqual(Buffer.from(bytes, "base64"), Buffer.concat([keys.record.subarray(64), ...proofs]));
     // and even if the program could be run, it would not
     assert.equal(device.machine.read("key"), keys.record.toString("latin1"));

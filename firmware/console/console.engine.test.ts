@@ -11,7 +11,7 @@ import { BUNDLE_FILE, buildBundle, LOADER } from "../../scripts/lib/bundle/build
 import { challengeAnswer, decodeBase32, ROLES, type Role } from "../../scripts/lib/console/challenge";
 import { masterFromBytes } from "../../scripts/lib/custody/master";
 import { startGateway } from "../../scripts/lib/gateway/gateway";
-import { keyRecord } from "../../scripts/lib/keys/kdf";
+import { keyRecord, proofKey } from "../../scripts/lib/keys/kdf";
 import { programIn, storageFiles } from "../../scripts/lib/ota/layout";
 import { deviceKeys, newMasters } from "../../scripts/lib/simulate/finished_device";
 import { IDENTITY } from "../../scripts/lib/test/device";
@@ -73,7 +73,7 @@ async function prove(engine: Engine, keys: ReturnType<typeof newKeys>): Promise<
     `prove ${nonce.toString("base64")}`,
     new RegExp(`^${IDENTITY} \\d+ (\\S+)$`),
   );
-  const proofs = keys.all.map((key) => mac(key, "prove", nonce));
+  const proofs = keys.all.map((key) => mac(proofKey(key), "prove", nonce));
   assert.deepEqual(Buffer.from(bytes, "base64"), Buffer.concat([keys.record.subarray(64), ...proofs]));
 }
 

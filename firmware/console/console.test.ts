@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { decodeBase32, ROLES } from "../../scripts/lib/console/challenge";
+import { proofKey } from "../../scripts/lib/keys/kdf";
 import { SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,
@@ -43,7 +44,10 @@ const locked = async (keys: Keys, files = {}) => kept(await bootLocked(BOARD, ke
 
 /** What `prove` says. */
 function proofLine(keys: Keys, nonce: Buffer, identity = "v1.sensor.0001"): RegExp {
-  const bytes = Buffer.concat([keys.record.subarray(64), ...keys.all.map((key) => mac(key, "prove", nonce))]);
+  const bytes = Buffer.concat([
+    keys.record.subarray(64),
+    ...keys.all.map((key) => mac(proofKey(key), "prove", nonce)),
+  ]);
   return new RegExp(`^${identity} \\d+ ${bytes.toString("base64").replace(/[+]/g, "\\+")}$`);
 }
 
@@ -309,12 +313,25 @@ test("R30 R26 the factory reset wants the console key's answer for that role, an
   assert.equal(device.machine.read("key"), undefined);
 });
 
-test("R13 R30 with noise that fails its tests there is no nonce, and so no reset", async () => {
+test("R13 R30 without noise, and with the radio off, there are challenges all the same: none comes twice, and no old answer is good", async () => {
   const keys = newKeys();
+  const network = { up: false, failures: Number.POSITIVE_INFINITY };
   const device = kept(
-    await bootFactory("esp32-sim", { key: keys.record.toString("latin1") }, { noise: "stuck" }),
+    await bootFactory("esp32-sim", { key: keys.record.toString("latin1") }, { network, noise: "stuck" }),
   );
-  assert.match(await ask(device, "unlock"), /^{"err":[123]}$/);
-  assert.equal(await ask(device, "unlock r 5 0000-0000-0000"), JSON.stringify({ err: ANSWER_WRONG }));
-  assert.equal(device.machine.read("key"), keys.record.toString("latin1"));
+  const { machine } = device;
+  const seen = new Set<unknown>();
+  for (let life = 0; life < 3; life++) {
+    for (let start = 0; start < 3; start++) {
+      for (let i = 0; i < 4; i++) seen.add((await askObject(device, "unlock")).nonce);
+      machine.boot();
+    }
+    await eraseAuthorised(device, keys.console);
+    machine.write({ conf: CONF });
+    // the same keys again
+    assert.equal(await provision(device, `key ${keys.record.toString("base64")}`), "E0");
+    machine.boot();
+    assert.equal(await ask(device, "unlock r 5 0000-0000-0000"), JSON.stringify({ err: ANSWER_WRONG }));
+  }
+  assert.equal(seen.size, 36);
 });

@@ -6,7 +6,7 @@
 // Nothing is destroyed on a guess: a device is wiped at its start only where flash shows that a cut stopped its wipe or the
 // writing of its keys (factory.ts). Keys that do not agree with their check values are told, and go on being used: the cipher
 // may have been wrong, and of four keys one may be damaged alone.
-import { resetCause } from "hal:system";
+import { resetCause, shutOtherPrompts } from "hal:system";
 import { STEP_CONSOLE, STEP_IDLE } from "../app/steps";
 import type { Bytes } from "../bytes";
 import { PROVISIONING } from "../profile";
@@ -23,14 +23,16 @@ export let isJson: boolean;
 
 /** Begin, on a device with a key record: returns whether it may go on; else it is wiped, and starts anew. */
 export function open(): true | undefined {
-  if (section(import("./factory")).isCut()) return section(import("./factory")).wipe();
-  section(import("../store/event_log")).note(STEP_IDLE, resetCause(), BOOTS);
-  try {
-    if (PROVISIONING) section(import("../boot/check_keys"))();
-  } catch (error) {
-    section(import("../store/event_log")).note(STEP_CONSOLE, error as number, 0);
+  shutOtherPrompts();
+  if (section(import("./factory")).wipe(true)) {
+    section(import("../store/event_log")).note(STEP_IDLE, resetCause(), BOOTS);
+    try {
+      if (PROVISIONING) section(import("../boot/check_keys"))();
+    } catch (error) {
+      section(import("../store/event_log")).note(STEP_CONSOLE, error as number, 0);
+    }
+    return true;
   }
-  return true;
 }
 
 /** Carry out one line; `onConsole` is called without bytes, now and then, for what goes on after its answer (watch.ts). */

@@ -14,7 +14,8 @@ import { role } from "./unlock";
 const STORAGE_END = board.storageStart + board.storageLength;
 /** Where a zero is the mark of a wipe: the journal's last byte, which no record reaches (SPARE in journal.ts). */
 const MARK = board.journalStart + 2 * board.journalLength - 1;
-const ZEROS = "\0\0\0\0";
+/** Bytes of the check values. */
+const CHECKS_LENGTH = RECORD_LENGTH - CHECK_VALUES;
 
 /** The code that must be sent back, 4 digits; undefined: there is none. */
 let code: Bytes | undefined;
@@ -26,41 +27,37 @@ export function factory(_row: number, words: Bytes[]): Answer {
   const wanted = code;
   code = undefined;
   if (!given) {
-    section(import("../crypto/ctr_drbg")).seed();
-    code = section(import("./unlock")).digits(section(import("../crypto/ctr_drbg")).random(3), 4);
+    code = section(import("./unlock")).digits(section(import("./unlock")).challenge(), 4);
     return { code: code };
   }
   if (given !== wanted) throw ANSWER_WRONG;
-  return section(import("./factory")).wipe();
+  section(import("./factory")).wipe();
 }
 
 /**
  * Destroy the check values of all key records, then the keys, then what lies behind the slots, settings and all, and the journal;
  * then start anew, blank. A mark comes first and the file's name last: at each start between them it is all done again.
+ *
+ * `isStart`: only where a cut has stopped that, or the bench's writing of the keys; else true. There is the mark then, or the check
+ * values are not written yet, or no more: all the same byte, which those of four keys are not.
  */
-export function wipe(): undefined {
+export function wipe(isStart?: boolean): true | undefined {
   const raw = require("Flash");
+  const checks = (flash.read("key") as Bytes).substr(CHECK_VALUES);
+  if (isStart && checks !== checks[0].repeat(CHECKS_LENGTH) && raw.read(1, MARK)[0]) return true;
   raw.write("\0", MARK);
   const record = board.storageStart + 32; // of the file: its size and name stand before it
   const slots = board.slotsStart + AT_KEYS;
-  // from behind: a slot's version, by which its record counts, then the check values
-  for (let i = UPDATES ? KEYS_BYTES : RECORD_LENGTH; i; ) {
-    i -= 4;
-    if (UPDATES) for (const at of [slots, slots + SLOT_BYTES]) raw.write(ZEROS, at + i);
-    if (i < RECORD_LENGTH) raw.write(ZEROS, record + i);
-  }
+  // with those of a slot its version, by which its record counts
+  for (const at of [CHECK_VALUES, 0])
+    for (const keys of UPDATES ? [record, slots, slots + SLOT_BYTES] : [record])
+      raw.write(
+        "\0".repeat(at ? (keys > record ? KEYS_BYTES - CHECK_VALUES : CHECKS_LENGTH) : CHECK_VALUES),
+        keys + at,
+      );
   for (let at = STORAGE_END; at > board.slotsStart + 2 * SLOT_BYTES; )
     raw.erasePage((at -= board.pageLength));
   for (let i = 2 * board.journalLength; i; ) raw.erasePage(board.journalStart + (i -= board.pageLength));
   flash.erase("key");
   section(import("hal:system")).restart();
-}
-
-/**
- * Tell whether a cut has stopped a wipe, or the bench's writing of the keys. There is the mark then, or the check values are not
- * written yet, or no more: all the same byte, which those of four keys are not.
- */
-export function isCut(): boolean {
-  const checks = (flash.read("key") as Bytes).substr(CHECK_VALUES);
-  return checks === checks[0].repeat(RECORD_LENGTH - CHECK_VALUES) || !require("Flash").read(1, MARK)[0];
 }

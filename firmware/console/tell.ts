@@ -6,8 +6,8 @@ import { startedAt } from "../app/started";
 import { bundle } from "../boot/load_section";
 import { uint16 } from "../bytes";
 import { AT_MANIFEST, AT_VERSION } from "../ota/manifest";
-import { lastError, lastStep } from "../store/event_log";
-import { AT_BOOTS, AT_FAILURES, AT_REVERT, AT_SESSIONS, AT_TRIES, LOG, STATE } from "../store/journal";
+import { boots, lastError, lastStep, log } from "../store/event_log";
+import { AT_FAILURES, AT_REVERT, AT_SESSIONS, AT_TRIES, STATE } from "../store/journal";
 import { until } from "./unlock";
 
 /** Rows (commands.ts). */
@@ -21,8 +21,6 @@ export default function tell(row: number): Record<string, unknown> {
   // what takes much of the heap comes first, and only a number of it stays
   const used = process.memory().usage;
   const revert = row === STATUS && uint16(section(import("../store/journal")).newest(STATE), AT_REVERT);
-  const log = row > NET ? section(import("../store/journal")).newest(LOG) : "";
-  const boots = (log.charCodeAt(AT_BOOTS) << 16) | uint16(log, AT_BOOTS + 1);
   const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
   if (row === STATUS)
@@ -45,7 +43,7 @@ export default function tell(row: number): Record<string, unknown> {
       boots: boots,
       sessions: uint16(log, AT_SESSIONS),
       fails: uint16(log, AT_FAILURES),
-      tries: log.charCodeAt(AT_TRIES) | 0,
+      tries: log.charCodeAt(AT_TRIES),
     };
   const settings = section(import("../store/settings")).readSettings();
   if (row === NET)

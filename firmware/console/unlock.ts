@@ -1,11 +1,13 @@
-// The challenge that opens the service commands (../README.md 6), as sections. A nonce is good for one answer; the count of
+// The challenge that opens the service commands (../README.md 6), as sections. It wants no noise, for without a network there may be none: the journal's
+// newest record under the console key, with a count, the time, and what noise the sessions have drawn, so that none comes twice, nor
+// after a reset. A nonce is good for one answer; the count of
 // false answers is in the journal before one is compared; from the third on each brings a delay that doubles, counted from
 // the later of the answer and the start. Digits are Crockford's base 32 (scripts/lib/console/challenge.ts).
 
-import { startedAt } from "../app/started";
 import { STEP_CONSOLE } from "../app/steps";
 import { type Bytes, uint16 } from "../bytes";
-import { TRIES } from "../store/event_log";
+import { state } from "../crypto/ctr_drbg";
+import { log, TRIES } from "../store/event_log";
 import { AT_BOOTS, LOG } from "../store/journal";
 import { key } from "../store/key";
 import { CONSOLE_KEY } from "../store/key_record";
@@ -13,10 +15,8 @@ import { ANSWER_WRONG, FLASH_FAILED, WAIT } from "../tls/alert";
 import type { Answer } from "./console";
 import { ID } from "./tell";
 
-/** False answers without a delay, the first delay in seconds, and how often it doubles. */
-const FREE_TRIES = 3;
+/** The first delay after false answers, seconds. */
 const DELAY_S = 30;
-const DOUBLINGS = 10;
 
 /** Until when service commands are taken, by getTime(). */
 export let until = 0;
@@ -24,6 +24,8 @@ export let until = 0;
 export let role: Bytes | undefined;
 /** The nonce to which an answer may come, 8 bytes; undefined: there is none. */
 let nonce: Bytes | undefined;
+/** Challenges since the start. */
+let challenges = 0;
 /** When the last false answer came; the start before one has. */
 let triedAt: number | undefined;
 
@@ -43,28 +45,33 @@ export function typed(text: Bytes): Bytes {
   return all;
 }
 
-/** `unlock`: a challenge, with who the device is; `unlock ROLE MINUTES ANSWER`: open. Throws WAIT, ANSWER_WRONG, FLASH_FAILED, what seed() throws. */
+/** Make 8 bytes that nobody can know before. */
+export function challenge(): Bytes {
+  return section(import("../crypto/sha256_of"))(
+    key.substr(CONSOLE_KEY),
+    log + ++challenges + getTime() + state,
+  ).substr(0, 8);
+}
+
+/** `unlock`: a challenge, with who the device is; `unlock ROLE MINUTES ANSWER`: open. Throws WAIT, ANSWER_WRONG, FLASH_FAILED. */
 export function unlock(_row: number, words: Bytes[]): Answer {
-  const newest = section(import("../store/journal")).newest;
   const note = section(import("../store/event_log")).note;
-  const log = newest(LOG);
-  const tries = log.charCodeAt(TRIES) | 0;
+  const newest = section(import("../store/journal")).newest;
   if (!words[1]) {
-    section(import("../crypto/ctr_drbg")).seed();
-    nonce = section(import("../crypto/ctr_drbg")).random(8);
+    nonce = section(import("./unlock")).challenge();
     const answer = section(import("./tell"))(ID);
     answer.nonce = section(import("./unlock")).digits(nonce, 13);
     return answer;
   }
-  if (tries >= FREE_TRIES && getTime() < (triedAt || startedAt) + (DELAY_S << (tries - FREE_TRIES)))
-    throw WAIT;
+  if (section(import("../store/doubling_delay"))(log.charCodeAt(TRIES), triedAt, DELAY_S)) throw WAIT;
   if (!nonce) throw ANSWER_WRONG;
   const minutes = (words[2] as any) & 255;
-  const block = E.toString("con", words[1].charCodeAt(0), nonce, log.substr(AT_BOOTS, 3), minutes);
+  const block = E.toString("con", words[1][0], nonce, log.substr(AT_BOOTS, 3), minutes);
   nonce = undefined;
-  note(STEP_CONSOLE, 0, tries < FREE_TRIES + DOUBLINGS ? TRIES : 0);
+  const before = newest(LOG);
+  note(STEP_CONSOLE, 0, TRIES);
   // a count that is not written counts nothing
-  if (newest(LOG) === log) throw FLASH_FAILED;
+  if (newest(LOG) === before) throw FLASH_FAILED;
   if (
     section(import("../bytes")).difference(
       section(import("./unlock")).typed(words[3]),

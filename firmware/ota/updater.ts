@@ -4,13 +4,14 @@
 // holds but the topic that it waits for: how far an update got, the slot itself tells, so that it goes on after a power
 // cut or a connection that ended. Leaves out UNSUBSCRIBE, for a clean session is gone at its end; which key
 // version a manifest names, for another one's tag is wrong.
+import { watchdog } from "hal:system";
 import { board } from "board";
 import { bundle } from "../boot/load_section";
 import { type Bytes, uint16 } from "../bytes";
 import { base, payload } from "../mqtt/client";
 import { OTA, PIECE } from "../mqtt/packets";
 import { CONSOLE } from "../profile";
-import { AT_ACTIVE, AT_ATTEMPTS, AT_FLOOR, AT_REVERT, STATE } from "../store/journal";
+import { AT_ACTIVE, AT_ATTEMPTS, AT_ERASES, AT_FLOOR, AT_REVERT, STATE } from "../store/journal";
 import { key } from "../store/key";
 import { CHECK_VALUES, OTA_KEY, RECORD_LENGTH, REKEY_KEY } from "../store/key_record";
 import {
@@ -61,6 +62,8 @@ export let awaited: Bytes | undefined | null;
 export let piece: number;
 /** Reason of the last revert, of tls/alert.ts; 0: none. Known from the first session on. */
 export let revertReason: number;
+/** When a slot was erased last, by getTime(); undefined: not since the start. */
+let erasedAt: number | undefined;
 
 /**
  * Take the manifest that came as `payload`: begin the update that it tells of, or go on with it. What was offered before is not
@@ -79,9 +82,15 @@ export function onManifest(): number | undefined {
   )
     return;
   const state = section(import("../store/journal")).newest(STATE);
+  const lying = section(import("./updater")).offered();
   // the tag from here and not from `fault`: its frame and that one's would be on the heap together
   let code =
     section(import("./updater")).fault(payload, state.substr(AT_FLOOR, 4)) ||
+    // nor below what lies there, where that is whole: what a cut has left of it ends in an erased byte
+    (lying[0] < "\x02" &&
+      lying[MANIFEST_BYTES - 1] < "\xff" &&
+      payload.substr(AT_SEQUENCE, 4) < lying.substr(AT_SEQUENCE, 4) &&
+      MANIFEST_SEQUENCE) ||
     (section(import("../bytes")).difference(
       section(import("../crypto/cmac")).cmac(
         key.substr(OTA_KEY, 16),
@@ -94,7 +103,7 @@ export function onManifest(): number | undefined {
   piece = 0;
   code = uint16(state, AT_REVERT);
   // cut out each time: what looks at the keys wants the heap that a copy held
-  if (payload.substr(0, MANIFEST_BYTES) === section(import("./updater")).offered()) {
+  if (payload.substr(0, MANIFEST_BYTES) === lying) {
     // what came back once is not tried again
     if (code) return code;
     // the last piece that was begun may be torn: the same is written over it
@@ -102,7 +111,7 @@ export function onManifest(): number | undefined {
     while (piece && section(import("./slots")).read(other + piece * PIECE_BYTES, 1) === "\xff") piece--;
   } else {
     // what runs is tried yet: the other image is the one that would come back
-    if (state.charCodeAt(AT_ATTEMPTS) || section(import("./held"))()) {
+    if (state.charCodeAt(AT_ATTEMPTS) || section(import("./held"))(state.charCodeAt(AT_ERASES), erasedAt)) {
       awaited = null;
       return;
     }
@@ -119,11 +128,12 @@ export function onManifest(): number | undefined {
       )
         return MANIFEST_KEYS;
     }
+    // counted before it is done; and why another image came back is no reason against this one
+    section(import("./updater")).setState(slot, ERASED, 0);
+    erasedAt = getTime();
     // the manifest is the first to go and the last to come: where one stands, the slot was erased whole
     for (let at = SLOT_BYTES; at; )
       require("Flash").erasePage(board.slotsStart + other + (at -= board.pageLength));
-    // why another image came back is no reason against this one
-    if (code) section(import("./updater")).setState(slot, 0, 0);
     require("Flash").write(keys + payload.substr(0, MANIFEST_BYTES), board.slotsStart + AT_KEYS + other);
   }
   awaited = "";
@@ -139,12 +149,23 @@ export function offered(): Bytes {
   return section(import("./slots")).read((SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES);
 }
 
-/** Write a STATE: the slot that begins at `active`, its attempts, the reason of a revert (journal.ts). The floor never falls. */
-export function setState(active: number, attempts: number, reason: number): void {
-  const floor = section(import("../store/journal")).newest(STATE).substr(AT_FLOOR, 4);
+/** What `setState` is called for: an image is confirmed; it is to be tried; one more of the slot's erases. */
+const CONFIRMED = 0;
+const PENDING = 1;
+const ERASED = 2;
+
+/**
+ * Write a STATE (journal.ts): the slot that begins at `active`, what has become of it, the reason of a revert. The floor never falls;
+ * the erases are counted until an image is confirmed.
+ */
+export function setState(active: number, change: number, reason: number): void {
+  const before = section(import("../store/journal")).newest(STATE);
+  const floor = before.substr(AT_FLOOR, 4);
   const sequence = bundle.substr(AT_MANIFEST + AT_SEQUENCE, 4);
+  // of no record it is none
+  const erases = change && before.charCodeAt(AT_ERASES) + (change >> 1);
   section(import("../store/journal")).append(
-    E.toString(STATE, active && 1, attempts, 0, 0, reason, 0, 0, sequence > floor ? sequence : floor),
+    E.toString(STATE, active && 1, change & 1, erases, 0, reason, 0, 0, sequence > floor ? sequence : floor),
   );
 }
 
@@ -161,8 +182,7 @@ export function fault(manifest: Bytes, floor: Bytes): number {
   if (!((byte(AT_HARDWARE + 3 - (board.hardware >> 3)) >> (board.hardware & 7)) & 1))
     return MANIFEST_HARDWARE;
   if (manifest.substr(AT_SEQUENCE, 4) <= floor) return MANIFEST_SEQUENCE;
-  if (byte(AT_IMAGE_LENGTH) || byte(AT_IMAGE_LENGTH + 1) || !length || length > AT_KEYS)
-    return MANIFEST_LENGTH;
+  if (uint16(manifest, AT_IMAGE_LENGTH) || !length || length > AT_KEYS) return MANIFEST_LENGTH;
   return manifest.indexOf(base + "\0") !== AT_TARGET ? MANIFEST_TARGET : 0;
 }
 
@@ -180,11 +200,12 @@ export function onPiece(): number | undefined {
   const other = SLOT_BYTES ^ slot;
   const manifest = section(import("./updater")).offered();
   const left = uint16(manifest, AT_IMAGE_LENGTH + 2) - piece * PIECE_BYTES;
-  let bytes =
-    board.heatshrink && manifest.charCodeAt(AT_ENCODING)
-      ? E.toString(require("heatshrink").decompress(payload))
-      : payload;
   awaited = undefined;
+  const isPacked = board.heatshrink && manifest.charCodeAt(AT_ENCODING);
+  let bytes = isPacked ? "" : payload;
+  // a packed piece may hold 34 times its bytes: it is unpacked a little at a time, until it is too long or all there
+  for (let at = 0; isPacked && at < payload.length && bytes.length < PIECE_BYTES + 1; )
+    bytes = E.toString(require("heatshrink").decompress(payload.substr(0, (at += 16))));
   if (bytes.length !== (left < PIECE_BYTES ? left : PIECE_BYTES)) return PIECE_LENGTH;
   require("Flash").write(bytes, board.slotsStart + other + piece * PIECE_BYTES);
   bytes = ""; // off the heap before the image is looked at
@@ -193,11 +214,12 @@ export function onPiece(): number | undefined {
     awaited = "";
   } else {
     if (!section(import("./slots")).image(other)) {
-      // without its manifest the slot is erased before the next try
-      require("Flash").erasePage(board.slotsStart + AT_MANIFEST + other);
+      // what is no manifest any more keeps its sequence, and makes that the slot is erased before the next try
+      require("Flash").write("\0", board.slotsStart + AT_MANIFEST + other);
+      section(import("./updater")).setState(slot, ERASED, 0);
       return IMAGE_DIGEST;
     }
-    section(import("./updater")).setState(other, 1, 0);
+    section(import("./updater")).setState(other, PENDING, 0);
     if (section(import("../store/journal")).newest(STATE).charCodeAt(AT_ATTEMPTS) !== 1) return FLASH_FAILED;
     section(import("hal:system")).restart();
   }
@@ -220,9 +242,9 @@ export function confirm(hasLasted?: boolean): void {
   // caught as an error, that there is none would cost the heap the class of that error
   if (typeof trial === "number") {
     trial = clearInterval(trial);
-    section(import("hal:system")).watchdog(true);
+    watchdog(true);
   }
   // the loader could not count the start of the image that it was to try
   if (state && state.charCodeAt(AT_ACTIVE) !== (slot && 1)) revertReason = NOT_CONFIRMED;
-  section(import("./updater")).setState(slot, 0, revertReason);
+  section(import("./updater")).setState(slot, CONFIRMED, revertReason);
 }

@@ -9,6 +9,9 @@ export function resetCause(): number {
 /** Arm the watchdog (System in hal.ts): there is none, who started the process must look after it. */
 export function watchdog(_isFedByIdling: boolean): void {}
 
+/** Shut nothing: Telnet is there where a start asks for it (System in hal.ts). */
+export function shutOtherPrompts(): void {}
+
 /** Start anew (System in hal.ts). */
 export function restart(): void {
   E.setConsole("USB");

@@ -4,8 +4,11 @@
 //   +0x000 STARTECB  +0x004 STOPECB         tasks, write 1
 //   +0x100 ENDECB    +0x104 ERRORECB        events, 1 when happened, write 0 to clear
 //   +0x504 ECBDATAPTR                       48 bytes in RAM: key, cleartext, ciphertext
-// The peripheral shares its AES core with the radio (CCM, AAR, SoftDevice): ERRORECB then, and it is tried
-// again. Leaves out decryption, which the chip has not.
+// The peripheral shares its AES core with the radio (CCM, AAR): ERRORECB then, and it is tried again. The SoftDevice's
+// specification keeps the unit for the stack while that is enabled: between our write of ECBDATAPTR and STARTECB it might put its own.
+// We take the unit while Bluetooth is off (nrf_system.ts): without advertising and connections the stack encrypts nothing. What comes out
+// wrong all the same is a bad record or a key that is looked at again (firmware/boot/check_keys.ts), never a wipe. Leaves out
+// decryption, which the chip has not.
 import type { Bytes } from "../../firmware/bytes";
 import { AES_FAILED, CBC_DECRYPT, CBC_ENCRYPT } from "../hal";
 

@@ -13,6 +13,14 @@ export function resetCause(): number {
 /** Arm the watchdog (System in hal.ts). */
 export const watchdog = (isFedByIdling: boolean): void => E.enableWatchdog(WATCHDOG_S, isFedByIdling);
 
+/**
+ * Take Bluetooth off the air (System in hal.ts): no UART on it, and the stack leaves ECB and RNG alone. Espruino begins to advertise
+ * before it starts any code.
+ */
+export function shutOtherPrompts(): void {
+  NRF.sleep();
+}
+
 /** Start the chip anew (System in hal.ts). */
 export function restart(): void {
   E.reboot();

@@ -74,6 +74,8 @@ export class Runtime {
   readonly nrfEcb: NrfEcb;
   readonly nrfRng: NrfRng;
   readonly watchdog: Watchdog;
+  /** Ways to the prompt besides the port that Espruino opens by itself. */
+  readonly openPrompts = new Set<"telnet" | "bluetooth">();
 
   private noise: Noise;
   private net: Net;
@@ -88,6 +90,8 @@ export class Runtime {
     const build = BUILDS[board.espruino];
     if (!build) throw new Error(`simulator: nothing known of Espruino's build ${board.espruino}`);
     this.build = build;
+    if (build.libraries.includes("TelnetServer")) this.openPrompts.add("telnet");
+    if (build.chip === "nrf52832") this.openPrompts.add("bluetooth");
     this.counters = options.counters ?? newCounters();
     this.noise = noiseOf(options.noise);
     this.clock = options.clock ?? new Clock();
@@ -241,7 +245,11 @@ export class Runtime {
       reset: () => this.options.onRestart?.(),
       SPI1: { setup() {} },
     };
-    if (this.build.chip === "nrf52832") globals.NRF = { getBattery: () => this.options.volts ?? 3 };
+    if (this.build.chip === "nrf52832")
+      globals.NRF = {
+        getBattery: () => this.options.volts ?? 3,
+        sleep: () => this.openPrompts.delete("bluetooth"),
+      };
     for (const name of this.build.ports) globals[name] = this.ports[name] = this.port(name);
     return globals;
   }
@@ -383,6 +391,11 @@ export class Runtime {
       builtIn.crypto = nativeCrypto(crypto, { counters: this.counters, print, arrayBuffer });
     }
     if (libraries.includes("net")) builtIn.net = this.net.library();
+    if (libraries.includes("TelnetServer"))
+      builtIn.TelnetServer = {
+        setOptions: ({ mode }: { mode?: string }) =>
+          mode === "off" ? this.openPrompts.delete("telnet") : this.openPrompts.add("telnet"),
+      };
     if (libraries.includes("Wifi")) builtIn.Wifi = this.link.wifi();
     if (libraries.includes("WIZnet")) {
       let library: object | undefined;

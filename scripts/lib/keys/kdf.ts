@@ -81,6 +81,14 @@ export function kbkdf(master: Uint8Array | AesKey, label: string, context: Uint8
 }
 
 /**
+ * Derive the key under which a device proves one of its keys (firmware/console/prove.ts): kbkdf(key, "prove", two zero bytes). A CMAC
+ * of what the asker chooses is never one under a key that has another use.
+ */
+export function proofKey(key: Uint8Array | AesKey): Buffer {
+  return kbkdf(key, "prove", Buffer.alloc(2));
+}
+
+/**
  * Split the root into its four masters: kbkdf(root, "master", purpose). The root has no other use, and no label of a
  * device's key is `master`.
  */

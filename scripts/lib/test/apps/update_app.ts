@@ -5,6 +5,7 @@
  */
 
 import { type Event, TICK } from "../../../../firmware/app/event";
+import { awaited } from "../../../../firmware/ota/updater";
 import { FRAGMENT_LIMIT } from "../../../../firmware/profile";
 import { key } from "../../../../firmware/store/key";
 import { APPLICATION_DATA } from "../../../../firmware/tls/constants";
@@ -47,6 +48,10 @@ function onEvent(event: Event): void {
     return bytes;
   },
   error: () => thrown,
+  /** What the console does at a start. */
+  start: () => section(import("../../../../firmware/console/console")).open(),
+  /** Whether a piece is waited for. */
+  waits: () => typeof awaited === "string",
   /** The keys that count, and the identity that goes with them. */
   key: () => key,
   identity: () => section(import("../../../../firmware/store/settings")).readSettings().id,
