@@ -91,8 +91,9 @@ const writtenBy = ({ machine }: TestBroker) =>
 const errorsOf = ({ published }: TestBroker) =>
   published.flatMap((line) => /up\/update \{"err":(\d+)\}/.exec(line)?.[1] ?? []).map(Number);
 
+// the firmware of one board has no room for packed pieces
 for (const name of SIMULATED_BOARDS)
-  for (const encoding of ["none", "heatshrink"] as const)
+  for (const encoding of name === "esp32-idf4-sim" ? (["none"] as const) : (["none", "heatshrink"] as const))
     test(`R21 R23 an update is taken, tried, confirmed and told, ${encoding}, on ${name}`, async () => {
       const broker = await device({}, name);
       const { machine } = broker;
