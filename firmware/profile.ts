@@ -15,6 +15,9 @@ export const CONSOLE = true;
 /** What provisioning adds: prove keys to the bench, finish at the start what a power cut has left of a record. */
 export const PROVISIONING = true;
 
+/** Tell the journal's events on the console: `err` and `log` (console/history.ts). */
+export const HISTORY = true;
+
 /** Take updates over the air (ota/updater.ts), where a loader has started the image: 2 KB. */
 export const UPDATES = true;
 

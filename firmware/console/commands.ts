@@ -2,7 +2,7 @@
 // it, which gets its row, the words of the line, and whom to call now and then (watch.ts). The last two rows, and whatever is
 // followed by `set`, want it unlocked. A command may be cut to as many letters as no other begins with.
 import type { Bytes } from "../bytes";
-import { PROVISIONING, UPDATES } from "../profile";
+import { HISTORY, PROVISIONING, UPDATES } from "../profile";
 import { LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
 import type { Answer } from "./console";
 import { until } from "./unlock";
@@ -18,6 +18,8 @@ const TOLD = UPDATES ? 4 : 5;
 /** `help` is made here, where the words are. */
 const HELP = 14;
 const PROVE = 15;
+const ERR = 5;
+const LOG = 6;
 /** The first row that wants it unlocked. */
 const SERVICE = 16;
 
@@ -36,14 +38,20 @@ export function command(words: Bytes[]): Action {
   // as many as there are words before it
   row = WORDS.substr(0, at).split(" ").length - 1;
   // not found, or found twice
-  if (at < 0 || WORDS.indexOf(word, at + 1) > 0 || (row === PROVE && !PROVISIONING)) throw REQUEST_UNKNOWN;
+  if (
+    at < 0 ||
+    WORDS.indexOf(word, at + 1) > 0 ||
+    (row === PROVE && !PROVISIONING) ||
+    (!HISTORY && (row === ERR || row === LOG))
+  )
+    throw REQUEST_UNKNOWN;
   if (row === HELP) return () => ({ help: WORDS.slice(1, -1) });
   if ((row >= SERVICE || words[1] === "set") && getTime() > until) throw LOCKED;
   if (row < TOLD) return section(import("./tell"));
   return [
     ...(UPDATES ? [section(import("./update"))] : []),
-    section(import("./history")),
-    section(import("./history")),
+    HISTORY ? section(import("./history")) : section(import("./conf")),
+    HISTORY ? section(import("./history")) : section(import("./conf")),
     section(import("./conf")),
     section(import("./unlock")).unlock,
     section(import("./unlock")).lock,
