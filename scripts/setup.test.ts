@@ -45,11 +45,14 @@ async function blank(network: { failures?: number } = {}): Promise<[string, Simu
   return [await board.start(), board];
 }
 
-function setup(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+const setup = (...argv: string[]) => tool("setup", argv);
+const push = (...argv: string[]) => tool("push", argv);
+
+function tool(name: string, argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) =>
     execFile(
       process.execPath,
-      ["--import", "tsx", "scripts/setup.ts", ...argv],
+      ["--import", "tsx", `scripts/${name}.ts`, ...argv],
       { cwd: PROJECT },
       (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
     ),
@@ -136,6 +139,13 @@ test("a board at home: set up, set up again, in a session with its own keys, for
     assert.equal(second.code, 0, second.stderr);
     assert.doesNotMatch(second.stdout, /nothing listens/);
     await isTold(/connected[^\n]*v1\.demo\.SN0000001|v1\.demo\.SN0000001[^\n]*connected/);
+    const broker = `127.0.0.1:${gateway.spawnargs.at(-1)}`;
+    const pushed = await push("SN0000001", "--keys", inFolder("keys"), "--broker", broker);
+    assert.equal(pushed.code, 0, pushed.stderr);
+    assert.match(pushed.stdout, /it runs echo/);
+    const unknown = await push("SN0000002", "--keys", inFolder("keys"), "--broker", broker);
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.stderr, /knows no device "SN0000002"; it knows SN0000001/);
   } finally {
     gateway.kill();
   }

@@ -19,6 +19,7 @@ import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys/ident
 import { checkValuesOf, PURPOSES } from "../keys/kdf";
 import { serialsOf } from "../keys/serials";
 import { type LedgerFile, openLedger } from "../ledger/ledger";
+import { homeDevices, rememberDevice } from "./devices";
 import { type Examination, examine } from "./examine";
 import { type Home, homeMaster } from "./home";
 
@@ -135,7 +136,7 @@ export async function setUp(options: SetupOptions): Promise<SetupResult> {
         `nothing listens at ${server.host}:${server.port} yet; the board will try again and again.`,
       );
     const serial =
-      options.serial ?? identityOf(seen.state.identity)?.serial ?? serialFor(ledger, product, seen);
+      options.serial ?? identityOf(seen.state.identity)?.serial ?? serialFor(ledger, home, product, seen);
     options.onNotice?.(`it becomes v${KEY_VERSION}.${product}.${serial}; building its firmware`);
     const image = await makeImage(board);
     const bench = new Bench({
@@ -156,6 +157,10 @@ export async function setUp(options: SetupOptions): Promise<SetupResult> {
     });
     const failure = await runOne(bench, serial, options.onEvent);
     if (failure) throw new DeviceError(`${name}: ${failure}`);
+    rememberDevice(home.folder, serial, {
+      identity: `v${KEY_VERSION}.${product}.${serial}`,
+      board: board.name,
+    });
     return { identity: `v${KEY_VERSION}.${product}.${serial}`, board: board.name, wasDone: false };
   } finally {
     await keys.close();
@@ -176,9 +181,12 @@ function boardOf(name: string, seen: Examination, { boards, board }: SetupOption
 }
 
 /** The serial that this chip had before, or the first that is free. */
-function serialFor(ledger: LedgerFile, product: string, { state }: Examination): string {
+function serialFor(ledger: LedgerFile, { folder }: Home, product: string, { state }: Examination): string {
+  const known = homeDevices(folder);
   for (const serial of serialsOf(SERIALS)) {
     const unit = ledger.unit(product, serial);
+    // a serial says at home which device is meant, whatever it is
+    if (known[serial] && identityOf(known[serial].identity)?.product !== product) continue;
     if (!unit || (unit.state !== "scrapped" && unit.chip === state.chip)) return serial;
   }
   throw new UsageError(`no serial of ${SERIALS.first}..${SERIALS.last} is free.`);

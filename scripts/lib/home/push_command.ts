@@ -1,0 +1,100 @@
+// What `npm run push` does, once its command line is read (scripts/push.ts has the options).
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Options } from "../../push";
+import { buildBundle } from "../bundle/build";
+import { errorText } from "../cli/error_text";
+import { DeviceError, UsageError } from "../cli/exit";
+import { Progress } from "../cli/progress";
+import { parseIdentity } from "../keys/identity";
+import { Broker } from "../ota/broker";
+import { type DeviceStatus, Fleet } from "../ota/fleet";
+import { clearManifests, publishManifests, publishPieces } from "../ota/publish";
+import { manifestsOf, signRows } from "../ota/sign";
+import { makeUpdate } from "../ota/update_file";
+import { PROJECT, readBoard } from "../project";
+import { homeDevice } from "./devices";
+import { homeMaster, openHome } from "./home";
+
+const WAIT_MINUTES = 10;
+
+/** Run the command. */
+export async function run(options: Options, serial: string): Promise<void> {
+  const home = openHome(options.keys);
+  const device = homeDevice(home.folder, serial);
+  const identity = parseIdentity(device.identity);
+  const board = options.board ?? device.board;
+  const product = productFile(options.product ?? "echo");
+  const say = (text: string) => void (options.json || console.log(text));
+  // the broker first: it is quickly asked
+  const broker = await Broker.connect(options.broker ?? { host: "127.0.0.1", port: 1883 });
+  const progress = new Progress(!options.json);
+  try {
+    const data = await readBoard(board);
+    const { code } = await buildBundle({ board, product } as never);
+    // seconds since 1970: of two pushes the later one is the newer
+    const sequence = Math.floor(Date.now() / 1000);
+    const update = makeUpdate(Buffer.from(code, "latin1"), {
+      product: identity.product,
+      board,
+      hardware: 2 ** Number(data.hardware),
+      version: options.product ?? "echo",
+      sequence,
+      encoding: data.heatshrink ? "heatshrink" : "none",
+    });
+    const master = homeMaster("ota", home.folder);
+    const manifests = manifestsOf(Buffer.concat([...signRows(update, [identity], master, 1)]), serial);
+    master.close();
+    const fleet = new Fleet(identity.product);
+    const heard: { look: (status: DeviceStatus) => void } = { look: () => {} };
+    const stop = await fleet.listen(broker, (status) => status.serial === serial && heard.look(status));
+    const onProgress = progress.show.bind(progress);
+    await publishPieces(broker, update, { onProgress });
+    await publishManifests(broker, manifests, { onProgress });
+    say(
+      `${device.identity}: ${code.length} bytes in ${update.pieces.length} pieces are at the broker, for ${board}`,
+    );
+    const minutes = options.wait ?? WAIT_MINUTES;
+    const outcome = await new Promise<string | undefined>((done) => {
+      const timer = setTimeout(
+        () =>
+          done(
+            `it has not told in ${minutes} minutes that it runs it; the offer stands, and it takes it when it is there.`,
+          ),
+        minutes * 60_000,
+      );
+      heard.look = (status) => {
+        const { update: underWay } = status;
+        if (underWay?.got !== undefined) progress.show("device", underWay.got, update.pieces.length);
+        const code = underWay?.error || (status.sequence !== sequence && status.reverted) || 0;
+        if (status.sequence === sequence || code) clearTimeout(timer);
+        if (status.sequence === sequence) done(undefined);
+        else if (code)
+          done(`it does not take it: E${code}, ${errorText(code) ?? "a code without a sentence."}`);
+      };
+    });
+    progress.stop();
+    await stop();
+    if (outcome && !outcome.startsWith("it has not told")) await clearManifests(broker, update, [serial]);
+    if (outcome) throw new DeviceError(`${device.identity}: ${outcome}`);
+    if (options.json)
+      console.log(JSON.stringify({ identity: device.identity, sequence, bytes: code.length }));
+    else
+      say(
+        `${device.identity}: it runs ${options.product ?? "echo"}. It keeps it when the session has lasted; else the old one comes back.`,
+      );
+  } finally {
+    progress.stop();
+    await broker.close();
+  }
+}
+
+/** The path of a product's module: a name in firmware/product, or a file. */
+export function productFile(text: string): string {
+  const own = join(PROJECT, "firmware/product", `${text}.ts`);
+  if (/^[a-z_]+$/.test(text) && existsSync(own)) return own;
+  const path = resolve(text);
+  if (!existsSync(path))
+    throw new UsageError(`there is no product ${text}: neither in firmware/product nor a file.`);
+  return path;
+}
