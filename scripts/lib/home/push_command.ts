@@ -31,7 +31,7 @@ export async function run(options: Options, serial: string): Promise<void> {
   const progress = new Progress(!options.json);
   try {
     const data = await readBoard(board);
-    const { code } = await buildBundle({ board, product } as never);
+    const { code } = await buildBundle({ board, product });
     // seconds since 1970: of two pushes the later one is the newer
     const sequence = Math.floor(Date.now() / 1000);
     const update = makeUpdate(Buffer.from(code, "latin1"), {
