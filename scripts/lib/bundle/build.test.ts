@@ -88,7 +88,8 @@ test("every interface of the types has its specifier in tsconfig and in the buil
   const plugin = boardModules(linux, join(PROJECT, "hal/espruino"));
   const resolve = plugin.resolveId as (specifier: string) => string;
   for (const [specifier, [path]] of Object.entries(tsconfig.compilerOptions.paths)) {
-    if (specifier !== "board") assert.equal(resolve(specifier), join(PROJECT, path), specifier);
+    if (!["board", "product"].includes(specifier))
+      assert.equal(resolve(specifier), join(PROJECT, path), specifier);
   }
 });
 
@@ -222,9 +223,9 @@ async function esp32(defines: BuildOptions["defines"] = {}) {
   return (await buildBundle({ board: "esp32", defines })).sizes;
 }
 
-test("the bundle of esp32 keeps to its limits: TLS and MQTT in 10,200 bytes, of them TLS in 6,144; the console is beside that", async () => {
+test("the bundle of esp32 keeps to its limits: TLS and MQTT in 10,500 bytes, of them TLS in 6,144; the console is beside that", async () => {
   const { total, modules } = await esp32({ CONSOLE: false, PROVISIONING: false });
-  assert.ok(total <= 10200, `${total} bytes`);
+  assert.ok(total <= 10500, `${total} bytes`);
   const tls = modules.filter(({ module }) => module.startsWith("firmware/tls/"));
   assert.ok(tls.length > 5);
   assert.ok(tls.reduce((sum, row) => sum + row.total, 0) <= 6144);
