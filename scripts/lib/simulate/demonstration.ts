@@ -28,6 +28,12 @@ const NOTHING_MS = 700;
 /** Starts that an image has to be confirmed in (firmware/boot/loader.ts), and the one that goes back. */
 const STARTS = 3 + 1;
 
+/** Half keep-alives of a session that confirms an image, one to spare; each, milliseconds of the board's time. */
+const TICKS = 4;
+const TICK_MS = 60_000;
+/** Time for the broker's answers to a tick, milliseconds. */
+const ANSWER_MS = 100;
+
 /** An image that starts, and never calls home. */
 const BAD_IMAGE = 'print("I am version 1.2.0, and I never call home")';
 
@@ -101,11 +107,10 @@ class Show {
     await this.until("the rest of the update", () => this.piece === second.pieces.length - 1);
     const again = this.asked;
     await this.until("the confirmation", () => this.status?.sequence === 2);
-    this.say(
-      `version 1.1.0 runs and is confirmed; after the cut ${again} pieces were fetched, not all of them again`,
-    );
+    this.say(`version 1.1.0 runs; after the cut ${again} pieces were fetched, not all of them again`);
     if (again >= second.pieces.length)
       throw new DeviceError("the device began from the start after the cut.");
+    await this.lastKeepAlive();
 
     this.say("version 1.2.0 is offered, which never calls home");
     await this.offer(third);
@@ -194,6 +199,17 @@ class Show {
     await new Promise((resolve) => setTimeout(resolve, DARK_MS));
     this.asked = 0;
     this.power(true);
+  }
+
+  /** Have the session last until the image is confirmed: the board's time passes at once, with the broker's answers between. */
+  private async lastKeepAlive(): Promise<void> {
+    for (let tick = 0; tick < TICKS; tick++) {
+      const heard = this.status?.heardMs;
+      await this.machine?.later(TICK_MS);
+      await this.until("telemetry", () => this.status?.heardMs !== heard);
+      await new Promise((resolve) => setTimeout(resolve, ANSWER_MS));
+    }
+    this.say("the session has lasted: version 1.1.0 is confirmed");
   }
 
   private onAsked(piece: number): void {

@@ -1,13 +1,15 @@
 // What `npm start` shows: events of one simulated device, its wire and its gateway, as lines for people (colours only
 // on a terminal) or one JSON object a line for machines. Keys are no part of any event.
+
 import { styleText } from "node:util";
+import { AT_KEYS } from "../../../firmware/ota/manifest";
 import { errorText } from "../cli/error_text";
 import { quoted, showBytes } from "../cli/show";
 import { wrap } from "../cli/wrap";
 import type { GatewayEvent } from "../gateway/gateway";
 import { hexLines, type WireMessage } from "./wire_view";
 
-export const BUNDLE_LIMIT = 16_384; // bytes
+export const BUNDLE_LIMIT = AT_KEYS; // bytes
 
 export type LiveEvent =
   | {
