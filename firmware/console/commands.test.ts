@@ -267,7 +267,9 @@ test("conf set: all settings together fill a place, and no byte more is taken", 
   await unlock(device, keys.console);
   device.machine.cutPower(undefined);
   assert.deepEqual(await askObject(device, "conf set ssid plant7"), refusal(VALUE_REFUSED));
-  assert.deepEqual(device.machine.flash.operations, []);
+  // the journal behind Storage may note that the server is not there
+  const inStorage = device.machine.flash.operations.filter(({ offset }) => offset < board.storageLength);
+  assert.deepEqual(inStorage, []);
   assert.deepEqual(await askObject(device, "conf set ssid fleet"), refusal(0));
   assert.deepEqual(await askObject(device, "conf"), { ...settings, ssid: "fleet", pass: 1 });
 });
