@@ -369,7 +369,7 @@ describe("who is there", { timeout: 1_000_000 }, () => {
       "status",
     );
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^8 {2}up .*\nunlocked for 60 minutes\ndone\nid +v1\.demo\.SN0000001$/m);
+    assert.match(stdout, /^8 {2}up .*\nunlocked for 60 minutes\ndone\n.*\nid +v1\.demo\.SN0000001$/m);
   });
 
   // Lines have no checksum: a damaged letter within a text is shown as it came.

@@ -169,7 +169,7 @@ test("a wrong password of the network is told, and the next try goes on", async 
   await board.start();
   const right = await setup(...args);
   assert.equal(right.code, 0, right.stderr);
-  assert.match(right.stdout, /v1\.lamp\.SN0000001: done/);
+  assert.match(right.stdout, /v1\.lamp\.SN0000002: done/);
 });
 
 test("what is wrong is said before anything is built or made", async () => {

@@ -53,6 +53,8 @@ interface Device {
 
 /** The device at the other end; undefined while there is none. */
 let device: Device | undefined;
+/** The device that was left, until its port is closed: it cannot be opened before. */
+let closing: Promise<unknown> | undefined;
 /** Something that a person asked for goes on. */
 let isBusy = false;
 /** What is done with the device, one after the other. */
@@ -118,6 +120,7 @@ async function connect(): Promise<void> {
   show("busy", "Connecting", "Looking for the device's console.");
   let opened: Device | undefined;
   try {
+    await closing;
     opened = await open(port);
     await opened.session.open();
   } catch (error) {
@@ -133,8 +136,8 @@ async function connect(): Promise<void> {
 
 async function disconnect(): Promise<void> {
   const left = device;
-  await lost("No device", "Plug the device in and press Connect.", "off");
-  await left?.close();
+  closing = lost("No device", "Plug the device in and press Connect.", "off").then(() => left?.close());
+  await closing;
 }
 
 async function lost(word: string, text: string, is = "error"): Promise<void> {

@@ -38,6 +38,7 @@ describe("a rollout over boards", { timeout: 1_000_000 }, () => {
   let board: Board;
   let gateway: Gateway;
   let operator: Broker;
+  let onlooker: Broker;
   let fleet: Fleet;
   const machines = new Map<string, Machine>();
   const wire = new Map<string, number>();
@@ -53,7 +54,9 @@ describe("a rollout over boards", { timeout: 1_000_000 }, () => {
     gateway = await startGateway({ master: masterFromBytes(masters.psk), operatorPort: 0 });
     operator = await Broker.connect({ host: "127.0.0.1", port: gateway.operatorPort as number });
     fleet = new Fleet("meter");
-    await fleet.listen(operator);
+    // a connection of its own: a rollout's end takes its subscriptions away
+    onlooker = await Broker.connect({ host: "127.0.0.1", port: gateway.operatorPort as number });
+    await fleet.listen(onlooker);
     const first = updateOf((await bundleOf(NAME, "firmware/main.ts")).code, 1);
     for (const serial of SERIALS) {
       const identity = parseIdentity(`v1.meter.${serial}`);
@@ -71,6 +74,7 @@ describe("a rollout over boards", { timeout: 1_000_000 }, () => {
   });
   after(async () => {
     for (const machine of machines.values()) machine.powerOff();
+    await onlooker.close();
     await operator.close();
     await gateway.close();
   });
@@ -104,7 +108,19 @@ describe("a rollout over boards", { timeout: 1_000_000 }, () => {
     }
   });
 
+  /** Have the sessions last a keep-alive, which confirms the image: ticks of the boards' time, the broker's answers between. */
+  async function last(): Promise<void> {
+    for (const [serial, machine] of machines)
+      for (let tick = 0; tick < 4; tick++) {
+        const heard = fleet.devices.get(serial)?.heardMs;
+        await machine.later(60_000);
+        await until(() => fleet.devices.get(serial)?.heardMs !== heard, 20_000);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+  }
+
   test("R28 an image that never calls home goes back by itself, and stops the rollout at its first ring", async () => {
+    await last();
     const update = updateOf('print("I never call home")', 3);
     // the plug is pulled until the loader has had enough of it
     const plug = setInterval(() => machines.get("SN1")?.boot(), 1500);
