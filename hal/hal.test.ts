@@ -8,7 +8,6 @@ import { createCipheriv, createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket as NodeSocket, type Server } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Board } from "../boards/board";
 import { board as esp32 } from "../boards/esp32";
 import { board as esp32Idf4 } from "../boards/esp32-idf4";
@@ -519,12 +518,13 @@ for (const board of BOARDS) {
   });
 }
 
-test("R13 the ESP32's register without the radio runs one course from every boot", async () => {
+test("R13 the ESP32's register without the radio, which runs one course from every boot, is not read", async () => {
   for (const board of [esp32, esp32c3, esp32s3]) {
-    const courses = [];
-    for (let boot = 0; boot < 2; boot++)
-      courses.push(read(await bootNoise(board, { network: { up: false } }), 8).join());
-    assert.equal(courses[0], courses[1]);
+    const source = await bootNoise(board, { network: { up: false } });
+    assert.throws(
+      () => read(source, 8),
+      (code) => code === NOISE_DEAD,
+    );
   }
 });
 
@@ -826,13 +826,11 @@ for (const board of BOARDS) {
     assert.equal(restarts, 1);
     // it feeds, but the last time
     (globalThis as any).feeds = 3;
-    const trial = (runtime.globals.setInterval as typeof setInterval)(system.TRIAL as any, 1);
-    for (let feeds = 2; feeds >= 0; feeds--) {
-      assert.equal(restarts, 1);
-      while ((globalThis as any).feeds > feeds) await sleep(1);
+    for (const made of [1, 1, 2]) {
+      // biome-ignore lint/security/noGlobalEval: a timer evaluates it
+      (0, eval)(system.TRIAL);
+      assert.equal(restarts, made);
     }
-    (runtime.globals.clearInterval as any)(trial);
-    assert.equal(restarts, 2);
     assert.equal(runtime.watchdog.kicks, board === linux ? 0 : 2);
   });
 }
