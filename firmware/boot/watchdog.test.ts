@@ -1,7 +1,7 @@
 // What hangs, on simulated boards: the loader arms the chip's watchdog before any image runs, an image that hangs goes back by
 // itself, one that is not confirmed is not fed past its deadline. The real interpreter: watchdog.engine.test.ts.
 import assert from "node:assert/strict";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Machine } from "../../hal/simulator/machine";
 import type { SimulatedBoard } from "../../scripts/lib/test/device";
@@ -62,34 +62,27 @@ for (const [where, code] of [
   });
 
 /** Time that a test lets pass. */
-const clock = (t: TestContext) => t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
 
-test("R32 an image that is not confirmed is fed to its deadline, and started anew", async (t) => {
-  clock(t);
+test("R32 an image that is not confirmed is fed to its deadline, and started anew", async () => {
   const machine = await trialOf("let runs=1");
   machine.boot();
   const { watchdog } = machine.runtime;
   assert.deepEqual([watchdog.seconds, watchdog.isAutomatic], [300, false]);
-  t.mock.timers.tick(1_199_000);
-  await settled();
+  await machine.later(1_199_000);
   assert.equal(machine.runtime.watchdog, watchdog, "it still runs");
   assert.equal(watchdog.kicks, 99);
-  t.mock.timers.tick(1_000);
-  await settled();
+  await machine.later(1_000);
   assert.notEqual(machine.runtime.watchdog, watchdog);
   assert.equal(readState(machine, keys)?.attempts, 3);
 });
 
-test("R32 an image that stops the timer of its trial is not fed any more", async (t) => {
-  clock(t);
+test("R32 an image that stops the timer of its trial is not fed any more", async () => {
   const machine = await trialOf("clearInterval(trial)");
   machine.boot();
   const { watchdog } = machine.runtime;
-  t.mock.timers.tick(299_000);
-  await settled();
+  await machine.later(299_000);
   assert.equal(machine.runtime.watchdog, watchdog);
-  t.mock.timers.tick(2_000);
-  await settled();
+  await machine.later(2_000);
   assert.notEqual(machine.runtime.watchdog, watchdog);
   assert.equal(machine.run("peek32(0x40000400)"), 2, "the reset's cause");
 });
