@@ -11,7 +11,6 @@ import {
   eraseAuthorised,
   isPromptOpen,
   newKeys,
-  settled,
 } from "../../scripts/lib/test/factory";
 import { makeMachine, readState, setState } from "../../scripts/lib/test/slots";
 import { NOT_CONFIRMED } from "../tls/alert";

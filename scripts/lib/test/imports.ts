@@ -8,7 +8,7 @@ const LAYERS: readonly { name: string; files: RegExp }[] = [
   {
     name: "vocabulary",
     files:
-      /^firmware\/(bytes|profile|app\/(steps|event)|ota\/manifest|tls\/alert)$|^hal\/hal$|^boards\/board$/,
+      /^firmware\/(bytes|profile|app\/(steps|event|started)|ota\/manifest|tls\/alert)$|^hal\/hal$|^boards\/board$/,
   },
   {
     name: "main",
