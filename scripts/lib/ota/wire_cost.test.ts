@@ -102,8 +102,10 @@ for (const [name, { skip, open }] of Object.entries(PLACES)) {
       test(`${window} at a time cost what is calculated`, async () => {
         const { up, down } = await fetchPieces(place.port, window);
         const most = wireCost(update, window, FRAGMENT);
-        // a server may put two packets into one record, and save its head
-        assert.ok(up === most.up && down <= most.down && down > 0.9 * most.down, `${up} up, ${down} down`);
+        // Mosquitto makes a record of each packet; the gateway may put two into one, and save its head
+        if (name === "Mosquitto") assert.deepEqual({ up, down }, { up: most.up, down: most.down });
+        else
+          assert.ok(up === most.up && down <= most.down && down > 0.9 * most.down, `${up} up, ${down} down`);
       });
     }
   });
