@@ -234,7 +234,7 @@ async function publish(port: number, suite: Suite, topic: string, text: string):
 
 for (const board of SIMULATED_BOARDS)
   for (const suite of SUITES) {
-    if (board === "mdbt42q-w5500-sim" && suite.kind === "cbc") continue;
+    if (board !== "esp32-sim" && suite.kind === "cbc") continue; // no AES decryption there, or no room
     test(`the main bundle on ${board} talks MQTT through Mosquitto with ${suite.name}`, {
       skip: skipWithout("mosquitto", "mosquitto_sub", "mosquitto_pub"),
     }, async () => {

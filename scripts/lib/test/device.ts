@@ -57,10 +57,10 @@ export class Watch {
   wake(): void {
     for (const look of [...this.waiting]) look();
   }
-  /** Wait until `condition` holds; resolves false after `timeoutMs`. */
-  until(condition: () => boolean, timeoutMs = PATIENCE_MS): Promise<boolean> {
+  /** Wait until `condition` holds; with a time, resolves false after it, without one throws when patience ends. */
+  until(condition: () => boolean, timeoutMs?: number): Promise<boolean> {
     if (condition()) return Promise.resolve(true);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const done = (result: boolean) => {
         clearTimeout(timer);
         this.waiting.delete(look);
@@ -69,7 +69,11 @@ export class Watch {
       const look = () => {
         if (condition()) done(true);
       };
-      const timer = setTimeout(() => done(condition()), timeoutMs);
+      const timer = setTimeout(() => {
+        if (timeoutMs === undefined && !condition())
+          reject(new Error(`${PATIENCE_MS / 1000} s are over: ${condition}`));
+        done(condition());
+      }, timeoutMs ?? PATIENCE_MS);
       this.waiting.add(look);
     });
   }
