@@ -113,7 +113,8 @@ async function inputOptions(
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
       { name: "pack-tables", renderChunk: (code) => packTables(code) },
-      ...Array.from({ length: whole ? 0 : ROUNDS }, (_, round) => ({
+      // the loader's few bytes are fewer with its functions
+      ...Array.from({ length: options.entry === LOADER ? 0 : ROUNDS }, (_, round) => ({
         name: `inline-once-${round}`,
         renderChunk: (code: string) => inlineOnce(code),
       })),
