@@ -131,8 +131,8 @@ export interface MqttClient {
   /** The next packet; throws where the server closes first. */
   next(): Promise<Packet>;
   send(packet: Packet): void;
-  /** Subscribe, and return what SUBACK grants. */
-  subscribe(...filters: string[]): Promise<(number | object)[]>;
+  /** Subscribe, with QoS 1 where none is given, and return what SUBACK grants. */
+  subscribe(...filters: (string | { topic: string; qos: 0 | 1 })[]): Promise<(number | object)[]>;
   publish(
     topic: string,
     payload: string | Buffer,
@@ -206,7 +206,7 @@ export async function mqttOver(
       send({
         cmd: "subscribe",
         messageId: ++messageId,
-        subscriptions: filters.map((topic) => ({ topic, qos: 1 })),
+        subscriptions: filters.map((one) => (typeof one === "string" ? { topic: one, qos: 1 } : one)),
       } as Packet);
       const suback = await nextOf("suback");
       return suback.cmd === "suback" ? suback.granted : [];

@@ -42,13 +42,17 @@ export interface PeerOptions {
 const FIRST_PORT = 10_000;
 const LAST_PORT = 32_000;
 
+const drawn = new Set<number>();
+
 /**
  * Find a TCP port of 127.0.0.1 that is free now, for a server that must be told one. It is drawn by lot, so that neither another
- * test nor a connection in between gets the same.
+ * test nor a connection in between gets the same; this process gets none twice.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(FIRST_PORT, LAST_PORT);
+    if (drawn.has(port)) continue;
+    drawn.add(port);
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {
       server.once("error", () => resolve(false));
@@ -165,6 +169,15 @@ export async function waitUntilReady(
       await program.stop();
       throw new Error(`${name} ${why}:\n${program.output()}`);
     }
+    await delay(20);
+  }
+}
+
+/** Wait until `ready` says so; throws where that takes so long that it is a defect. */
+export async function waitUntil(what: string, ready: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await ready())) {
+    if (Date.now() > deadline) throw new Error(`${what} does not come`);
     await delay(20);
   }
 }
