@@ -73,7 +73,7 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     ["an image too long", build("--image", at("long")), /16177 bytes, and an image has 1 to 16176/],
     ["an empty image", build("--image", at("empty")), /0 bytes/],
     ["no image", build("--image", at("nowhere")), /there is no such file/],
-    ["a long product", build("--product", "seventeen-letters"), /1 to 16 printable/],
+    ["a long product", build("--product", "seventeen_letters"), /1 to 16 printable/],
     ["a long version", build("--version", "a-version-too-long"), /1 to 16 printable/],
     ["a version that is not ASCII", build("--version", "1.0–2"), /1 to 16 printable/],
     ["an unknown board", build("--board", "abacus"), /none of/],

@@ -8,7 +8,7 @@ import PDFDocument from "pdfkit";
 import { UsageError } from "../cli/exit";
 import { showXml } from "../cli/show";
 import { makeFolder, replaceFile } from "../files/new_file";
-import { TOPIC_LEVEL } from "../keys/identity";
+import { PRODUCT } from "../keys/identity";
 import { checkSerial } from "../keys/serials";
 import type { WriteLabel } from "./interfaces";
 
@@ -38,7 +38,7 @@ interface Layout {
 
 function layout(label: Label): Layout {
   checkSerial(label.serial);
-  if (!/^[\x21-\x7e]{1,31}$/.test(label.product) || !TOPIC_LEVEL.test(label.product))
+  if (!/^[\x21-\x7e]{1,31}$/.test(label.product) || !PRODUCT.test(label.product))
     throw new UsageError(`the product ${JSON.stringify(label.product.slice(0, 40))} fits on no label.`);
   const matrix = bwip.raw("datamatrix", label.serial, "")[0] as {
     pixs: number[];

@@ -71,6 +71,7 @@ for (const [name, row] of Object.entries(DOORS)) {
         slash: Buffer.from("v7.meter.SN/1"),
         "no serial": Buffer.from("v7.meter."),
         "a version of zero": Buffer.from("v07.meter.SN1"),
+        "a product with a hyphen": Buffer.from("v7.meter-a.1"),
         "UTF-8": Buffer.from("v7.mètre.SN1"),
         empty: Buffer.alloc(0),
         "64 bytes": Buffer.from(`v7.m.${"S".repeat(59)}`),
@@ -85,6 +86,12 @@ for (const [name, row] of Object.entries(DOORS)) {
     test("R12 the longest identity, 64 bytes, is let in", async () => {
       const longest = `v7.m.${"S".repeat(59)}`;
       assert.equal(await knock(door, longest, keyOf(longest)), "in");
+    });
+
+    test("R2 no two identities make one client id: a product with a hyphen has no key here", async () => {
+      const collided = { ...parseIdentity("v7.meter.a-1"), text: "v7.meter-a.1" };
+      assert.equal(await knock(door, collided.text, deriveDeviceKey(master, collided)), WRONG_KEY);
+      (await device("v7.meter.a-1")).end();
     });
 
     test("R2 one key, one client: its name is its identity's, and a second connection ends the first", async () => {

@@ -55,6 +55,7 @@ describe("R12 identities", () => {
     hash: "v1.#.SN1",
     space: "v1.meter.SN 1",
     dollar: "v1.$SYS.SN1",
+    "a hyphen in the product": "v1.meter-a.1",
   };
   for (const [name, text] of Object.entries(refused)) {
     test(`R12 refused: ${name}`, () => assert.throws(() => parseIdentity(text), UsageError));

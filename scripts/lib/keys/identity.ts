@@ -14,7 +14,10 @@ export interface Identity {
   serial: string;
 }
 
-/** The MQTT client identifier of a device: no dot, which NATS refuses, and the same over its key versions. */
+/**
+ * The MQTT client identifier of a device: no dot, which NATS refuses, and the same over its key versions. No two devices have the
+ * same, as the first hyphen ends the product.
+ */
 export function clientIdOf({ product, serial }: Identity): string {
   return `${product}-${serial}`;
 }
@@ -29,8 +32,11 @@ export function identityFault(text: string): string | undefined {
 }
 
 // Product and serial become levels of MQTT topics: no separator, no wildcard, nothing that starts with `$` (MQTT 3.1.1,
-// 4.7); and no dot, which separates them here.
-export const TOPIC_LEVEL = /^[^./+# ]+$/;
+// 4.7); and no dot, which separates them here. A product has no hyphen either, which separates them in the client id.
+const SERIAL = /^[^./+# ]+$/;
+export const PRODUCT = /^(?!\$)[^./+# :-]+$/;
+/** For sentences: what `PRODUCT` refuses. */
+export const NO_PRODUCT = "dot, hyphen, space, slash, plus, hash or colon, and begins with no dollar sign";
 
 /** Parse an identity, or say in a UsageError what is wrong with it. Never changes a byte: what is valid is compared as is. */
 export function parseIdentity(text: string): Identity {
@@ -40,11 +46,10 @@ export function parseIdentity(text: string): Identity {
   const parts = text.split(".");
   const version = /^v([1-9]\d{0,4})$/.exec(parts[0]);
   const [, product, serial] = parts;
-  const levelsGood = parts.length === 3 && TOPIC_LEVEL.test(product) && TOPIC_LEVEL.test(serial);
-  if (!version || !levelsGood || product.startsWith("$")) {
+  if (!version || parts.length !== 3 || !PRODUCT.test(product) || !SERIAL.test(serial)) {
     throw new UsageError(
       `the identity ${shown} is not v<key version>.<product>.<serial>, for example v1.meter.SN0000001; ` +
-        "product and serial may hold no dot, space, slash, plus or hash, and the product may not begin with a dollar sign.",
+        `the product has no ${NO_PRODUCT}; the serial has no dot, space, slash, plus or hash.`,
     );
   }
   return { text, keyVersion: Number(version[1]), product, serial };

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { FAILURES, type LedgerEntry, OPERATIONS, STEPS } from "../bench/interfaces";
 import { UsageError } from "../cli/exit";
 import { quoted } from "../cli/show";
-import { TOPIC_LEVEL } from "../keys/identity";
+import { NO_PRODUCT, PRODUCT } from "../keys/identity";
 import { SERIAL } from "../keys/serials";
 import { looksLikeKey } from "../keys/weak_keys";
 
@@ -147,8 +147,8 @@ export function rowOf(entry: LedgerEntry, time: Date): Fields {
   for (const name of ["who", "station", "reservedFor", "product", "chip", "reason"] as const)
     refuseKey(name, row[name]);
   for (const [name, value] of Object.entries(row)) checkForm(name as Column, value);
-  if (!TOPIC_LEVEL.test(row.product))
-    throw new UsageError(`the product ${quoted(row.product)} may hold no dot, space, slash, plus or hash.`);
+  if (!PRODUCT.test(row.product))
+    throw new UsageError(`a product has no ${NO_PRODUCT}; ${quoted(row.product)} is none.`);
   return row;
 }
 

@@ -3,7 +3,7 @@
 // Leaves out: the tag (sign.ts).
 import * as layout from "../../../firmware/ota/manifest";
 import { UsageError } from "../cli/exit";
-import { type Identity, TOPIC_LEVEL } from "../keys/identity";
+import { type Identity, NO_PRODUCT, PRODUCT } from "../keys/identity";
 
 /** Bytes of the manifest's target, and of a zero behind it. */
 const TARGET_BYTES = layout.AT_SLOT_RULE - layout.AT_TARGET;
@@ -57,10 +57,10 @@ export function checkImageFields<Fields extends ImageFields>(fields: Fields): Fi
 
 /** Refuse a product that is no topic level of its own or does not fit into a manifest. Returns it. */
 export function checkProduct(product: string): string {
-  if (!isText(product, PRODUCT_LONGEST) || !TOPIC_LEVEL.test(product) || /^\$|:/.test(product))
+  if (!isText(product, PRODUCT_LONGEST) || !PRODUCT.test(product))
     throw new UsageError(
-      `the product ${JSON.stringify(product)} is not 1 to ${PRODUCT_LONGEST} printable ASCII characters without dot, ` +
-        "space, slash, plus, hash or colon, and with no dollar sign first.",
+      `the product ${JSON.stringify(product)} is not 1 to ${PRODUCT_LONGEST} printable ASCII characters: it has no ` +
+        `${NO_PRODUCT}.`,
     );
   return product;
 }

@@ -119,9 +119,9 @@ describe("R20 manifests", () => {
       ...signRows({ ...update, ...fields }, [parseIdentity(identity)], other()),
     ];
     for (const [fields, sentence] of [
-      [{ product: "seventeen-letters" }, /1 to 16/],
+      [{ product: "seventeen_letters" }, /1 to 16/],
       [{ product: "" }, /1 to 16/],
-      [{ product: "a/b" }, /without dot/],
+      [{ product: "a/b" }, /no dot, hyphen/],
       [{ sequence: 0 }, /from 1/],
       [{ sequence: 0xffffffff }, /from 1 to 4294967294/],
       [{ length: 16_177 }, /takes 1 to 16176/],

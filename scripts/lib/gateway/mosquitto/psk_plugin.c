@@ -36,7 +36,7 @@
 #define CKM_AES_CMAC 0x108aUL /* PKCS#11 v2.40 */
 #endif
 
-/* An identity in its parts: v<key version>.<product>.<serial>. */
+/* An identity in its parts: v<key version>.<product>.<serial>. No hyphen in the product: it ends it in the client id. */
 struct identity {
 	long version;
 	char product[IDENTITY_MOST], serial[IDENTITY_MOST];
@@ -73,7 +73,7 @@ static bool parse_identity(const char *text, struct identity *identity) {
 	char digits[6];
 	int end = 0;
 	if (strlen(text) > IDENTITY_MOST) return false;
-	if (sscanf(text, "v%5[0-9].%63[^./+#: ].%63[^./+#: ]%n", digits, identity->product, identity->serial, &end) != 3) return false;
+	if (sscanf(text, "v%5[0-9].%63[^./+#: -].%63[^./+#: ]%n", digits, identity->product, identity->serial, &end) != 3) return false;
 	for (const char *at = text; *at; at++)
 		if (*at < '!' || *at > '~') return false;
 	identity->version = atol(digits);
