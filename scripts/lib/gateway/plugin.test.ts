@@ -1,7 +1,7 @@
 // Where Mosquitto's plugin takes the master from, and what it says when something is wrong with it: a file, a systemd
 // credential, a token. What devices meet behind it is in doors.test.ts.
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -11,6 +11,7 @@ import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { PLUGIN_FOLDER, skipWithoutPlugin, startPluginDoor } from "../test/doors";
 import { hasProgram } from "../test/peers/install";
+import { waitUntil } from "../test/peers/process";
 import { knock, mqttClient, mqttOver, run, secure, WRONG_KEY } from "../test/psk_client";
 import { makeTokens, SOFTHSM, skipWithoutToken, tokenUri } from "../test/token";
 
@@ -58,7 +59,7 @@ describe("Mosquitto's plugin", { skip: skipWithoutPlugin() }, () => {
     await door.stop();
   });
 
-  test("the master in a token; a token whose session ends refuses all alike, and the broker says so and lives", {
+  test("the master in a token; one that is pulled while it runs refuses all alike, the broker says so and lives, and SIGHUP opens it again", {
     skip: skipWithoutToken(),
   }, async () => {
     const pin = "73519-pin";
@@ -77,6 +78,31 @@ describe("Mosquitto's plugin", { skip: skipWithoutPlugin() }, () => {
     assert.equal(await knock(door, DEVICE, KEY), "in");
     assert.equal(await knock(door, DEVICE, randomKey()), WRONG_KEY);
     assert.equal(await knock(door, "v9.meter.SN1", randomKey()), WRONG_KEY);
+    // Pulled while it runs: SoftHSM finds its files gone, as a reader finds its slot empty.
+    const [tokens, pulled] = [join(folder, "tokens"), join(folder, "pulled")];
+    const connected = await mqttClient(door, DEVICE, KEY);
+    const waiting = await secure(
+      door,
+      "v1.meter.SN2",
+      deriveDeviceKey(master, parseIdentity("v1.meter.SN2")),
+    );
+    renameSync(tokens, pulled);
+    for (const identity of [DEVICE, "v1.meter.SN3", "v9.meter.SN1"])
+      assert.equal(await knock(door, identity, KEY), WRONG_KEY, identity);
+    const sentence = /psk_plugin: the token cannot be used \(0x\w+\): everyone is refused until it is back/;
+    await waitUntil("a sentence on the token", async () => sentence.test(door.output()));
+    // Who has a connection keeps it, and is not asked for a key.
+    connected.send({ cmd: "pingreq" });
+    assert.equal((await connected.next()).cmd, "pingresp");
+    (await mqttOver(waiting, { clientId: "meter-SN2" })).end();
+    await door.setList("");
+    assert.match(door.output(), /psk_plugin: the PKCS#11 module .* cannot be used/); // SoftHSM without its folder
+    assert.equal(await knock(door, DEVICE, KEY), WRONG_KEY, "reloaded without it");
+    renameSync(pulled, tokens);
+    await door.setList("");
+    assert.equal(await knock(door, DEVICE, KEY), "in", "back");
+    connected.send({ cmd: "pingreq" });
+    assert.equal((await connected.next()).cmd, "pingresp");
     await door.stop();
     for (const [change, sentence] of [
       [{ pkcs11_pin: file("wrong", "00000-pin") }, /the token door with the key psk: does not open \(0xa0\)/],

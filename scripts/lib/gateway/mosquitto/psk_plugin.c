@@ -32,9 +32,6 @@
 #define NOBODY "v1.nobody.0" /* whose key is derived for what is no identity */
 #define UNUSED __attribute__((unused))
 #define COMPLAIN(...) mosquitto_log_printf(MOSQ_LOG_ERR, "psk_plugin: " __VA_ARGS__)
-#ifndef CKM_AES_CMAC
-#define CKM_AES_CMAC 0x108aUL /* PKCS#11 v2.40 */
-#endif
 
 /* An identity in its parts: v<key version>.<product>.<serial>. No hyphen in the product: it ends it in the client id. */
 struct identity {
@@ -60,10 +57,11 @@ struct connection {
 static struct {
 	unsigned char (*masters)[KEY_LENGTH]; /* one that nobody has, and the fleet's: a page that is never swapped or dumped */
 	EVP_KDF *kdf;
-	CK_FUNCTION_LIST_PTR token; /* NULL: the master is in `secrets` */
+	const char *where[4]; /* the token's module, its label, the key's, and the PIN's file; no module: the fleet's master is above */
+	CK_FUNCTION_LIST_PTR token; /* NULL: it does not open */
 	CK_SESSION_HANDLE session;
 	CK_OBJECT_HANDLE key;
-	time_t complained; /* of the token, at most once a second */
+	time_t complained; /* of the token, at most once a second; 0: it can be used */
 	const char *list_file;
 	struct list list;
 	struct connection *connections[BUCKETS];
@@ -131,8 +129,7 @@ static bool read_list(const char *path, struct list *list) {
 	}
 	good = good && !ferror(file);
 	fclose(file);
-	if (!good) COMPLAIN("%s, line %d is neither an identity nor `key-version N` nor `operator IDENTITY`.", path, number);
-	if (!good) free_list(list);
+	if (!good) COMPLAIN("%s, line %d is neither an identity nor `key-version N` nor `operator IDENTITY`.", path, number), free_list(list);
 	if (list->count) qsort(list->text, list->count, sizeof(char *), compare);
 	return good;
 }
@@ -168,10 +165,10 @@ static bool derive_in_token(const char *context, unsigned char *key) {
 	memcpy(input + 4, LABEL, sizeof LABEL);
 	memcpy(input + at, context, more);
 	memcpy(input + at + more, (unsigned char[]){0, 0, 0, KEY_LENGTH * 8}, 4);
-	CK_RV rv = plugin.token->C_SignInit(plugin.session, &cmac, plugin.key);
+	CK_RV rv = plugin.token ? plugin.token->C_SignInit(plugin.session, &cmac, plugin.key) : CKR_TOKEN_NOT_PRESENT;
 	if (rv == CKR_OK) rv = plugin.token->C_Sign(plugin.session, input, at + more + 4, key, &length);
 	if (rv == CKR_OK && length == KEY_LENGTH) return true;
-	if (time(NULL) != plugin.complained) COMPLAIN("the token cannot be used (0x%lx): everyone is refused.", rv);
+	if (time(NULL) != plugin.complained) COMPLAIN("the token cannot be used (0x%lx): everyone is refused until it is back and SIGHUP says so.", rv);
 	plugin.complained = time(NULL);
 	return false;
 }
@@ -201,7 +198,7 @@ static int on_psk_key(UNUSED int event, void *data, UNUSED void *user) {
 	unsigned char keys[2][KEY_LENGTH] = {0};
 	bool known = is_known(asked->identity, &identity);
 	const char *context = strlen(asked->identity) <= IDENTITY_MOST ? asked->identity : NOBODY;
-	bool derived = plugin.token ? derive_in_token(context, keys[1]) : derive(plugin.masters[1], context, keys[1]);
+	bool derived = *plugin.where ? derive_in_token(context, keys[1]) : derive(plugin.masters[1], context, keys[1]);
 	bool good = connection && derive(plugin.masters[0], context, keys[0]) && asked->max_key_len >= 2 * KEY_LENGTH;
 	unsigned char mask = (unsigned char)-(known && derived);
 	for (size_t i = 0; i < KEY_LENGTH; i++) {
@@ -260,10 +257,62 @@ static int on_disconnect(UNUSED int event, void *data, UNUSED void *user) {
 	return MOSQ_ERR_SUCCESS;
 }
 
-/* MOSQ_EVT_RELOAD: the list is replaced, or stays as it was where the new one is bad. Who is denied now goes at once. */
+/* Read a file that no one else may read; at most `most` bytes, trailing newlines off. Returns the length, or -1 after a sentence. */
+static ssize_t read_private(const char *path, const char *what, char *bytes, size_t most) {
+	struct stat status;
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 || fstat(file, &status) ? -1 : read(file, bytes, most);
+	if (file >= 0) close(file);
+	if (length < 0) return COMPLAIN("cannot read %s %s: %s.", what, path, strerror(errno)), -1;
+	/* systemd shows a credential with mode 0440 or 0400, in a folder of the service's own. */
+	if (status.st_mode & (getenv("CREDENTIALS_DIRECTORY") ? 0037 : 0077))
+		return COMPLAIN("%s can be read by others than its owner; think of what is in it as known.", path), -1;
+	if (length != KEY_LENGTH) while (length > 0 && strchr("\r\n", bytes[length - 1])) length--;
+	return length;
+}
+
+/* Find the key by its label in the token of that label; one that could be taken out of it is in no custody. */
+static bool open_token(void) {
+	const char *module = plugin.where[0], *label = plugin.where[1], *object = plugin.where[2], *pin_file = plugin.where[3];
+	CK_C_GetFunctionList functions = NULL;
+	CK_SLOT_ID slots[64];
+	CK_ULONG count = 64, found = 0, at = 0, class = CKO_SECRET_KEY;
+	CK_TOKEN_INFO token;
+	CK_BBOOL sensitive = CK_FALSE, extractable = CK_TRUE;
+	CK_ATTRIBUTE name[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, (void *)object, strlen(object)}};
+	CK_ATTRIBUTE kept[] = {{CKA_SENSITIVE, &sensitive, sizeof sensitive}, {CKA_EXTRACTABLE, &extractable, sizeof extractable}};
+	char pin[256], padded[sizeof token.label + 1];
+	ssize_t pin_length = read_private(pin_file, "the PIN", pin, sizeof pin);
+	void *library = pin_length < 0 ? NULL : dlopen(module, RTLD_NOW);
+	if (pin_length < 0) return false;
+	if (plugin.token) plugin.token->C_Finalize(NULL), plugin.token = NULL;
+	if (library) *(void **)&functions = dlsym(library, "C_GetFunctionList");
+	if (!functions || functions(&plugin.token) != CKR_OK || plugin.token->C_Initialize(NULL) != CKR_OK)
+		return plugin.token = NULL, OPENSSL_cleanse(pin, sizeof pin), COMPLAIN("the PKCS#11 module %s cannot be used.", module), false;
+	CK_FUNCTION_LIST_PTR call = plugin.token;
+	snprintf(padded, sizeof padded, "%-*s", (int)sizeof token.label, label);
+	CK_RV rv = call->C_GetSlotList(CK_TRUE, slots, &count);
+	for (bool here = false; rv == CKR_OK && !here; at += !here) {
+		if (at == count) rv = CKR_TOKEN_NOT_PRESENT;
+		else here = call->C_GetTokenInfo(slots[at], &token) == CKR_OK && !memcmp(token.label, padded, sizeof token.label);
+	}
+	if (rv == CKR_OK) rv = call->C_OpenSession(slots[at], CKF_SERIAL_SESSION, NULL, NULL, &plugin.session);
+	if (rv == CKR_OK) rv = call->C_Login(plugin.session, CKU_USER, (CK_UTF8CHAR_PTR)pin, (CK_ULONG)pin_length);
+	OPENSSL_cleanse(pin, sizeof pin);
+	if (rv == CKR_OK) rv = call->C_FindObjectsInit(plugin.session, name, 2);
+	if (rv == CKR_OK) rv = call->C_FindObjects(plugin.session, &plugin.key, 1, &found);
+	if (rv == CKR_OK) rv = call->C_FindObjectsFinal(plugin.session);
+	if (rv == CKR_OK) rv = !found ? CKR_KEY_HANDLE_INVALID : call->C_GetAttributeValue(plugin.session, plugin.key, kept, 2);
+	if (rv == CKR_OK && sensitive && !extractable) return true;
+	COMPLAIN("the token %s with the key %s: %s (0x%lx).", label, object, rv == CKR_OK ? "the key can be taken out" : "does not open", rv);
+	return call->C_Finalize(NULL), plugin.token = NULL, false;
+}
+
+/* MOSQ_EVT_RELOAD: a token that was pulled is opened again; the list is replaced, or stays as it was where the new one is bad. Who is denied now goes at once. */
 static int on_reload(UNUSED int event, UNUSED void *data, UNUSED void *user) {
 	struct list fresh, gone = {0};
 	struct identity identity;
+	if (plugin.complained && open_token()) plugin.complained = 0;
 	if (!read_list(plugin.list_file, &fresh)) return COMPLAIN("the list stays as it was."), MOSQ_ERR_PLUGIN_DEFER;
 	free_list(&plugin.list);
 	plugin.list = fresh;
@@ -277,20 +326,6 @@ static int on_reload(UNUSED int event, UNUSED void *data, UNUSED void *user) {
 	mosquitto_log_printf(MOSQ_LOG_NOTICE, "psk_plugin: key version %ld, %zu disconnected.", plugin.list.version, gone.count);
 	free_list(&gone);
 	return MOSQ_ERR_PLUGIN_DEFER; /* other plugins are to be told as well */
-}
-
-/* Read a file that no one else may read; at most `most` bytes, trailing newlines off. Returns the length, or -1 after a sentence. */
-static ssize_t read_private(const char *path, const char *what, char *bytes, size_t most) {
-	struct stat status;
-	int file = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = file < 0 || fstat(file, &status) ? -1 : read(file, bytes, most);
-	if (file >= 0) close(file);
-	if (length < 0) return COMPLAIN("cannot read %s %s: %s.", what, path, strerror(errno)), -1;
-	/* systemd shows a credential with mode 0440 or 0400, in a folder of the service's own. */
-	if (status.st_mode & (getenv("CREDENTIALS_DIRECTORY") ? 0037 : 0077))
-		return COMPLAIN("%s can be read by others than its owner; think of what is in it as known.", path), -1;
-	if (length != KEY_LENGTH) while (length > 0 && strchr("\r\n", bytes[length - 1])) length--;
-	return length;
 }
 
 static bool read_master(const char *path) {
@@ -308,41 +343,6 @@ static bool read_master(const char *path) {
 	for (size_t i = 1; decoded == KEY_LENGTH && master[i] == master[0]; i++)
 		if (i == KEY_LENGTH - 1) return COMPLAIN("the master in %s is one byte repeated.", path), false;
 	return decoded == KEY_LENGTH;
-}
-
-/* Find the key by its label in the token of that label; one that could be taken out of it is in no custody. */
-static bool open_token(const char *module, const char *label, const char *object, const char *pin_file) {
-	CK_C_GetFunctionList functions = NULL;
-	CK_SLOT_ID slots[64];
-	CK_ULONG count = 64, found = 0, at = 0, class = CKO_SECRET_KEY;
-	CK_TOKEN_INFO token;
-	CK_BBOOL sensitive = CK_FALSE, extractable = CK_TRUE;
-	CK_ATTRIBUTE name[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, (void *)object, strlen(object)}};
-	CK_ATTRIBUTE kept[] = {{CKA_SENSITIVE, &sensitive, sizeof sensitive}, {CKA_EXTRACTABLE, &extractable, sizeof extractable}};
-	char pin[256], padded[sizeof token.label + 1];
-	ssize_t pin_length = read_private(pin_file, "the PIN", pin, sizeof pin);
-	void *library = pin_length < 0 ? NULL : dlopen(module, RTLD_NOW);
-	if (pin_length < 0) return false;
-	if (library) *(void **)&functions = dlsym(library, "C_GetFunctionList");
-	if (!functions || functions(&plugin.token) != CKR_OK || plugin.token->C_Initialize(NULL) != CKR_OK)
-		return plugin.token = NULL, COMPLAIN("the PKCS#11 module %s cannot be used.", module), false;
-	CK_FUNCTION_LIST_PTR call = plugin.token;
-	snprintf(padded, sizeof padded, "%-*s", (int)sizeof token.label, label);
-	CK_RV rv = call->C_GetSlotList(CK_TRUE, slots, &count);
-	for (bool here = false; rv == CKR_OK && !here; at += !here) {
-		if (at == count) rv = CKR_TOKEN_NOT_PRESENT;
-		else here = call->C_GetTokenInfo(slots[at], &token) == CKR_OK && !memcmp(token.label, padded, sizeof token.label);
-	}
-	if (rv == CKR_OK) rv = call->C_OpenSession(slots[at], CKF_SERIAL_SESSION, NULL, NULL, &plugin.session);
-	if (rv == CKR_OK) rv = call->C_Login(plugin.session, CKU_USER, (CK_UTF8CHAR_PTR)pin, (CK_ULONG)pin_length);
-	OPENSSL_cleanse(pin, sizeof pin);
-	if (rv == CKR_OK) rv = call->C_FindObjectsInit(plugin.session, name, 2);
-	if (rv == CKR_OK) rv = call->C_FindObjects(plugin.session, &plugin.key, 1, &found);
-	if (rv == CKR_OK) rv = call->C_FindObjectsFinal(plugin.session);
-	if (rv == CKR_OK) rv = !found ? CKR_KEY_HANDLE_INVALID : call->C_GetAttributeValue(plugin.session, plugin.key, kept, 2);
-	if (rv == CKR_OK && sensitive && !extractable) return true;
-	COMPLAIN("the token %s with the key %s: %s (0x%lx).", label, object, rv == CKR_OK ? "the key can be taken out" : "does not open", rv);
-	return false;
 }
 
 int mosquitto_plugin_version(UNUSED int count, UNUSED const int *versions) {
@@ -391,8 +391,8 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *id, UNUSED void **user, struct 
 	plugin.list_file = value[LIST];
 	if (!plugin.masters || !plugin.kdf || RAND_bytes(plugin.masters[0], KEY_LENGTH) != 1)
 		return COMPLAIN("no memory that stays (LimitMEMLOCK), no KBKDF in OpenSSL, or no randomness."), MOSQ_ERR_UNKNOWN;
-	bool open = value[MODULE] ? open_token(value[MODULE], value[TOKEN], value[KEY], value[PIN]) : read_master(value[MASTER]);
-	if (!open || !read_list(value[LIST], &plugin.list)) return MOSQ_ERR_INVAL;
+	memcpy(plugin.where, value + MODULE, sizeof plugin.where);
+	if (!(value[MODULE] ? open_token() : read_master(value[MASTER])) || !read_list(value[LIST], &plugin.list)) return MOSQ_ERR_INVAL;
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (mosquitto_callback_register(id, events[i].event, events[i].call, NULL, NULL)) return MOSQ_ERR_UNKNOWN;
 	return MOSQ_ERR_SUCCESS;
