@@ -39,7 +39,7 @@ import {
 
 const BOARD = "esp32-sim";
 const WORDS =
-  "status net cnt id update err log conf unlock lock selftest ping hs json help prove factory reboot".split(
+  "status net cnt id update err log conf unlock lock selftest ping hs json prove factory reboot help".split(
     " ",
   );
 
@@ -358,14 +358,17 @@ test("R29 a setting that flash has no room for, or does not hold, is refused, th
 });
 
 /** Boot a device, wait until it has failed, and give what status says. */
-async function failure(options: { machine?: object; conf?: object; keys?: Keys } = {}) {
+async function failure(options: { machine?: object; conf?: { port?: number }; keys?: Keys } = {}) {
   const { keys = newKeys(), conf = {}, machine = {} } = options;
   const files = {
     key: keys.record.toString("latin1"),
     conf: JSON.stringify({ ...JSON.parse(CONF), ...conf }),
   };
   const device = kept(await bootFactory(BOARD, files, machine));
-  await device.until(() => Number(device.machine.value("lastError")) !== 0);
+  const hasFailed = () => Number(device.machine.value("lastError")) !== 0;
+  // where no server is met the board's own time is all that has to pass
+  while (!hasFailed())
+    await (conf.port ? new Promise((resolve) => setTimeout(resolve, 5)) : device.machine.clock.later(1000));
   const { err, at, fail, step } = await askObject(device, "status");
   assert.ok(Number(fail) >= 1 && Number(step) <= 4);
   const last = await askObject(device, "err");

@@ -3,7 +3,7 @@ import type { Bytes } from "../bytes";
 import type { Answer } from "./console";
 
 /** Answer all settings, of the passphrase only whether there is one; or change one. Throws what changeSetting throws. */
-export default function conf(_row: number, words: Bytes[]): Answer {
+export default function conf(_which: number, words: Bytes[]): Answer {
   if (words[1] === "set") {
     section(import("../store/settings")).changeSetting(words[2], words.slice(3).join(" "));
     return 0;

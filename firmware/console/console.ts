@@ -12,7 +12,7 @@ import type { Bytes } from "../bytes";
 import { PROVISIONING } from "../profile";
 import { BOOTS } from "../store/event_log";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
-import { row } from "./commands";
+import { which } from "./commands";
 import { LINE_LIMIT } from "./line_editor";
 
 /** What a command answers: members; a code, 0: done; a line as it is; undefined: nothing, or what it has said itself. */
@@ -41,7 +41,7 @@ export function execute(line: Bytes, onConsole: () => void): void {
   try {
     if (line[LINE_LIMIT]) throw REQUEST_UNKNOWN;
     const words = line.split(" ");
-    answer = section(import("./commands")).command(words)(row, words, onConsole);
+    answer = section(import("./commands")).command(words)(which, words, onConsole);
   } catch (error) {
     answer = (error as number) | 0 || SENT + INTERNAL_ERROR;
     if (answer === FLASH_FULL || answer === FLASH_FAILED)
@@ -65,7 +65,7 @@ export function say(answer: NonNullable<Answer>): void {
 }
 
 /** `json`: `on` for answers to a machine, from this one on. */
-export function mode(_row: number, words: Bytes[]): Answer {
+export function mode(_which: number, words: Bytes[]): Answer {
   isJson = words[1] === "on";
   return 0;
 }

@@ -21,7 +21,7 @@ const CHECKS_LENGTH = RECORD_LENGTH - CHECK_VALUES;
 let code: Bytes | undefined;
 
 /** `factory`: a code; `factory CODE`: the reset, after which nothing is answered. Unlocked already. Throws LOCKED, ANSWER_WRONG. */
-export function factory(_row: number, words: Bytes[]): Answer {
+export function factory(_which: number, words: Bytes[]): Answer {
   if (role !== "r") throw LOCKED;
   const given = section(import("./unlock")).typed(words[1]);
   const wanted = code;

@@ -5,16 +5,17 @@ import { type Bytes, uint16 } from "../bytes";
 import { AT_BOOTS, AT_CODE, AT_KIND, AT_NUMBER, AT_STEP, LOG, PLACE, place } from "../store/journal";
 import type { Answer } from "./console";
 
-/** The row of `log` (commands.ts); the other one is `err`. */
-const ROW_LOG = 6;
+/** Which answer is meant: the newest failure (`err`), or the latest events (`log`). */
+export const NEWEST = 0;
+export const LATEST = 1;
 /** Events that `log` tells. */
 const MOST = 8;
 /** Bytes of both halves. */
 const LENGTH = 2 * board.journalLength;
 
 /** Say the newest failure, or the newest events. */
-export default function history(row: number): Answer {
-  const isLog = row === ROW_LOG;
+export default function history(which: number): Answer {
+  const isLog = which === LATEST;
   let left = isLog ? MOST : 1;
   let before: Bytes = "\xff";
   section(import("../store/journal")).newest(LOG);

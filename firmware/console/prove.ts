@@ -7,7 +7,7 @@ import { key } from "../store/key";
 import { CHECK_VALUES } from "../store/key_record";
 
 /** Prove the keys; a line as it is. */
-export default function prove(_row: number, words: Bytes[]): Bytes {
+export default function prove(_which: number, words: Bytes[]): Bytes {
   const macs = section(import("../store/key_record")).macs;
   const block = ("prove" + atob(words[1] || "") + "\0".repeat(11)).substr(0, 16);
   return (

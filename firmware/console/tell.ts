@@ -1,4 +1,4 @@
-// What the device tells of itself, a section. Its rows are those of commands.ts.
+// What the device tells of itself, a section.
 import { networkAddress } from "hal:network";
 import { board } from "board";
 import { failures, retry, retryAt } from "../app/application";
@@ -10,20 +10,20 @@ import { boots, lastError, lastStep, log } from "../store/event_log";
 import { AT_FAILURES, AT_REVERT, AT_SESSIONS, AT_TRIES, STATE } from "../store/journal";
 import { until } from "./unlock";
 
-/** Rows (commands.ts). */
-const STATUS = 0;
-const NET = 1;
-const CNT = 2;
+/** Which answer is meant. */
+export const STATUS = 0;
+export const NET = 1;
+export const CNT = 2;
 export const ID = 3;
 
-/** Answer STATUS, NET, CNT, or, of any other row, who it is and which image runs. */
-export default function tell(row: number): Record<string, unknown> {
+/** Answer STATUS, NET, CNT, or who it is and which image runs. */
+export default function tell(which: number): Record<string, unknown> {
   // what takes much of the heap comes first, and only a number of it stays
   const used = process.memory().usage;
-  const revert = row === STATUS && uint16(section(import("../store/journal")).newest(STATE), AT_REVERT);
+  const revert = which === STATUS && uint16(section(import("../store/journal")).newest(STATE), AT_REVERT);
   const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
-  if (row === STATUS)
+  if (which === STATUS)
     return {
       id: section(import("../store/settings")).readSettings().id || "",
       step: section(import("../app/application")).step(),
@@ -38,7 +38,7 @@ export default function tell(row: number): Record<string, unknown> {
       lock: +(now >= until),
       rev: revert,
     };
-  if (row === CNT)
+  if (which === CNT)
     return {
       boots: boots,
       sessions: uint16(log, AT_SESSIONS),
@@ -46,7 +46,7 @@ export default function tell(row: number): Record<string, unknown> {
       tries: log.charCodeAt(AT_TRIES),
     };
   const settings = section(import("../store/settings")).readSettings();
-  if (row === NET)
+  if (which === NET)
     return { host: settings.host, port: settings.port, ssid: settings.ssid, ip: networkAddress() };
   const version = bundle.substr(AT_MANIFEST + AT_VERSION, 16).split("\0")[0];
   return {

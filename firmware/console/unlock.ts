@@ -54,7 +54,7 @@ export function challenge(): Bytes {
 }
 
 /** `unlock`: a challenge, with who the device is; `unlock ROLE MINUTES ANSWER`: open. Throws WAIT, ANSWER_WRONG, FLASH_FAILED. */
-export function unlock(_row: number, words: Bytes[]): Answer {
+export function unlock(_which: number, words: Bytes[]): Answer {
   const note = section(import("../store/event_log")).note;
   const newest = section(import("../store/journal")).newest;
   if (!words[1]) {

@@ -9,8 +9,9 @@ import { PING } from "../mqtt/packets";
 import { lastError, lastStep } from "../store/event_log";
 import { NO_SERVER, TIMEOUT } from "../tls/alert";
 
-/** The row of `ping` (commands.ts); the other one is `hs`. */
-const ROW_PING = 11;
+/** Which is meant: to watch a new handshake (`hs`), or a sign of life (`ping`). */
+export const HANDSHAKE = 0;
+export const LIFE_SIGN = 1;
 const EVERY_MS = 8;
 /** Longest time to a PINGRESP, milliseconds. */
 const PING_MS = 10000;
@@ -26,8 +27,8 @@ let told: number;
  * Ask the broker for a sign of life, or end the session to watch a new one; tick tells it.
  * Throws NO_SERVER where there is no broker.
  */
-export function begin(row: number, _words: Bytes[], onConsole: () => void): undefined {
-  const isPing = row === ROW_PING;
+export function begin(which: number, _words: Bytes[], onConsole: () => void): undefined {
+  const isPing = which === LIFE_SIGN;
   if (!isPing) section(import("../tls/session")).shutdown(ATTEMPT);
   else {
     if (section(import("../app/application")).step() < STEP_UP) throw NO_SERVER;

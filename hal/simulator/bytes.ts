@@ -13,8 +13,11 @@ function bytesOf(value: unknown): Buffer {
   if (typeof value === "string") return binary(value);
   if (typeof value === "number" || typeof value === "boolean") return Buffer.from([Number(value) & 255]);
   if (isBuffer(value)) return Buffer.from(new Uint8Array(value));
-  if (ArrayBuffer.isView(value) && !isDataView(value))
-    return Buffer.from(Array.from(value as Uint8Array, (each) => each & 255));
+  if (ArrayBuffer.isView(value) && !isDataView(value)) {
+    const view = value as Uint8Array;
+    if (view.BYTES_PER_ELEMENT > 1) return Buffer.from(Array.from(view, (each) => each & 255));
+    return Buffer.from(new Uint8Array(view.buffer, view.byteOffset, view.length));
+  }
   if (Array.isArray(value)) return toBytes(...value.map((each) => bytesOf(each)));
   if (typeof value === "object" && value !== null) {
     const { callback, data, count } = value as { callback?: () => unknown; data?: unknown; count?: number };

@@ -46,6 +46,19 @@ const SOFTWARE_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, esp32s3
 const WATCHDOG_RESET: Record<string, number> = { esp32: 12, esp32c3: 12, esp32s3: 12, nrf52832: 2 };
 
 const scripts = new Map<string, string>();
+/** Texts of sections with their tokens written out: the same few at every event; so many are kept. */
+const plainTexts = new Map<string, string>();
+const PLAIN_TEXTS = 500;
+
+function plain(code: string): string {
+  let text = plainTexts.get(code);
+  if (text === undefined) {
+    text = detokenise(code);
+    if (plainTexts.size === PLAIN_TEXTS) plainTexts.clear();
+    plainTexts.set(code, text);
+  }
+  return text;
+}
 
 /**
  * Give a program the interpreter's scope: what it declares at its top is global there, may be declared again, and stays when
@@ -70,11 +83,11 @@ function asRootProgram(code: string): string {
 /** Have `eval` and `Function` of the fresh context whose global object this is take what the build makes of a program. */
 function takeTokens(world: typeof globalThis): void {
   const { eval: evaluate, Function: construct } = world;
-  world.eval = (code) => evaluate(typeof code === "string" ? asRootProgram(detokenise(code)) : code);
+  world.eval = (code) => evaluate(typeof code === "string" ? asRootProgram(plain(code)) : code);
   // the texts are an array of that poor context
   const make = (texts: ArrayLike<string>) => {
     const [code = "", ...names] = Array.from(texts).reverse();
-    return construct(...names.reverse(), detokenise(String(code)));
+    return construct(...names.reverse(), plain(String(code)));
   };
   world.Function = new Proxy(construct, {
     apply: (_target, _this, texts) => make(texts),
@@ -242,7 +255,7 @@ export class Machine {
     const code = this.runtime.storage.read(name);
     if (code === undefined || !this.isOn) return;
     try {
-      const script = new vm.Script(asRootProgram(detokenise(code)), { filename: name });
+      const script = new vm.Script(asRootProgram(plain(code)), { filename: name });
       this.within(() => script.runInContext(this.context));
     } catch (error) {
       this.runtime.uncaught(error);

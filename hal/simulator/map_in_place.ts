@@ -17,30 +17,34 @@ export function mapInPlace(
     throw new Error("First 2 arguments should be array buffers");
   const elementBits = 8 * (from.BYTES_PER_ELEMENT ?? 1);
   const size = Math.abs(bits) || elementBits;
-  const mask = 2 ** size - 1;
+  if (size + elementBits > 53 && size !== elementBits)
+    throw new Error("simulator: too many bits of 32 at a time");
   const mapped = (value: number, index: number): number => {
     if (map === undefined) return value;
     return typeof map === "function" ? map(value, index) : (map as ArrayLike<number>)[value];
   };
-  let held = 0n;
+  const isWhole = size === elementBits;
+  let held = 0;
   let heldBits = 0;
   let next = 0;
   for (let index = 0; index < to.length && (next < from.length || heldBits >= size); index++) {
     const fromIndex = next;
-    for (; heldBits < size; heldBits += elementBits) {
-      const element = BigInt.asUintN(elementBits, BigInt(next < from.length ? from[next] : 0));
-      next++;
-      held = bits < 0 ? held | (element << BigInt(heldBits)) : (held << BigInt(elementBits)) | element;
-    }
-    heldBits -= size;
-    let value: bigint;
-    if (bits < 0) {
-      value = held & BigInt(mask);
-      held >>= BigInt(size);
+    let value: number;
+    if (isWhole) {
+      const element = from[next++];
+      value = bits === 0 && size === 32 ? element : element >= 0 ? element : element + 2 ** size;
     } else {
-      value = (held >> BigInt(heldBits)) & BigInt(mask);
-      held &= (1n << BigInt(heldBits)) - 1n;
+      for (; heldBits < size; heldBits += elementBits) {
+        const taken = next < from.length ? from[next] : 0;
+        next++;
+        const element = taken >= 0 ? taken : taken + 2 ** elementBits;
+        held = bits < 0 ? held + element * 2 ** heldBits : held * 2 ** elementBits + element;
+      }
+      heldBits -= size;
+      const rest = 2 ** (bits < 0 ? size : heldBits);
+      value = bits < 0 ? held % rest : Math.floor(held / rest);
+      held = bits < 0 ? Math.floor(held / rest) : held % rest;
     }
-    to[index] = mapped(bits === 0 && size === 32 ? from[fromIndex] : Number(value), fromIndex);
+    to[index] = mapped(value, fromIndex);
   }
 }

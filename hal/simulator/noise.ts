@@ -8,10 +8,29 @@ export interface Noise {
   word(): number | undefined;
 }
 
+/** Bytes that are drawn from the machine at a time. */
+const POOL_LENGTH = 4096;
+
+/** The machine's own random numbers, a pool at a time: a call for each word takes longer than all else of a start. */
+function pooled(): Noise {
+  let pool = Buffer.alloc(0);
+  let at = 0;
+  return {
+    word() {
+      if (at === pool.length) {
+        pool = randomBytes(POOL_LENGTH);
+        at = 0;
+      }
+      at += 4;
+      return pool.readUInt32LE(at - 4);
+    },
+  };
+}
+
 /** Make each model anew: a repeating one begins at its beginning. */
 export const NOISE_MODELS = {
   /** The machine's own random numbers. */
-  healthy: (): Noise => ({ word: () => randomBytes(4).readUInt32LE() }),
+  healthy: pooled,
   /** Every word the same. */
   stuck: (): Noise => ({ word: () => 0x5ac3961e }),
   /** Ones only. */
@@ -31,8 +50,9 @@ export const NOISE_MODELS = {
   },
   /** Healthy for 4,096 words, then dead. */
   dying(): Noise {
+    const { word } = pooled();
     let left = 4096;
-    return { word: () => (left-- > 0 ? randomBytes(4).readUInt32LE() : undefined) };
+    return { word: () => (left-- > 0 ? word() : undefined) };
   },
   dead: (): Noise => ({ word: () => undefined }),
 } as const;

@@ -30,24 +30,30 @@ test("each row is a number, each member its bits, and a column of one value is t
   assert.match(packed, /row < 3/);
 });
 
+test("texts are joined, other values are chosen among their column, numbers of one digit are digits", () => {
+  const packed = both(`const f = 5, g = 6, __section__ = (x) => x;
+    const T = [{ word: "one", action: f, isLate: false, which: 0 }, ...[{ word: "two", action: __section__(g), isLate: true, which: 2 }], ...[]];
+    tell(T.map((row) => row.word).join(" "));
+    for (let row = 0; row < T.length; row++) { tell(T[row].action); tell(T[row].isLate); tell(T[row].which); }`);
+  assert.match(packed, /tell\("one two"\)/);
+  assert.match(packed, /\[f, __section__\(g\)\]\[row\]/);
+  assert.match(packed, /const T = "06"/);
+});
+
 test("a table that is used in another way stays", () => {
   for (const use of [
     "tell(TABLE[0])",
     "tell(TABLE.map((row) => row.type))",
     "tell(TABLE[0].absent)",
     "tell(TABLE[0]['type'])",
+    "tell(TABLE.map((row) => row.kind).join(' '))",
+    "tell(TABLE.map((row) => row.type))",
   ])
     assert.match(both(`${TABLE}${ALL}${use};`), /type: 65281/);
 });
 
 test("a table that is no table of small numbers stays", () => {
-  for (const rows of [
-    "{ a: -1 }, { a: 1 }",
-    "{ a: 1.5 }, { a: 1 }",
-    "{ a: 'x' }, { a: 1 }",
-    "{ a: 1 }, { b: 1 }",
-    "{ a: 1 }, 2",
-  ])
+  for (const rows of ["{ a: -1 }, { a: 1 }", "{ a: 1.5 }, { a: 1 }", "{ a: 1 }, { b: 1 }", "{ a: 1 }, 2"])
     assert.match(both(`const T = [${rows}]; for (let i = 0; i < T.length; i++) tell(T[i].a);`), /a: /);
   const wide = "{ a: 65535, b: 65535 }, { a: 1, b: 1 }";
   assert.match(both(`const T = [${wide}]; tell(T[0].a); tell(T[1].b);`), /a: 65535/);

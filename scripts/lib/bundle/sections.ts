@@ -31,7 +31,7 @@ import {
 } from "./syntax";
 
 /** The call that stands for a section in the program: in the source's place the root, later its number. */
-const MARK = "__section__";
+export const MARK = "__section__";
 /** The call at the end of the program that carries a section's code through the minifier. */
 const TEXT = "__section_text__";
 
