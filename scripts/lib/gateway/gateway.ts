@@ -75,7 +75,9 @@ export interface Gateway {
     refused: number;
     derivations: number;
     sessions: number;
+    /** Bytes that wait for devices, and bytes of devices that wait for the broker. */
     queuedBytes: number;
+    heldBytes: number;
   };
   /** Replace the list: who is denied by it goes at once, and who is not any more is let in. */
   setList(list: FleetList): void;
@@ -124,7 +126,7 @@ class Door implements Gateway {
   private readonly sockets = new Set<Socket>();
   /** By the identity's text; those with a handshake that ended well. */
   private readonly sessions = new Map<string, Set<Session>>();
-  private readonly queued = { bytes: 0 };
+  private readonly queued = { bytes: 0, held: 0 };
   private counted = { accepted: 0, secured: 0, refused: 0, sessions: 0 };
   private isDraining = false;
   private store: RetainedStore | undefined;
@@ -182,6 +184,7 @@ class Door implements Gateway {
       sessions: () => this.counted.sessions,
       connections: () => this.sockets.size,
       queuedBytes: () => this.queued.bytes,
+      heldBytes: () => this.queued.held,
     });
   }
 
@@ -229,6 +232,7 @@ class Door implements Gateway {
       halfOpen: this.admission.size,
       derivations: this.keys.derivations,
       queuedBytes: this.queued.bytes,
+      heldBytes: this.queued.held,
     };
   }
 

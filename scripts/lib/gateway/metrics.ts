@@ -8,6 +8,7 @@ export interface Gauges {
   sessions(): number;
   connections(): number;
   queuedBytes(): number;
+  heldBytes(): number;
 }
 
 export class Metrics {
@@ -42,6 +43,7 @@ export class Metrics {
       sessions: ["gateway_sessions", "devices secured"],
       connections: ["gateway_connections", "TCP connections"],
       queuedBytes: ["gateway_queued_bytes", "bytes that wait for devices"],
+      heldBytes: ["gateway_held_bytes", "bytes of devices that wait for the broker"],
     };
     for (const [key, [name, help]] of Object.entries(rows))
       new Gauge({

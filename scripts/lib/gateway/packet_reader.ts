@@ -6,27 +6,44 @@ import mqtt, { type Packet } from "mqtt-packet";
 /** What a device says cannot be MQTT, or not ours: the connection ends. */
 export class PacketFault extends Error {}
 
+const NOTHING = Buffer.alloc(0);
+
+/** Keeps what has come as the bytes that it is: two of them may be a packet, of which each would be an object. */
 export class PacketReader {
-  private rest: Buffer | undefined;
+  private bytes: Buffer = NOTHING;
 
   constructor(private readonly longest: number) {}
 
-  /** Take bytes and return the packets that are whole by then. Throws PacketFault. */
-  feed(chunk: Buffer): Buffer[] {
-    let bytes = this.rest ? Buffer.concat([this.rest, chunk]) : chunk;
-    const packets: Buffer[] = [];
-    for (;;) {
-      const length = this.wholeLength(bytes);
-      if (length === undefined || length > bytes.length) break;
-      packets.push(bytes.subarray(0, length));
-      bytes = bytes.subarray(length);
-    }
-    this.rest = bytes.length ? Buffer.from(bytes) : undefined; // a copy: the chunk may be much longer
-    return packets;
+  /** What has come and was not taken, in bytes. */
+  get length(): number {
+    return this.bytes.length;
   }
 
-  /** The whole packet's length by its fixed header; undefined while that is not whole. */
-  private wholeLength(bytes: Buffer): number | undefined {
+  /** Add what has come. The chunk is kept and not changed. */
+  feed(chunk: Buffer): void {
+    this.bytes = this.bytes.length ? Buffer.concat([this.bytes, chunk]) : chunk;
+  }
+
+  /** The first packet where it is whole; it stays. Throws PacketFault. */
+  first(): Buffer | undefined {
+    const length = this.wholeLength();
+    if (length !== undefined && length <= this.bytes.length) return this.bytes.subarray(0, length);
+    if (this.bytes.length < this.bytes.buffer.byteLength) this.bytes = Buffer.from(this.bytes); // the chunk may be much longer
+    return undefined;
+  }
+
+  /** Take the first packet away. */
+  drop(packet: Buffer): void {
+    this.bytes = this.bytes.subarray(packet.length);
+  }
+
+  clear(): void {
+    this.bytes = NOTHING;
+  }
+
+  /** The whole packet's length by its fixed header; undefined while that is not whole. Throws PacketFault. */
+  private wholeLength(): number | undefined {
+    const { bytes } = this;
     let length = 0;
     for (let at = 1; at <= 4; at++) {
       if (at >= bytes.length) return undefined;

@@ -6,8 +6,10 @@ import { masterFromBytes } from "../custody/master";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
+import { waitUntil } from "../test/peers/process";
 import { type MqttClient, mqttClient, operatorClient } from "../test/psk_client";
 import { type Gateway, type GatewayEvent, type GatewayOptions, startGateway } from "./gateway";
+import { DEFAULT_LIMITS } from "./limits";
 
 const master = randomKey();
 const keyOf = (identity: string) => deriveDeviceKey(master, parseIdentity(identity));
@@ -149,6 +151,54 @@ test("R36 a device that sends as fast as it can is slowed down, loses nothing, a
     for (;;) if ((await operator.heard()) === "meter/OTHER/up/x y") break;
     flood.socket.destroy();
     other.end();
+    operator.end();
+  });
+});
+
+test("R36 under overload what is kept is bounded by count: of what devices send, and of what they do not read", async () => {
+  const DEVICES = 12;
+  const CHUNK = 65_536; // the most that Node gives at once
+  const limits = {
+    ...{ burst: 10, messagesPerSecond: 10, queuedBytes: 262_144, queuedBytesTotal: 524_288 },
+  };
+  await withGateway({ limits }, async (gateway, device, events) => {
+    const operator = await operatorClient(gateway.operatorPort as number);
+    const good = await device("GOOD");
+    await good.subscribe("fw/meter/#");
+    const floods = await Promise.all(Array.from({ length: DEVICES }, (_, i) => device(`FLOOD${i}`)));
+    const ping = Buffer.alloc(4_000_000, Buffer.from("c000", "hex")); // two bytes a packet: the most packets of them
+    for (const flood of floods) flood.socket.write(ping);
+    const deaf = await Promise.all(Array.from({ length: DEVICES }, (_, i) => device(`DEAF${i}`)));
+    for (const one of deaf) {
+      await one.subscribe("fw/meter/#");
+      one.socket.pause();
+    }
+    const payload = Buffer.alloc(8_000, "x");
+    const cutOff = () =>
+      events.filter((event) => event.kind === "refused" && event.reason === "it does not read");
+    let greatest = 0;
+    for (let sent = 0; cutOff().length < DEVICES; sent++) {
+      assert.ok(sent < 5_000, "they are never cut off");
+      await operator.publish("fw/meter/d/0", payload);
+      await good.heard();
+      const { queuedBytes, heldBytes } = gateway.counters;
+      assert.ok(
+        queuedBytes <= limits.queuedBytesTotal + (DEVICES + 1) * 2 * payload.length,
+        `${queuedBytes} wait`,
+      );
+      greatest = Math.max(greatest, heldBytes);
+    }
+    assert.ok(
+      greatest > 0 && greatest <= DEVICES * (CHUNK + DEFAULT_LIMITS.packetLength),
+      `${greatest} are held`,
+    );
+    for (const flood of floods) flood.socket.destroy();
+    await Promise.all(floods.map(({ ended }) => ended));
+    good.end();
+    await good.ended;
+    await waitUntil("an end of all sessions", async () => gateway.counters.sessions === 0);
+    const { queuedBytes, heldBytes } = gateway.counters;
+    assert.deepEqual([queuedBytes, heldBytes], [0, 0]);
     operator.end();
   });
 });

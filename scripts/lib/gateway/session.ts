@@ -2,6 +2,7 @@
 // has been looked at, and then only packets that it may send: its own name, its own topics, within its quotas. What
 // is passed on is written anew from what was read, so that a broker cannot read it another way.
 // Outward, what waits for a device that does not read is counted, and above its limit the device is cut off: nobody waits.
+// Inward, one chunk of what it sends is kept, as bytes, and no more is read before that is passed on.
 // Leaves out: QoS 2 (a device uses 0 and 1), sessions that outlive a connection, MQTT 5.
 import type { Socket } from "node:net";
 import mqtt, { type IConnectPacket, type Packet, type QoS } from "mqtt-packet";
@@ -41,8 +42,8 @@ export interface SessionPorts {
   onRefused(session: Session, reason: string): void;
   onConnected(session: Session): void;
   onEnd(session: Session): void;
-  /** Bytes that wait for all devices together, kept by the sessions. */
-  queued: { bytes: number };
+  /** Of all devices together, kept by the sessions: bytes that wait for them, and bytes of theirs that wait for the broker. */
+  queued: { bytes: number; held: number };
 }
 
 export class Session {
@@ -51,12 +52,12 @@ export class Session {
   back: Back | undefined;
   isConnected = false;
   private readonly reader: PacketReader;
-  private readonly pending: Packet[] = [];
   private filters = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
   private tokens: number;
   private tokensAt = 0;
   private queuedBytes = 0;
+  private heldBytes = 0;
   private waits = false; // for the broker
   private isGone = false; // the device; what it sent before is still to be passed on
   private hasEnded = false;
@@ -122,7 +123,8 @@ export class Session {
     if (this.hasEnded) return;
     this.hasEnded = true;
     clearTimeout(this.timer);
-    this.pending.length = 0;
+    this.reader.clear();
+    this.count();
     this.back?.end();
     this.ports.onEnd(this);
   }
@@ -153,54 +155,69 @@ export class Session {
 
   private receive(chunk: Buffer): void {
     if (this.hasEnded) return;
-    this.orFail(() => {
-      for (const bytes of this.reader.feed(chunk)) this.pending.push(parsePacket(bytes));
-    });
+    this.reader.feed(chunk);
     this.pump();
   }
 
-  private orFail(work: () => void): void {
+  private count(): void {
+    this.ports.queued.held += this.reader.length - this.heldBytes;
+    this.heldBytes = this.reader.length;
+  }
+
+  /** The first packet that is whole, unless what comes is no MQTT, which ends the session. */
+  private first(): Buffer | undefined {
+    return this.orFail(() => this.reader.first());
+  }
+
+  private orFail<Result>(work: () => Result): Result | undefined {
     try {
-      work();
+      return work();
     } catch (error) {
       if (!(error instanceof PacketFault)) throw error;
       this.fail(error.message);
+      return undefined;
     }
   }
 
   /** Pass on what has come, as fast as the broker takes it and the device may send; meanwhile no more is read. */
   pump(): void {
-    while (this.pending.length && !this.hasEnded) {
-      const packet = this.pending[0];
-      if (!this.back) {
-        this.pending.shift();
-        this.orFail(() => this.connect(packet));
-        continue;
-      }
-      if (!this.isConnected || this.waits || !this.takeToken(packet)) break;
-      this.pending.shift();
-      this.orFail(() => this.pass(packet));
+    let bytes = this.first();
+    while (bytes && this.mayTake()) {
+      const packet = this.orFail(() => parsePacket(bytes as Buffer));
+      this.reader.drop(bytes);
+      if (packet) this.orFail(() => this.take(packet));
+      bytes = this.hasEnded ? undefined : this.first();
     }
     if (this.hasEnded) return;
+    this.count();
     if (this.isGone) {
-      if (!this.pending.length) this.end();
-    } else if (this.pending.length) this.socket.pause();
+      // Nobody waits for the rate of a device that has gone: what is over it goes with it.
+      if (!bytes || (this.isConnected && !this.waits)) this.end();
+    } else if (bytes) this.socket.pause();
     else if (this.socket.isPaused()) this.socket.resume();
   }
 
-  private takeToken(packet: Packet): boolean {
+  private mayTake(): boolean {
+    return !this.back || (this.isConnected && !this.waits && this.hasToken());
+  }
+
+  private take(packet: Packet): void {
+    if (!this.back) return this.connect(packet);
+    if (!this.isOperator)
+      this.tokens -= 1 + (packet.cmd === "publish" ? Math.floor(packet.payload.length / MESSAGE_BYTES) : 0);
+    this.pass(packet);
+  }
+
+  private hasToken(): boolean {
+    if (this.isOperator) return true;
     const { burst, messagesPerSecond } = this.ports.limits;
     const now = performance.now();
     this.tokens = Math.min(burst, this.tokens + ((now - this.tokensAt) / 1000) * messagesPerSecond);
     this.tokensAt = now;
-    if (this.isOperator) return true;
-    if (this.tokens < 1) {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.pump(), ((1 - this.tokens) / messagesPerSecond) * 1000 + 1);
-      return false;
-    }
-    this.tokens -= 1 + (packet.cmd === "publish" ? Math.floor(packet.payload.length / MESSAGE_BYTES) : 0);
-    return true;
+    if (this.tokens >= 1) return true;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.pump(), ((1 - this.tokens) / messagesPerSecond) * 1000 + 1);
+    return false;
   }
 
   private get isOperator(): boolean {
