@@ -1,4 +1,5 @@
-// Tables of keys for servers that derive none: Mosquitto and stunnel let the devices in with them, and nothing leaks.
+// Tables of keys for servers that derive none: Mosquitto, stunnel and RabbitMQ behind it let the devices in with them, and nothing
+// leaks. EMQX is no Debian package: of its acl.conf the form is tested.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,8 +9,9 @@ import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { startPlainMosquitto } from "../test/doors";
-import { findProgram, skipWithout } from "../test/peers/install";
-import { freePort, startPeer, WorkFolder } from "../test/peers/process";
+import { findProgram, hasProgram, skipWithout } from "../test/peers/install";
+import { freePort, type StartedPeer, startPeer, WorkFolder } from "../test/peers/process";
+import { skipWithoutRabbitmq, startRabbitmq } from "../test/peers/rabbitmq";
 import { nodeArguments } from "../test/program";
 import { mqttClient, run } from "../test/psk_client";
 import { exportKeys } from "./key_export";
@@ -78,9 +80,19 @@ test("Mosquitto lets them in, each to its own topics", { skip: skipWithout("mosq
 });
 
 test("stunnel lets them in, before any broker", { skip: skipWithout("stunnel4", "mosquitto") }, async () => {
-  const out = join(folder, "stunnel");
-  await exportKeys({ master: masterFile, format: "stunnel", out, ...range });
-  const broker = await startPlainMosquitto();
+  await throughStunnel("stunnel", await startPlainMosquitto());
+});
+
+test("stunnel lets them in to RabbitMQ", {
+  skip: skipWithout("stunnel4") || skipWithoutRabbitmq(),
+}, async () => {
+  await throughStunnel("rabbitmq", await startRabbitmq());
+});
+
+/** Let a device in by a format's table, up to a PUBLISH that it hears itself. */
+async function throughStunnel(format: "stunnel" | "rabbitmq", broker: StartedPeer): Promise<void> {
+  const out = join(folder, format);
+  await exportKeys({ master: masterFile, format, out, ...range });
   const port = await freePort();
   const work = new WorkFolder();
   const lines = [
@@ -96,9 +108,35 @@ test("stunnel lets them in, before any broker", { skip: skipWithout("stunnel4", 
   );
   const command = findProgram("stunnel4") as string;
   const stunnel = await startPeer("stunnel4", { command, args: [configuration], folder: work }, port);
-  (await device(port, "v1.meter.SN3")).end();
+  const client = await device(port, "v1.meter.SN3");
+  await client.subscribe("meter/SN3/up/x");
+  await client.publish("meter/SN3/up/x", "its own", { qos: 1 });
+  assert.equal(await client.heard(), "meter/SN3/up/x its own");
+  client.end();
+  await assert.rejects(device(port, "v1.meter.SN4"), "no serial of the table");
   await stunnel.stop();
   await broker.stop();
+}
+
+test("EMQX's rules have the form of its acl.conf, the last denies the rest, and no name gets out of its string", async () => {
+  const out = join(folder, "emqx");
+  await exportKeys({ master: masterFile, format: "emqx", out, ...range });
+  const lines = readFileSync(`${out}.acl.conf`, "utf8").trimEnd().split("\n");
+  // {perm(), who(), action(), [topic_match()]} or {perm(), all}
+  const rule =
+    /^\{allow, \{clientid, "meter-SN(\d)"\}, (publish|subscribe), \["meter\/SN\1\/[a-z/]*#?", "[a-zA-Z0-9/]+#?"\]\}\.$/;
+  assert.equal(lines.pop(), "{deny, all}.");
+  assert.equal(lines.length, 6);
+  for (const line of lines) assert.match(line, rule);
+  if (hasProgram("erl")) {
+    const evaluate = `{ok, Rules} = file:consult("${out}.acl.conf"), io:format("~b", [length(Rules)]), halt().`;
+    assert.equal((await run("erl", ["-noshell", "-eval", evaluate])).output, "7");
+  }
+  for (const product of ['a"b', `a\${clientid}`, "a\\b"])
+    await assert.rejects(
+      exportKeys({ master: masterFile, format: "emqx", out: join(folder, "bad"), ...range, product }),
+      /acl\.conf takes no product/,
+    );
 });
 
 function device(port: number, identity: string) {

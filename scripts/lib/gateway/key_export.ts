@@ -6,6 +6,7 @@
 
 import type { ExportOptions } from "../../keys";
 import { UsageError } from "../cli/exit";
+import { quoted } from "../cli/show";
 import { openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { writeNewFiles } from "../files/new_file";
@@ -15,14 +16,30 @@ import { strongKey } from "../keys/weak_keys";
 
 type Line = (identity: Identity, key: Buffer) => string;
 
-/** `identity:key in hex`, which psk_file, PSKsecrets and init_file all are. */
+/** `identity:key in hex`, which psk_file and PSKsecrets both are. */
 const tableLine: Line = ({ text }, key) => `${text}:${key.toString("hex")}\n`;
 
-/** Each server's files: their names, and a device's lines in each. */
-const FORMATS: Record<
-  NonNullable<ExportOptions["format"]>,
-  { files: Record<string, Line>; costs: string }
-> = {
+/**
+ * A string of an Erlang term, in which EMQX would put a client's own words for `${clientid}`. Throws UsageError for a name of
+ * other characters than serials have.
+ */
+function erlang(text: string): string {
+  if (/[^A-Za-z0-9_/#-]/.test(text))
+    throw new UsageError(
+      `acl.conf takes no product of other characters than letters, digits and _: ${quoted(text)}.`,
+    );
+  return `"${text}"`;
+}
+
+interface Format {
+  /** A device's lines in each file, by the end of the file's name. */
+  files: Record<string, Line>;
+  /** The last lines of a file. */
+  ends?: Record<string, string>;
+  costs: string;
+}
+
+const FORMATS: Record<NonNullable<ExportOptions["format"]>, Format> = {
   mosquitto: {
     files: {
       psk: tableLine,
@@ -41,12 +58,20 @@ const FORMATS: Record<
   emqx: {
     files: {
       psk: tableLine,
-      "acl.conf": (identity) =>
-        `{allow, {clientid, "${clientIdOf(identity)}"}, publish, ["${topicPrefix(identity)}up/#", "${topicPrefix(identity)}state"]}.\n` +
-        `{allow, {clientid, "${clientIdOf(identity)}"}, subscribe, ["${topicPrefix(identity)}#", "fw/${identity.product}/#"]}.\n`,
+      "acl.conf": (identity) => {
+        const rule = (action: string, ...topics: string[]) =>
+          `{allow, {clientid, ${erlang(clientIdOf(identity))}}, ${action}, [${topics.map(erlang).join(", ")}]}.\n`;
+        const own = topicPrefix(identity);
+        return (
+          rule("publish", `${own}up/#`, `${own}state`) +
+          rule("subscribe", `${own}#`, `fw/${identity.product}/#`)
+        );
+      },
     },
+    ends: { "acl.conf": "{deny, all}.\n" }, // EMQX lets in what no rule names
     costs:
-      "EMQX (psk_authentication.init_file, acl.conf) believes the client id that a device says: one can come as another",
+      "EMQX's own table of keys (psk_authentication) takes the text behind the colon as the key itself, and 16 bytes of any value are\n" +
+      "no text: this table is for a stunnel before it. acl.conf believes the client id that a device says: one can come as another",
   },
   rabbitmq: {
     files: { psk: tableLine },
@@ -60,7 +85,7 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
   const { master: place, format, product, serials, out } = options;
   if (!place || !format || !product || !serials || !out)
     throw new UsageError("export needs --master, --format, --product, --serials and --out. See --help.");
-  const { files, costs } = FORMATS[format];
+  const { files, ends = {}, costs } = FORMATS[format];
   const version = options["key-version"] ?? 1;
   const secrets = new Secrets(options, ["master"]);
   const master = await openMaster(place, { purpose: "psk", secrets, name: "master" }).finally(() =>
@@ -79,6 +104,7 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
   } finally {
     master.close();
   }
+  for (const [name, end] of Object.entries(ends)) texts.get(name)?.push(end);
   writeNewFiles(
     [...texts].map(([name, lines]) => ({ path: `${out}.${name}`, bytes: Buffer.from(lines.join("")) })),
   );
