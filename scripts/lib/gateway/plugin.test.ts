@@ -10,9 +10,8 @@ import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { PLUGIN_FOLDER, skipWithoutPlugin, startPluginDoor } from "../test/doors";
-import { hasProgram } from "../test/peers/install";
 import { waitUntil } from "../test/peers/process";
-import { knock, mqttClient, mqttOver, run, secure, WRONG_KEY } from "../test/psk_client";
+import { knock, mqttClient, mqttOver, secure, WRONG_KEY } from "../test/psk_client";
 import { makeTokens, SOFTHSM, skipWithoutToken, tokenUri } from "../test/token";
 
 const folder = mkdtempSync(join(tmpdir(), "plugin-"));
@@ -142,13 +141,6 @@ describe("Mosquitto's plugin", { skip: skipWithoutPlugin() }, () => {
         startPluginDoor(list, () => options, env),
         sentence,
       );
-    }
-  });
-
-  test("its unit is one that systemd takes", { skip: !hasProgram("systemd-analyze") }, async () => {
-    for (const unit of ["mosquitto/mosquitto-fleet.service", "gateway.service"]) {
-      const { output } = await run("systemd-analyze", ["verify", join("scripts", "lib", "gateway", unit)]);
-      assert.doesNotMatch(output, /Unknown|Failed to parse|Invalid/);
     }
   });
 });
