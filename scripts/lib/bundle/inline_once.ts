@@ -30,10 +30,14 @@ export function inlineOnce(code: string): Rewritten {
   const text = new MagicString(code);
   const program = parse(code);
   const analysis = analyse(program);
+  const parents = new Map<Node, Node>();
+  walk(program, (node, above) => {
+    if (above.length > 0) parents.set(node, above[above.length - 1]);
+  });
   const done: Range[] = [];
   for (const callee of program.body as Node[]) {
     if (callee.type !== "FunctionDeclaration" || callee.async || callee.generator) continue;
-    const inlined = inlineFunction(code, program, analysis, callee);
+    const inlined = inlineFunction(code, parents, analysis, callee);
     if (!inlined) continue;
     const { statement } = inlined;
     if (
@@ -58,17 +62,15 @@ interface Range {
 /** What stands in the place of a function's one call; undefined where it stays. */
 function inlineFunction(
   code: string,
-  program: Node,
+  parents: ReadonlyMap<Node, Node>,
   analysis: Analysis,
   callee: Node,
 ): { statement: Range; text: string } | undefined {
   const binding = analysis.top.bindings.get(callee.id.name) as Binding;
   if (binding.declarations.length !== 1 || binding.references.length !== 1) return undefined;
   const [{ identifier }] = binding.references;
-  let above: Node[] = [];
-  walk(program, (node, chain) => {
-    if (node === identifier) above = [...chain];
-  });
+  const above: Node[] = [];
+  for (let node = parents.get(identifier); node; node = parents.get(node)) above.unshift(node);
   const call = above[above.length - 1];
   if (call?.type !== "CallExpression" || call.callee !== identifier || above.includes(callee))
     return undefined;
@@ -245,9 +247,7 @@ function freshNames(
   const given = new Set<string>();
   for (const binding of own) {
     let name = binding.name;
-    const others = [...analysis.scopes.values()].some(
-      (scope) => scope.bindings.has(name) && scope.bindings.get(name) !== binding,
-    );
+    const others = isDeclaredElsewhere(analysis, binding);
     if (others || given.has(name))
       for (let n = 1; code.includes(name) || given.has(name); n++) name = `${binding.name}$${n}`;
     given.add(name);
@@ -257,17 +257,26 @@ function freshNames(
   return names;
 }
 
+function isDeclaredElsewhere(analysis: Analysis, { name, scope: home }: Binding): boolean {
+  for (const scope of analysis.scopes.values()) if (scope !== home && scope.bindings.has(name)) return true;
+  return false;
+}
+
 /** The text of `node` with the names of `names`. */
 function rename(code: string, node: Node, names: Map<Node, string>): string {
-  const text = new MagicString(code);
+  const parts: string[] = [];
+  let at = node.start;
   walk(node, (each, above) => {
     const name = names.get(each);
     const parent = above[above.length - 1];
     if (name === undefined || name === each.name) return;
     const isShorthand = parent?.type === "Property" && parent.shorthand;
-    text.overwrite(each.start, each.end, isShorthand ? `${each.name}: ${name}` : name);
+    // the name of a shorthand property is two nodes in one place
+    if (each.start < at) return;
+    parts.push(code.slice(at, each.start), isShorthand ? `${each.name}: ${name}` : name);
+    at = each.end;
   });
-  return text.slice(node.start, node.end);
+  return parts.join("") + code.slice(at, node.end);
 }
 
 /** Whether a statement returns or throws in every case. */

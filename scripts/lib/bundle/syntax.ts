@@ -58,15 +58,22 @@ export function parse(code: string): Node {
   }) as unknown as Node;
 }
 
+/** Call `visit` for each node directly under `node`, in the order of the text. */
+function eachChild(node: Node, visit: (child: Node) => void): void {
+  const isNode = (value: Node | null): boolean =>
+    typeof value?.type === "string" && typeof value.start === "number";
+  for (const key in node) {
+    const value = node[key];
+    if (typeof value !== "object" || key === "loc") continue;
+    if (isNode(value)) visit(value);
+    else if (Array.isArray(value)) for (const each of value) if (isNode(each)) visit(each);
+  }
+}
+
 /** List the nodes directly under `node`, in the order of the text. */
 export function children(node: Node): Node[] {
   const found: Node[] = [];
-  for (const key of Object.keys(node)) {
-    if (key === "type" || key === "loc") continue;
-    for (const value of Array.isArray(node[key]) ? node[key] : [node[key]]) {
-      if (value && typeof value.type === "string" && typeof value.start === "number") found.push(value);
-    }
-  }
+  eachChild(node, (child) => found.push(child));
   return found;
 }
 
@@ -74,7 +81,7 @@ export function children(node: Node): Node[] {
 export function walk(node: Node, visit: (node: Node, above: Node[]) => void, above: Node[] = []): void {
   visit(node, above);
   above.push(node);
-  for (const child of children(node)) walk(child, visit, above);
+  eachChild(node, (child) => walk(child, visit, above));
   above.pop();
 }
 
