@@ -1,11 +1,11 @@
 # Everything that one does with this project, a word each; `make help` lists them by reader, from the comments below.
-# Variables: T=part of a test's file name, BOARD=one board, E=an error code, A=arguments.
+# Variables: T=part of a test's file name, BOARD=one board, PROFILE=another profile, E=an error code, A=arguments.
 
 MAKEFLAGS += --no-print-directory
 RUN := node --import tsx
 TESTS = $(sort $(shell find boards firmware hal scripts -name '*$(T)*.test.ts'))
 
-export BOARD PORT
+export BOARD PORT PROFILE
 
 .DEFAULT_GOAL := all
 
@@ -50,6 +50,9 @@ bundle: node_modules ## dist/<board>/firmware.js for BOARD= or for every board
 
 all-boards: node_modules ## the bundles of all boards
 	BOARD= npm run -s build
+
+all-profiles: node_modules ## the bundle of every profile for BOARD= or for every board that has room for it, and their bytes
+	npm run -s all-profiles
 
 debug: node_modules ## a readable bundle of BOARD= in dist/<board>/firmware.debug.js
 	DEBUG=1 npm run -s build

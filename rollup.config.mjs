@@ -1,4 +1,4 @@
-// One bundle and its loader for each board, or for the one that BOARD names, with the product of the file PRODUCT; DEBUG=1 makes it readable. The way from the sources to
+// One bundle and its loader for each board, or for the one that BOARD names, with the product of the file PRODUCT, under the profile PROFILE; DEBUG=1 makes it readable. The way from the sources to
 // the bundle is scripts/lib/bundle/build.ts; run it through `npm run build`, which loads TypeScript for it.
 import { stripVTControlCharacters } from "node:util";
 import { boardNames, LOADER, rollupOptions } from "./scripts/lib/bundle/build.ts";
@@ -7,7 +7,7 @@ const boards = process.env.BOARD ? [process.env.BOARD] : boardNames();
 
 const debug = process.env.DEBUG === "1";
 const programs = boards.flatMap((board) => [
-  { board, debug, product: process.env.PRODUCT },
+  { board, debug, product: process.env.PRODUCT, profile: process.env.PROFILE },
   { board, debug, entry: LOADER },
 ]);
 

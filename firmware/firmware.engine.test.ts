@@ -21,7 +21,7 @@ import {
 } from "../scripts/lib/test/engine_run";
 import { skipWithout } from "../scripts/lib/test/peers/install";
 import * as opensslServer from "../scripts/lib/test/peers/openssl_s_server";
-import { SUITES } from "../scripts/lib/test/tls12/suites";
+import { EVERY_SUITE, profileWith, SUITES, type Suite } from "../scripts/lib/test/tls12/suites";
 
 /** Most variables of a run where one is 12 bytes, and the builds from which on it must fit. */
 const MOST = 500;
@@ -33,13 +33,13 @@ const withoutEngine = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 const withoutOpenssl = withoutEngine || skipWithout("openssl");
 const withoutMosquitto = cannotFindPeak() ?? false;
 
-let bundle = "";
+const bundleWith = async (suite: Suite): Promise<string> =>
+  (await buildBundle({ board: "linux", profile: profileWith(suite) })).code;
 let build = { total: 0, variableBytes: 0 };
 let largest = 0;
 
 before(async () => {
   if (!ENGINE) return;
-  bundle = (await buildBundle({ board: "linux" })).code;
   build = await interpreter();
 });
 
@@ -60,11 +60,11 @@ for (const { server, start, skip } of [
   { server: "OpenSSL", start: startOpenssl, skip: withoutOpenssl },
   { server: "Mosquitto", start: startMosquitto, skip: withoutMosquitto },
 ])
-  for (const suite of SUITES)
+  for (const suite of EVERY_SUITE)
     test(`the interpreter talks MQTT to ${server} with ${suite.name}`, { skip }, async (t) => {
       const broker = await start(suite);
       try {
-        const { failure, down, up } = await run(bundle, suite, broker);
+        const { failure, down, up } = await run(await bundleWith(suite), suite, broker);
         if (tooSmall(t, failure)) return;
         assert.equal(failure, "", broker.output());
         assert.deepEqual({ down, up }, { down: RECORDS, up: RECORDS });
@@ -73,9 +73,9 @@ for (const { server, start, skip } of [
       }
     });
 
-for (const suite of SUITES)
+for (const suite of EVERY_SUITE)
   test(`peak of variables with ${suite.name}`, { skip: withoutMosquitto }, async (t) => {
-    const peak = await findPeak(bundle, suite, largest || undefined);
+    const peak = await findPeak(await bundleWith(suite), suite, largest || undefined);
     if (tooSmall(t, peak.unladen.failure)) return;
     assert.equal(peak.unladen.failure, "");
     console.log(peakLine(suite, peak));
@@ -83,12 +83,16 @@ for (const suite of SUITES)
     if (build.variableBytes === VARIABLE_BYTES) assert.ok(peak.peak <= MOST, `${peak.peak} variables`);
   });
 
-for (const suite of SUITES)
+for (const suite of EVERY_SUITE)
   test(`an application's socket on the interpreter talks to OpenSSL with ${suite.name}`, {
     skip: withoutOpenssl,
   }, async (t) => {
     const server = await opensslServer.start({ suite: suite.code, identity: IDENTITY, key: KEY });
-    const { code } = await buildBundle({ board: "linux", entry: "firmware/tls/socket_app.ts" });
+    const { code } = await buildBundle({
+      board: "linux",
+      entry: "firmware/tls/socket_app.ts",
+      profile: profileWith(suite),
+    });
     // names of the bundle's top level are minified: those of the application are inside a function
     const application = `(function () {
       var size = 512, sent = 0, got = "", wrong = 0, drained = 0;

@@ -1,8 +1,8 @@
-// AES-128-CCM (SP 800-38C) as TLS uses it (RFC 6655): a nonce of 12 bytes, 13 bytes of associated data, a tag of 8 or 16.
+// The MAC of AES-128-CCM (SP 800-38C) as TLS uses it (RFC 6655): a nonce of 12 bytes, 13 bytes of associated data, a tag of 8 or 16.
 // Needs AES encryption alone. Leaves out the order of things and the comparison of tags, which are the record layer's: so
 // no function here holds a second copy of a text.
 import { aes } from "hal:aes128";
-import { AES_PIECE, CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
+import { AES_PIECE, CBC_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 
 /**
@@ -20,20 +20,4 @@ export function ccmMac(context: Bytes, text: Bytes): Bytes {
     piece = text.substr(i, AES_PIECE);
   }
   return mac as Bytes;
-}
-
-/**
- * Encrypt or decrypt `text`, whole blocks, under the counters from 0 (A.3), as far as the interpreter lets us in place.
- * Its first block is the MAC, for which counter 0 is. `context` as above.
- */
-export function ccmTurn(context: Bytes, text: Bytes): Bytes {
-  const buffer = E.toArrayBuffer(text);
-  const words = new Int32Array(buffer);
-  for (let i = 0, at = 0; i << 4 < text.length; ) {
-    let counters = "";
-    for (let end = i + AES_PIECE / 16; i < end && i << 4 < text.length; i++)
-      counters = E.toString(counters, 2, context.substr(17, 12), 0, i >> 8, i);
-    for (const word of new Int32Array(aes(ECB_ENCRYPT, context.substr(0, 16), counters))) words[at++] ^= word;
-  }
-  return E.toString(buffer);
 }

@@ -118,7 +118,7 @@ export function onManifest(): number | undefined {
     let keys = bundle.substr(AT_KEYS, KEYS_BYTES);
     if (payload.length > MANIFEST_BYTES) {
       // a copy: it is turned where it lies
-      keys = section(import("../crypto/ccm")).ccmTurn(
+      keys = section(import("../crypto/ctr")).ctrTurn(
         key.substr(REKEY_KEY, 16) + payload,
         E.toString(payload.substr(MANIFEST_BYTES), ""),
       );

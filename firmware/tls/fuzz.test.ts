@@ -13,7 +13,7 @@ import {
   type WireConduct,
 } from "../../scripts/lib/test/scripted_server";
 import type { MessageName, Step } from "../../scripts/lib/test/tls12/server_session";
-import { SUITES } from "../../scripts/lib/test/tls12/suites";
+import { EVERY_SUITE, profileWith, SUITES, suiteOf } from "../../scripts/lib/test/tls12/suites";
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
 import { INTERNAL_ERROR, SENT, TIMEOUT, TRUNCATED, UNEXPECTED_MESSAGE } from "./alert";
 
@@ -23,6 +23,7 @@ const QUIET_MS = 50;
 const MOST_WAITS = 1200;
 const CCM_8 = 0xc0a8;
 const CBC_SHA = 0x008c;
+const GCM = 0x00a8;
 const DATA = Buffer.from("0123456789abcdef0123");
 
 const key: WireConduct["key"] = (identity) => (identity.toString("latin1") === IDENTITY ? KEY : undefined);
@@ -32,8 +33,8 @@ after(() => {
   for (const device of booted) device.powerOff();
 });
 
-async function boot(board = "esp32-sim"): Promise<TestDevice> {
-  const device = await TestDevice.boot(board);
+async function boot(board = "esp32-sim", profile = "main"): Promise<TestDevice> {
+  const device = await TestDevice.boot(board, { profile });
   booted.push(device);
   return device;
 }
@@ -102,11 +103,12 @@ async function onDevices<T>(
   count: number,
   items: T[],
   work: (device: TestDevice, item: T) => Promise<void>,
+  profile = "main",
 ): Promise<void> {
   const left = [...items];
   const devices: { device: TestDevice; held: number }[] = [];
   for (let booting = 0; booting < count; booting++) {
-    const device = await boot();
+    const device = await boot("esp32-sim", profile);
     await assertHonest(device);
     devices.push({ device, held: device.heldCharacters });
   }
@@ -120,8 +122,11 @@ async function onDevices<T>(
 }
 
 /** The bytes that an honest server of this conduct sends until the data has come. */
-async function honestLength(conduct: WireConduct): Promise<{ handshake: number; total: number }> {
-  const device = await boot();
+async function honestLength(
+  conduct: WireConduct,
+  profile: string,
+): Promise<{ handshake: number; total: number }> {
+  const device = await boot("esp32-sim", profile);
   let handshake = 0;
   const server = await startScriptedServer({
     ...conduct,
@@ -141,7 +146,8 @@ async function honestLength(conduct: WireConduct): Promise<{ handshake: number; 
   return { handshake, total };
 }
 
-for (const suite of [CCM_8, CBC_SHA]) {
+for (const suite of [CCM_8, CBC_SHA, GCM]) {
+  const profile = profileWith(suiteOf(suite));
   const conduct: WireConduct = {
     key,
     suites: [suite],
@@ -150,7 +156,7 @@ for (const suite of [CCM_8, CBC_SHA]) {
   };
 
   test(`R17 an end of TCP at every byte is seen, suite ${suite.toString(16)}`, async () => {
-    const { total } = await honestLength(conduct);
+    const { total } = await honestLength(conduct, profile);
     await onDevices(
       4,
       Array.from({ length: total }, (_, byte) => byte),
@@ -160,11 +166,12 @@ for (const suite of [CCM_8, CBC_SHA]) {
         assert.equal(errors, 1);
         assert.equal(received.length, 0, "no part of a record reaches the application");
       },
+      profile,
     );
   });
 
   test(`R29 a server that stalls at any byte of the handshake is left, suite ${suite.toString(16)}`, async () => {
-    const { handshake } = await honestLength(conduct);
+    const { handshake } = await honestLength(conduct, profile);
     await onDevices(
       16,
       Array.from({ length: handshake }, (_, byte) => byte),
@@ -172,6 +179,7 @@ for (const suite of [CCM_8, CBC_SHA]) {
         const { error } = await meet(device, { ...conduct, stallAfter: byte });
         assert.equal(error, TIMEOUT, `after ${byte} of ${handshake} bytes`);
       },
+      profile,
     );
   });
 }
@@ -273,48 +281,55 @@ test("R19 every message of the server's flight twice", async () => {
 
 const MUTATIONS = 1500;
 
-test(`R18 ${MUTATIONS} mutated streams: no crash, no hang, no growth`, async (context) => {
-  const outcomes = new Map<number, number>();
-  const count = { altered: 0, honest: 0 };
-  const seeds = Array.from({ length: MUTATIONS }, (_, index) => 0x5eed0000 + index);
-  await onDevices(8, seeds, async (device, seed) => {
-    const random = generator(seed);
-    let altered = false;
-    const { code } = SUITES[random(SUITES.length)];
-    const conduct: WireConduct = {
-      key,
-      suites: [code],
-      identityHint: random(2) ? Buffer.from("hint") : undefined,
-      steps: [
-        ...LEGAL.filter((step) => step !== "ServerKeyExchange"),
-        (session) => session.sendData(DATA),
-        (session) => session.close(),
-      ],
-      joinMessages: random(3) === 0,
-      wire(bytes) {
-        const sent = random(3) ? bytes : mutate(bytes, random);
-        altered ||= !sent.equals(bytes);
-        return sent;
+for (const profile of ["main", "gcm"])
+  test(`R18 ${MUTATIONS} mutated streams: no crash, no hang, no growth, profile ${profile}`, async (context) => {
+    const suites = EVERY_SUITE.filter((suite) => profileWith(suite) === profile);
+    const outcomes = new Map<number, number>();
+    const count = { altered: 0, honest: 0 };
+    const seeds = Array.from({ length: MUTATIONS }, (_, index) => 0x5eed0000 + index);
+    await onDevices(
+      8,
+      seeds,
+      async (device, seed) => {
+        const random = generator(seed);
+        let altered = false;
+        const { code } = suites[random(suites.length)];
+        const conduct: WireConduct = {
+          key,
+          suites: [code],
+          identityHint: random(2) ? Buffer.from("hint") : undefined,
+          steps: [
+            ...LEGAL.filter((step) => step !== "ServerKeyExchange"),
+            (session) => session.sendData(DATA),
+            (session) => session.close(),
+          ],
+          joinMessages: random(3) === 0,
+          wire(bytes) {
+            const sent = random(3) ? bytes : mutate(bytes, random);
+            altered ||= !sent.equals(bytes);
+            return sent;
+          },
+        };
+        const { error, errors, received } = await meet(
+          device,
+          conduct,
+          () => false,
+          () => altered,
+        );
+        assert.ok(received.length === 0 || received.equals(DATA), `seed ${seed}: other data were taken`);
+        if (!altered) assert.deepEqual({ received, error }, { received: DATA, error: 0 }, `seed ${seed}`);
+        count[altered ? "altered" : "honest"] += 1;
+        assert.ok(errors <= 1, `seed ${seed}`);
+        assert.notEqual(error, SENT + INTERNAL_ERROR, `seed ${seed}: an exception`);
+        outcomes.set(error, (outcomes.get(error) ?? 0) + 1);
       },
-    };
-    const { error, errors, received } = await meet(
-      device,
-      conduct,
-      () => false,
-      () => altered,
+      profile,
     );
-    assert.ok(received.length === 0 || received.equals(DATA), `seed ${seed}: other data were taken`);
-    if (!altered) assert.deepEqual({ received, error }, { received: DATA, error: 0 }, `seed ${seed}`);
-    count[altered ? "altered" : "honest"] += 1;
-    assert.ok(errors <= 1, `seed ${seed}`);
-    assert.notEqual(error, SENT + INTERNAL_ERROR, `seed ${seed}: an exception`);
-    outcomes.set(error, (outcomes.get(error) ?? 0) + 1);
+    assert.ok(count.altered > MUTATIONS / 4 && count.honest > MUTATIONS / 20, JSON.stringify(count));
+    context.diagnostic(
+      `errors and how often: ${[...outcomes].map(([code, count]) => `${code}: ${count}`).join(", ")}`,
+    );
   });
-  assert.ok(count.altered > MUTATIONS / 4 && count.honest > MUTATIONS / 20, JSON.stringify(count));
-  context.diagnostic(
-    `errors and how often: ${[...outcomes].map(([code, count]) => `${code}: ${count}`).join(", ")}`,
-  );
-});
 
 /** Change a stretch of bytes in one of the ways in which wires, buffers and attackers do. */
 function mutate(bytes: Buffer, random: (below: number) => number): Buffer {

@@ -1,4 +1,4 @@
-// The keys of the one connection that there is, for the records of both kinds (cbc_records.ts, ccm_records.ts). They are
+// The keys of the one connection that there is, for the records of both kinds (cbc_records.ts, aead_records.ts). They are
 // variables of a module, for a variable costs less heap than a member. Leaves out how they are made (key_schedule.ts).
 import { RUNNING } from "hal:digest";
 import type { Bytes } from "../bytes";
@@ -10,7 +10,7 @@ export const SERVER = 1;
 
 /**
  * key_block (RFC 5246, 6.3): client and server MAC key (macLength each), client and server key (16 each), client
- * and server salt (4 each, CCM). Empty: nothing is protected yet.
+ * and server salt (4 each, an AEAD). Empty: nothing is protected yet.
  */
 export let keys: Bytes = "";
 /** Pads of the HMAC keys, the client's and the server's, kept where our own digest saves compressions by it. */

@@ -52,7 +52,9 @@ const CBC_SHA = 0x008c;
 const CBC_SHA256 = 0x00ae;
 const CCM_8 = 0xc0a8;
 const CCM = 0xc0a4;
+const GCM = 0x00a8;
 const SUITES = [CBC_SHA, CBC_SHA256, CCM_8, CCM];
+const EVERY_SUITE = [...SUITES, GCM];
 const { ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT } = ContentType;
 
 const key: WireConduct["key"] = (identity) => (identity.toString("latin1") === IDENTITY ? KEY : undefined);
@@ -146,7 +148,7 @@ const CASES: Case[] = [
   },
 
   // suites and compression
-  ...[0x0000, 0x002c, 0x008a, 0x008b, 0x008d, 0x00a8, 0x002f, 0x1301, 0x00ff].map((suite) => ({
+  ...[0x0000, 0x002c, 0x008a, 0x008b, 0x008d, 0x00a9, 0x002f, 0x1301, 0x00ff].map((suite) => ({
     name: `R10 suite ${suite.toString(16).padStart(4, "0")} that was not offered`,
     conduct: hello((h) => void (h.suite = suite)),
     outcome: { sends: ILLEGAL_PARAMETER },
@@ -283,7 +285,7 @@ const CASES: Case[] = [
     conduct: replaced(ExtensionType.ENCRYPT_THEN_MAC, Buffer.from([0])),
     outcome: { sends: DECODE_ERROR },
   },
-  ...SUITES.map((suite) => ({
+  ...EVERY_SUITE.map((suite) => ({
     name: `R7 stripped extended master secret, suite ${suite.toString(16)}`,
     suites: [suite],
     conduct: { extendedMasterSecret: false },
@@ -391,7 +393,7 @@ const CASES: Case[] = [
     },
     outcome: "lives" as const,
   })),
-  ...SUITES.flatMap((suite) =>
+  ...EVERY_SUITE.flatMap((suite) =>
     [513, 1024, 16384].map((length) => ({
       name: `R9 protected record of ${length} bytes, suite ${suite.toString(16)}`,
       suites: [suite],
@@ -430,7 +432,7 @@ const CASES: Case[] = [
     conduct: { key: () => undefined },
     outcome: { receives: 115 },
   },
-  ...SUITES.map((suite) => ({
+  ...EVERY_SUITE.map((suite) => ({
     name: `R11 a server with another key, suite ${suite.toString(16)}`,
     suites: [suite],
     conduct: { key: () => Buffer.alloc(16, 9) },
@@ -438,7 +440,7 @@ const CASES: Case[] = [
   })),
 
   // bad records
-  ...SUITES.flatMap((suite) => [
+  ...EVERY_SUITE.flatMap((suite) => [
     {
       name: `R16 bad MAC or tag, suite ${suite.toString(16)}`,
       suites: [suite],
@@ -582,7 +584,7 @@ const CASES: Case[] = [
     conduct: first(record(type, Buffer.from([1]))),
     outcome: { sends: UNEXPECTED_MESSAGE },
   })),
-  ...SUITES.map((suite) => ({
+  ...EVERY_SUITE.map((suite) => ({
     name: `R18 protected record of content type 24, suite ${suite.toString(16)}`,
     suites: [suite],
     conduct: afterwards(record(HEARTBEAT, Buffer.from("01ffff41", "hex"))),
@@ -863,12 +865,16 @@ const CASES: Case[] = [
 
 const devices = new Map<string, Promise<TestDevice>>();
 
-/** The device of a board and a policy; one for all cases, so that each must leave it as it was. */
-function deviceOf(board: string, { lenient, hasty }: Pick<Case, "lenient" | "hasty">): Promise<TestDevice> {
-  const name = `${board} ${lenient ? "lenient" : ""} ${hasty ? "hasty" : ""}`;
+/** The device of a board, a profile and a policy; one for all cases, so that each must leave it as it was. */
+function deviceOf(
+  board: string,
+  profile: string,
+  { lenient, hasty }: Pick<Case, "lenient" | "hasty">,
+): Promise<TestDevice> {
+  const name = `${board} ${profile} ${lenient ? "lenient" : ""} ${hasty ? "hasty" : ""}`;
   const defines = { ...(lenient ? LENIENT : {}), ...(hasty ? HASTY : {}) };
   let device = devices.get(name);
-  if (!device) devices.set(name, (device = TestDevice.boot(board, { defines })));
+  if (!device) devices.set(name, (device = TestDevice.boot(board, { profile, defines })));
   return device;
 }
 
@@ -904,14 +910,24 @@ async function assertHonestHandshake(device: TestDevice): Promise<void> {
   assert.ok(alive, `no honest handshake after it: error ${socket.error}`);
 }
 
-for (const board of SIMULATED_BOARDS)
+/** The suites that a bundle offers. */
+const RUNS = [
+  ...SIMULATED_BOARDS.map((board) => ({
+    board,
+    profile: "main",
+    offers: board === "mdbt42q-w5500-sim" ? [CCM_8, CCM] : SUITES,
+  })),
+  { board: "esp32-sim", profile: "gcm", offers: [GCM] },
+];
+
+for (const { board, profile, offers } of RUNS)
   for (const { name, suites, conduct, outcome, warnings = [], ...policy } of CASES) {
     const before = warnings.map((description) => ({ level: WARNING, description }));
-    const canDecrypt = board !== "mdbt42q-w5500-sim";
-    if (!canDecrypt && suites?.every((suite) => suite === CBC_SHA || suite === CBC_SHA256)) continue;
+    const canDecrypt = offers.includes(CBC_SHA);
+    if (suites && !suites.some((suite) => offers.includes(suite))) continue;
     const wanted = describe(outcome);
-    test(`${name}: ${wanted} [${board}]`, async () => {
-      const device = await deviceOf(board, policy);
+    test(`${name}: ${wanted} [${board}, ${profile}]`, async () => {
+      const device = await deviceOf(board, profile, policy);
       const { alive, socket, seen } = await meet(device, { key, suites, ...conduct }, outcome === "lives");
       if (outcome === "lives") {
         assert.ok(alive, `the session died of ${socket.error}`);
@@ -1017,7 +1033,7 @@ const CONSOLE_CASES: { name: string; conduct: Partial<WireConduct>; code: number
   },
   {
     name: "a suite not offered",
-    conduct: hello((h) => void (h.suite = 0x00a8)),
+    conduct: hello((h) => void (h.suite = 0x00a9)),
     code: SENT + ILLEGAL_PARAMETER,
   },
   {

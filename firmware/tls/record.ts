@@ -1,5 +1,5 @@
 // The record layer of TLS 1.2 (RFC 5246, 6.2): from what TCP brings to the plaintext of a record and back. How a record is
-// protected is the suite's: cbc_records.ts, ccm_records.ts. One connection at a time: its state is this module's
+// protected is the suite's: cbc_records.ts, aead_records.ts. One connection at a time: its state is this module's
 // variables, for a variable costs less heap than a member. Sending and receiving are sections. Leaves out compression.
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
@@ -12,7 +12,7 @@ import {
   SEQUENCE_END,
   UNEXPECTED_MESSAGE,
 } from "./alert";
-import { CBC, CCM } from "./cipher_suites";
+import { AEAD, CBC } from "./cipher_suites";
 import { CHANGE_CIPHER_SPEC, HANDSHAKE } from "./constants";
 import { keys, wipeKeys } from "./keys";
 import { macLength, sendLimit, tagLength } from "./server_hello";
@@ -71,9 +71,9 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
   }
   if ((writeSequence + 1) >> 31) throw SEQUENCE_END;
   // in the call itself: a variable would hold the text while its ciphertext grows
-  (CBC && (!CCM || macLength)
+  (CBC && (!AEAD || macLength)
     ? section(import("./cbc_records")).protect
-    : section(import("./ccm_records")).protect)(
+    : section(import("./aead_records")).protect)(
     transport,
     section(import("./record")).macHead(writeSequence++, type),
     message || section(import("./record")).cut(),
@@ -108,7 +108,7 @@ export function receiveRecord(): boolean | undefined {
     if (contentType >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
     // before there are keys an alert about the version may come under another minor one
     if (input.charCodeAt(1) !== 3 || (!isClear && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
-    // CBC adds an IV of 16, the HMAC and up to 256 of padding; CCM an 8-byte nonce and the tag
+    // CBC adds an IV of 16, the HMAC and up to 256 of padding; an AEAD an 8-byte nonce and the tag
     if (length > (isClear ? CLEAR_LIMIT : FRAGMENT_LIMIT + (macLength ? 272 + macLength : 8 + tagLength)))
       throw SENT + RECORD_OVERFLOW;
     if (isClear && contentType === HANDSHAKE && length) {
@@ -134,9 +134,9 @@ export function receiveRecord(): boolean | undefined {
 function unprotect(): void {
   if ((readSequence + 1) >> 31) throw SEQUENCE_END;
   incoming = (
-    CBC && (!CCM || macLength)
+    CBC && (!AEAD || macLength)
       ? section(import("./cbc_records")).unprotect
-      : section(import("./ccm_records")).unprotect
+      : section(import("./aead_records")).unprotect
   )(
     section(import("./record")).macHead(readSequence, contentType),
     section(import("./record")).take(),

@@ -10,7 +10,7 @@ import {
   SENT,
   UNSUPPORTED_EXTENSION,
 } from "./alert";
-import { CBC, SUITE_CODES, SUITE_LENGTHS } from "./cipher_suites";
+import { CBC, CCM, GCM, GCM_PLACE, SUITE_CODES, SUITE_LENGTHS } from "./cipher_suites";
 import {
   ENCRYPT_THEN_MAC,
   EXTENDED_MASTER_SECRET,
@@ -19,10 +19,12 @@ import {
   RENEGOTIATION_INFO,
 } from "./constants";
 
-/** HMAC length of the suite, bytes: 20, 32, or 0 for CCM. */
+/** HMAC length of the suite, bytes: 20, 32, or 0 for an AEAD. */
 export let macLength: number;
-/** Tag length of the suite, bytes: 8 or 16 for CCM. */
+/** Tag length of the suite, bytes: 8 or 16 for an AEAD. */
 export let tagLength: number;
+/** Whether the AEAD is GCM, where there is CCM as well. */
+export let isGcm: boolean;
 /** Longest plaintext of a record that the server takes, bytes. */
 export let sendLimit: number;
 /** Whether the master secret is bound to the handshake (RFC 7627). */
@@ -70,6 +72,7 @@ export default function serverHello(message: Bytes): void {
   if (suite & 1 || compression) throw SENT + ILLEGAL_PARAMETER;
   const lengths = uint16(SUITE_LENGTHS, suite);
   agree(lengths >> 8, lengths & 255);
+  if (GCM && CCM) isGcm = suite === GCM_PLACE;
   at += 3;
   if (at < end) {
     // of fewer than two bytes the number is none below 0

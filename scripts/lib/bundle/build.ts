@@ -18,7 +18,9 @@ export interface BuildOptions {
   board: string | BoardData;
   /** Path of the first module, from the project's folder; firmware/main.ts where absent. */
   entry?: string;
-  /** Constants of firmware/profile.ts with other values. */
+  /** A name in firmware/profiles.ts; "main" where absent. */
+  profile?: string;
+  /** Constants of firmware/profile.ts with other values, whatever the profile says. */
   defines?: Defines;
   /** Path of the product's module, from the project's folder; firmware/product/echo.ts where absent. */
   product?: string;
@@ -54,15 +56,16 @@ export function toolFiles(): string[] {
   return [
     join(PROJECT, "package-lock.json"),
     join(PROJECT, "firmware/profile.ts"),
+    join(PROJECT, "firmware/profiles.ts"),
     ...tools.map((name) => join(folder, name)),
   ];
 }
 
 /** Build one bundle, or take what was built of the same. Throws: what the guard refuses, what is over the size limit. */
 export async function buildBundle(options: BuildOptions): Promise<Bundle> {
-  const { board, entry = MAIN, product = ECHO, defines = {}, debug = false } = options;
+  const { board, entry = MAIN, product = ECHO, profile = "main", defines = {}, debug = false } = options;
   const data = typeof board === "string" ? await readBoard(board) : board;
-  const whole = { board: data, entry, product: resolve(PROJECT, product), defines, debug };
+  const whole = { board: data, entry, product: resolve(PROJECT, product), profile, defines, debug };
   // a program from elsewhere is a test's, made once
   const isOurs = !relative(PROJECT, resolve(PROJECT, entry)).startsWith("..");
   const make = async () => (await import("./make")).makeBundle(whole);

@@ -21,6 +21,7 @@ import { orderDeclarations } from "./order";
 import { overrideConstants } from "./overrides";
 import { packTables } from "./pack_tables";
 import { productModule } from "./product";
+import { overlay, profileOf } from "./profiles";
 import { reduceCalls } from "./reduce";
 import { cutSections, markSections, type Placed, placeSections } from "./sections";
 import { holdToBudget, loaderLimit, SIZE_LIMIT } from "./sizes";
@@ -72,9 +73,14 @@ async function inputOptions(
 ): Promise<InputOptions> {
   const { debug = false } = options;
   const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  const { constants, over = {} } = profileOf(options.profile ?? "main");
   // other programs have room
   const leavesOut = (options.entry ?? MAIN) === MAIN ? ((board.leavesOut as string[] | undefined) ?? []) : [];
-  const defines = { ...Object.fromEntries(leavesOut.map((name) => [name, false])), ...options.defines };
+  const defines = {
+    ...Object.fromEntries(leavesOut.map((name) => [name, false])),
+    ...constants,
+    ...options.defines,
+  };
   if (typeof board.randomSource !== "string" || board.randomSource === "")
     throw new Error(
       `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
@@ -95,6 +101,7 @@ async function inputOptions(
     },
     plugins: [
       ...(options.entry === TLS_MODULE ? [GIVEN] : []),
+      overlay(join(PROJECT, "firmware"), over),
       esbuild({
         target: "es2015",
         tsconfig: false,

@@ -19,6 +19,8 @@ type Defines = NonNullable<Parameters<typeof buildBundle>[0]["defines"]>;
 
 export interface DeviceOptions {
   entry?: string;
+  /** A name in firmware/profiles.ts. */
+  profile?: string;
   defines?: Defines;
   /** Fields of the board's data with other values: another driver. */
   board?: Record<string, unknown>;
@@ -35,17 +37,20 @@ export interface DeviceOptions {
 
 const bundles = new Map<string, Promise<Bundle>>();
 
-/** Build a bundle, once for each board, entry and settings. */
+/** Build a bundle, once for each board, entry, settings and profile. */
 export function bundleOf(
   name: string,
   entry: string,
   defines: Defines = {},
   fields: Record<string, unknown> = {},
+  profile = "main",
 ): Promise<Bundle> {
-  const variant = JSON.stringify([name, entry, defines, fields]);
+  const variant = JSON.stringify([name, entry, defines, fields, profile]);
   let bundle = bundles.get(variant);
   if (!bundle) {
-    bundle = readBoard(name).then((data) => buildBundle({ board: { ...data, ...fields }, entry, defines }));
+    bundle = readBoard(name).then((data) =>
+      buildBundle({ board: { ...data, ...fields }, entry, defines, profile }),
+    );
     bundles.set(variant, bundle);
   }
   return bundle;
@@ -157,7 +162,7 @@ export class TestDevice extends Watch {
       host = "127.0.0.1",
       port = 1,
     } = options;
-    const bundle = await bundleOf(boardName, entry, defines, options.board);
+    const bundle = await bundleOf(boardName, entry, defines, options.board, options.profile);
     let device: TestDevice | undefined;
     const early: string[] = [];
     let machine: Machine | undefined;

@@ -1,5 +1,5 @@
-// What one handshake costs the real interpreter, in instructions: valgrind counts a run of board linux's bundle that makes
-// one and a run that does not, the difference is the handshake's. ESPRUINO_BIN names the interpreter; the limit that
+// What a handshake and a record cost the real interpreter, in instructions: valgrind counts a run of board linux's bundle that makes
+// one and a run that does not, the difference is what it costs. ESPRUINO_BIN names the interpreter; the limit that
 // the project holds is for a 64-bit build. Leaves out memory, which the engine tests watch.
 import { spawnSync } from "node:child_process";
 import { loneBundle } from "../../../hal/simulator/lone_bundle";
@@ -7,7 +7,7 @@ import { buildBundle } from "../bundle/build";
 import { IDENTITY, KEY } from "./device";
 import { ENGINE, Engine } from "./engine";
 import { startScriptedServer } from "./scripted_server";
-import type { Suite } from "./tls12/suites";
+import { profileWith, type Suite } from "./tls12/suites";
 
 /** Most instructions of a handshake on the 64-bit build. */
 export const INSTRUCTION_LIMIT = 60e6;
@@ -20,17 +20,29 @@ export function cannotCount(): string | undefined {
   return spawnSync("valgrind", ["--version"]).status === 0 ? undefined : "valgrind is not installed";
 }
 
-/** Count the instructions of one handshake with each suite. */
-export async function handshakeInstructions(suites: readonly Suite[]): Promise<Map<number, number>> {
-  const { code } = await buildBundle({ board: "linux", entry: "firmware/tls/socket_app.ts" });
-  const counts = new Map<number, number>();
-  const idle = await instructions(code, "print('ready'); quit()");
+/** Instructions of one handshake, and of a record of 512 bytes that is sent and comes back. */
+export interface Instructions {
+  handshake: number;
+  records: number;
+}
+
+/** Count the instructions of each suite. */
+export async function countInstructions(suites: readonly Suite[]): Promise<Map<number, Instructions>> {
+  const counts = new Map<number, Instructions>();
   for (const suite of suites) {
+    const entry = "firmware/tls/socket_app.ts";
+    const { code } = await buildBundle({ board: "linux", entry, profile: profileWith(suite) });
     const server = await startScriptedServer({ key: () => KEY, suites: [suite.code], joinMessages: true });
-    try {
-      const connect = `var s = tls.connect({ host: "127.0.0.1", port: ${server.port} }, function () { print("ready"); quit() });
+    const ready = "print('ready'); quit();";
+    const session = (stands: string) =>
+      `var s = tls.connect({ host: "127.0.0.1", port: ${server.port} }, function () { ${stands} });
+        s.on("data", function () { ${ready} });
         s.on("error", function (code) { print("failed " + code); quit() })`;
-      counts.set(suite.code, (await instructions(code, connect)) - idle);
+    try {
+      const idle = await instructions(code, ready);
+      const shaken = await instructions(code, session(ready));
+      const echoed = await instructions(code, session("s.write('x'.repeat(512))"));
+      counts.set(suite.code, { handshake: shaken - idle, records: echoed - shaken });
     } finally {
       await server.stop();
     }

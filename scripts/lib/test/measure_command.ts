@@ -4,7 +4,7 @@ import type { Options } from "../../measure";
 import { type Bundle, buildBundle } from "../bundle/build";
 import { measure } from "../bundle/byte_origins";
 import { sizeTable } from "../bundle/sizes";
-import { cannotCount, handshakeInstructions, INSTRUCTION_LIMIT } from "./engine_cost";
+import { cannotCount, countInstructions, INSTRUCTION_LIMIT } from "./engine_cost";
 import { cannotFindPeak, findPeak, type Peak, peakLine } from "./engine_run";
 import {
   type Cost,
@@ -15,6 +15,7 @@ import {
   offered,
   recordLimit,
 } from "./handshake_cost";
+import { GCM } from "./tls12/suites";
 
 /** Run the command. */
 export async function run(options: Options): Promise<void> {
@@ -28,7 +29,7 @@ export async function run(options: Options): Promise<void> {
   const bundle: Bundle = await buildBundle({ board: BUNDLE });
   const sizes = measure(BUNDLE, bundle.code, bundle.map, bundle.sections);
   const unable = cannotCount();
-  const instructions = unable ? undefined : await handshakeInstructions(suites);
+  const instructions = unable ? undefined : await countInstructions([...suites, GCM]);
   const noPeaks = cannotFindPeak();
   const peaks: Peak[] = [];
   if (!noPeaks) {
@@ -42,7 +43,7 @@ export async function run(options: Options): Promise<void> {
       suite: cost.suite.name,
       limit: handshakeLimit(cost.suite, suites, IDENTITY_LENGTH),
       nativeCalls: native[i].nativeCalls,
-      instructions: instructions?.get(cost.suite.code),
+      instructions: instructions?.get(cost.suite.code)?.handshake,
       peak: peaks[i] && { variables: peaks[i].peak, of: peaks[i].total },
     }));
     console.log(JSON.stringify({ handshakes: counted, sizes }));
@@ -75,10 +76,16 @@ export async function run(options: Options): Promise<void> {
     `\nNative calls of a handshake (${NATIVE}), the noise's conditioning too; instructions on the interpreter`,
   );
   for (const { suite, nativeCalls } of native) {
-    const count = instructions?.get(suite.code);
+    const count = instructions?.get(suite.code)?.handshake;
     const figure =
       count === undefined ? "" : `  ${(count / 1e6).toFixed(1)} / ${INSTRUCTION_LIMIT / 1e6} million`;
     console.log(`  ${suite.name.padEnd(34)}${String(nativeCalls).padStart(5)} calls${figure}`);
+  }
+  if (instructions)
+    console.log("\nInstructions of a record of 512 bytes out and one in, each suite under its profile");
+  for (const suite of instructions ? [...suites, GCM] : []) {
+    const { records = 0 } = instructions?.get(suite.code) ?? {};
+    console.log(`  ${suite.name.padEnd(34)}${(records / 1e6).toFixed(1).padStart(6)} million`);
   }
   if (unable) console.log(`  no instructions: ${unable}`);
   console.log("\nVariables over boot, handshake, MQTT and ten records of 512 bytes each way (linux)");

@@ -62,7 +62,9 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
   const folder = new WorkFolder();
   const keys = folder.file("keys", `${identity}:${key.toString("hex")}\n`);
   const ciphers =
-    suite === undefined ? "+AES-128-CCM-8:+AES-128-CCM:+AES-128-CBC:+SHA1:+SHA256" : suiteOf(suite).gnutls;
+    suite === undefined
+      ? "+AES-128-CCM-8:+AES-128-CCM:+AES-128-GCM:+AES-128-CBC:+SHA1:+SHA256"
+      : suiteOf(suite).gnutls;
   const priority = defaults ? "NORMAL:+PSK" : `NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.2:${ciphers}`;
   const socketPath = join(folder.path, "socket");
   const server = [

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { SUITES } from "../tls12/suites";
+import { EVERY_SUITE } from "../tls12/suites";
 import { skipWithout } from "./install";
 import { runProgram } from "./process";
 import { PEERS, REFUSAL } from "./table";
@@ -22,7 +22,7 @@ for (const peer of PEERS)
   }, async () => {
     const server = await peer.start({ identity: IDENTITY, key: KEY, defaults: peer.defaults });
     try {
-      for (const { code, openssl, name } of SUITES) {
+      for (const { code, openssl, name } of EVERY_SUITE) {
         const client = runProgram({
           command: "openssl",
           args: [

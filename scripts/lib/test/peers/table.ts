@@ -32,10 +32,11 @@ const CBC_SHA = 0x008c;
 const CBC_SHA256 = 0x00ae;
 const CCM_8 = 0xc0a8;
 const CCM = 0xc0a4;
+const GCM = 0x00a8;
 
-const everySuite = [CBC_SHA, CBC_SHA256, CCM_8, CCM];
-const cbcOnly = [CBC_SHA, CBC_SHA256];
-const gnutlsDefaults = [CBC_SHA, CCM];
+const everySuite = [CBC_SHA, CBC_SHA256, CCM_8, CCM, GCM];
+const opensslDefaults = [CBC_SHA, CBC_SHA256, GCM];
+const gnutlsDefaults = [CBC_SHA, CCM, GCM];
 
 const withoutOpenssl = skipWithout("openssl");
 const withoutGnutls = skipWithout("gnutls-serv", "unshare", "ip") || gnutlsServ.skipWithoutNamespace();
@@ -45,13 +46,13 @@ const withoutMosquitto = skipWithout("mosquitto");
 // biome-ignore format: a table
 export const PEERS: readonly PeerRow[] = [
   { name: "OpenSSL", defaults: false, ...opensslServer, answers: "echo", takes: everySuite, skip: withoutOpenssl, ignoresIdentity: true },
-  { name: "OpenSSL", defaults: true, ...opensslServer, answers: "echo", takes: cbcOnly, skip: withoutOpenssl },
+  { name: "OpenSSL", defaults: true, ...opensslServer, answers: "echo", takes: opensslDefaults, skip: withoutOpenssl },
   { name: "GnuTLS", defaults: false, ...gnutlsServ, answers: "echo of lines", takes: everySuite, skip: withoutGnutls },
   { name: "GnuTLS", defaults: true, ...gnutlsServ, answers: "echo of lines", takes: gnutlsDefaults, skip: withoutGnutls },
   { name: "stunnel", defaults: false, ...stunnel, answers: "echo", takes: everySuite, skip: withoutStunnel },
   { name: "stunnel", defaults: true, ...stunnel, answers: "echo", takes: everySuite, skip: withoutStunnel },
   { name: "Mosquitto", defaults: false, ...mosquitto, answers: "MQTT", takes: everySuite, skip: withoutMosquitto },
-  { name: "Mosquitto", defaults: true, ...mosquitto, answers: "MQTT", takes: cbcOnly, skip: withoutMosquitto },
+  { name: "Mosquitto", defaults: true, ...mosquitto, answers: "MQTT", takes: opensslDefaults, skip: withoutMosquitto },
   { name: "Node", defaults: false, ...nodeTls, answers: "echo", takes: everySuite, skip: false },
   { name: "Node", defaults: true, ...nodeTls, answers: "echo", takes: [], skip: false },
 ];

@@ -41,7 +41,7 @@ export function extendedMasterSecret(key: Buffer, sessionHash: Buffer): Buffer {
   return prf(premasterSecret(key), "extended master secret", sessionHash, 48);
 }
 
-/** The keys of one direction: the HMAC key (CBC), the AES key and the fixed part of the nonce (CCM). */
+/** The keys of one direction: the HMAC key (CBC), the AES key and the fixed part of the nonce (CCM, GCM). */
 export interface WriteKeys {
   mac: Buffer;
   key: Buffer;
@@ -56,7 +56,7 @@ export function writeKeys(
   serverRandom: Buffer,
 ): { client: WriteKeys; server: WriteKeys } {
   const macLength = suite.kind === "cbc" ? suite.macLength : 0;
-  const ivLength = suite.kind === "ccm" ? 4 : 0;
+  const ivLength = suite.kind === "cbc" ? 0 : 4;
   const total = 2 * (macLength + 16 + ivLength);
   const block = prf(master, "key expansion", Buffer.concat([serverRandom, clientRandom]), total);
   let offset = 0;

@@ -1,9 +1,9 @@
 /*
  * Record protection of TLS 1.2 over node:crypto: CBC with MAC then encrypt (RFC 5246, 6.2.3.2) and with encrypt
- * then MAC (RFC 7366), and CCM (RFC 6655, RFC 5246 6.2.3.3). Sealing takes a list of ways to spoil a record;
+ * then MAC (RFC 7366), and CCM (RFC 6655) and GCM (RFC 5288), RFC 5246 6.2.3.3. Sealing takes a list of ways to spoil a record;
  * opening is that of an honest server and throws the number of the alert.
  */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
+import { type CipherCCMTypes, createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 import type { WriteKeys } from "./key_schedule";
 import type { Suite } from "./suites";
 
@@ -57,21 +57,25 @@ export function seal(protection: Protection, type: number, fragment: Buffer, spo
   const { mac = honest, iv = honest, body = honest } = spoil;
   const sealedType = spoil.sealedType ?? type;
   const sealed =
-    protection.suite.kind === "ccm"
-      ? sealCcm(protection, sealedType, fragment, mac, iv)
-      : sealCbc(protection, sealedType, fragment, spoil, mac, iv);
+    protection.suite.kind === "cbc"
+      ? sealCbc(protection, sealedType, fragment, spoil, mac, iv)
+      : sealAead(protection, sealedType, fragment, mac, iv);
   protection.sequence += 1n;
   return body(sealed);
 }
 
 type Change = (bytes: Buffer) => Buffer;
 
-function sealCcm(protection: Protection, type: number, fragment: Buffer, mac: Change, iv: Change): Buffer {
+/** The AEAD's name in node:crypto; its type is that of CCM, the one that asks for a length of the text. */
+function algorithm({ kind }: Suite): CipherCCMTypes {
+  return `aes-128-${kind}` as CipherCCMTypes;
+}
+
+function sealAead(protection: Protection, type: number, fragment: Buffer, mac: Change, iv: Change): Buffer {
   const { suite, keys, sequence } = protection;
   const explicit = iv(sequenceBytes(sequence));
-  const cipher = createCipheriv("aes-128-ccm", keys.key, Buffer.concat([keys.fixedIv, explicit]), {
-    authTagLength: suite.macLength,
-  });
+  const nonce = Buffer.concat([keys.fixedIv, explicit]);
+  const cipher = createCipheriv(algorithm(suite), keys.key, nonce, { authTagLength: suite.macLength });
   const additional = Buffer.concat([sequenceBytes(sequence), header(type, fragment.length)]);
   cipher.setAAD(additional, { plaintextLength: fragment.length });
   const encrypted = Buffer.concat([cipher.update(fragment), cipher.final()]);
@@ -101,7 +105,7 @@ export function open(protection: Protection, type: number, body: Buffer): Buffer
   let fragment: Buffer;
   try {
     fragment =
-      protection.suite.kind === "ccm" ? openCcm(protection, type, body) : openCbc(protection, type, body);
+      protection.suite.kind === "cbc" ? openCbc(protection, type, body) : openAead(protection, type, body);
   } catch {
     throw BAD_RECORD_MAC;
   }
@@ -109,11 +113,11 @@ export function open(protection: Protection, type: number, body: Buffer): Buffer
   return fragment;
 }
 
-function openCcm(protection: Protection, type: number, body: Buffer): Buffer {
+function openAead(protection: Protection, type: number, body: Buffer): Buffer {
   const { suite, keys, sequence } = protection;
   const length = body.length - 8 - suite.macLength;
   const nonce = Buffer.concat([keys.fixedIv, body.subarray(0, 8)]);
-  const cipher = createDecipheriv("aes-128-ccm", keys.key, nonce, { authTagLength: suite.macLength });
+  const cipher = createDecipheriv(algorithm(suite), keys.key, nonce, { authTagLength: suite.macLength });
   cipher.setAuthTag(body.subarray(8 + length));
   cipher.setAAD(Buffer.concat([sequenceBytes(sequence), header(type, length)]), { plaintextLength: length });
   const fragment = cipher.update(body.subarray(8, 8 + length));

@@ -30,7 +30,7 @@ import {
   vector,
 } from "./messages";
 import { open, type Protection, type Spoil, seal } from "./record_protection";
-import { SUITES, type Suite, suiteOf } from "./suites";
+import { EVERY_SUITE, type Suite, suiteOf } from "./suites";
 
 export const TLS_1_2 = 0x0303;
 export const WARNING = 1;
@@ -167,7 +167,7 @@ export class ServerSession {
   /** The alert that the server itself ended with, or -1. */
   alertSent = -1;
   hello: ServerHello;
-  suite: Suite = SUITES[0];
+  suite: Suite = EVERY_SUITE[0];
   masterSecret: Buffer = Buffer.alloc(0);
   fragmentLimit = MAX_PLAINTEXT;
   extended = false;
@@ -326,7 +326,7 @@ export class ServerSession {
     if (this.reading ? version !== TLS_1_2 : version >> 8 !== 3) throw PROTOCOL_VERSION;
     let fragment = body;
     if (this.reading) {
-      this.seen.nonces.push(body.subarray(0, this.suite.kind === "ccm" ? 8 : 16).toString("hex"));
+      this.seen.nonces.push(body.subarray(0, this.suite.kind === "cbc" ? 16 : 8).toString("hex"));
       fragment = open(this.reading, type, body);
     }
     if (fragment.length > MAX_PLAINTEXT) throw RECORD_OVERFLOW;
@@ -394,7 +394,7 @@ export class ServerSession {
     const { conduct, hello } = this;
     this.seen.clientHello = client;
     if (client.version < TLS_1_2) throw PROTOCOL_VERSION;
-    const wanted = conduct.suites ?? SUITES.map((suite) => suite.code);
+    const wanted = conduct.suites ?? EVERY_SUITE.map((suite) => suite.code);
     const code = wanted.find((suite) => client.suites.includes(suite));
     if (code === undefined || !client.compressions.includes(0)) throw HANDSHAKE_FAILURE;
     this.suite = suiteOf(code);

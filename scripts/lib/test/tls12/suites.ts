@@ -1,5 +1,5 @@
 /*
- * The cipher suites that the test servers speak, as data: RFC 4279 (CBC_SHA), RFC 5487 (CBC_SHA256) and
+ * The cipher suites that the test servers speak, as data: RFC 4279 (CBC_SHA), RFC 5487 (CBC_SHA256, GCM) and
  * RFC 6655 (CCM, CCM_8), with the names that OpenSSL and GnuTLS have for them.
  * Written apart from the firmware on purpose: it is what the firmware is checked against.
  */
@@ -9,13 +9,14 @@ export interface Suite {
   name: string;
   openssl: string;
   gnutls: string;
-  kind: "cbc" | "ccm";
+  kind: "cbc" | "ccm" | "gcm";
   /** The hash of the record's HMAC; only CBC has one. */
   hash: "sha1" | "sha256" | "";
   /** Bytes of the HMAC or of the tag at the end of a record. */
   macLength: number;
 }
 
+/** Those of the profile `main`. */
 export const SUITES: readonly Suite[] = [
   {
     code: 0x008c,
@@ -55,9 +56,27 @@ export const SUITES: readonly Suite[] = [
   },
 ];
 
+/** That of the profile `gcm`. */
+export const GCM: Suite = {
+  code: 0x00a8,
+  name: "TLS_PSK_WITH_AES_128_GCM_SHA256",
+  openssl: "PSK-AES128-GCM-SHA256",
+  gnutls: "-CIPHER-ALL:+AES-128-GCM:-MAC-ALL:+AEAD",
+  kind: "gcm",
+  hash: "",
+  macLength: 16,
+};
+
+export const EVERY_SUITE: readonly Suite[] = [...SUITES, GCM];
+
+/** The profile that has a suite (firmware/profiles.ts). */
+export function profileWith(suite: Suite): string {
+  return suite === GCM ? "gcm" : "main";
+}
+
 /** Find the row of a suite; throws where there is none. */
 export function suiteOf(code: number): Suite {
-  const suite = SUITES.find((row) => row.code === code);
+  const suite = EVERY_SUITE.find((row) => row.code === code);
   if (!suite) throw new Error(`no row for cipher suite 0x${code.toString(16).padStart(4, "0")}`);
   return suite;
 }

@@ -1,0 +1,29 @@
+// The profiles: what a bundle can be linked of, by name. `main` is profile.ts as it stands. A further one is a row here: constants of
+// profile.ts that are other ones, and folders whose files stand in the place of files that the main profile has (README.md 11).
+// Nothing of a profile is in another one's bundle.
+
+export interface Profile {
+  /** What it is for, in a sentence. */
+  about: string;
+  /** Constants of profile.ts with other values. */
+  constants: Readonly<Record<string, boolean | number>>;
+  /** A folder in firmware/ -> the folder in firmware/ whose files stand in the place of those of the same names there. */
+  over?: Readonly<Record<string, string>>;
+  /** Boards whose slots have no room for it, by the originals' names. */
+  noRoom?: readonly string[];
+}
+
+export const PROFILES: Readonly<Record<string, Profile>> = {
+  main: { about: "TLS 1.2 under CCM and CBC", constants: {} },
+  gcm: {
+    about: "TLS 1.2 under GCM alone, the AEAD that every server takes as it comes",
+    constants: {
+      TLS_PSK_WITH_AES_128_GCM_SHA256: true,
+      TLS_PSK_WITH_AES_128_CCM_8: false,
+      TLS_PSK_WITH_AES_128_CCM: false,
+      TLS_PSK_WITH_AES_128_CBC_SHA: false,
+      TLS_PSK_WITH_AES_128_CBC_SHA256: false,
+    },
+    noRoom: ["esp32-idf4"],
+  },
+};
