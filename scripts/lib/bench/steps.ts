@@ -5,6 +5,7 @@
 
 import { UsageError } from "../cli/exit";
 import type { DeviceKeys, KeySource } from "../custody/master";
+import { fileFault } from "../files/fault";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { checkValuesOf, PURPOSES } from "../keys/kdf";
 import { strongKey } from "../keys/weak_keys";
@@ -268,7 +269,7 @@ async function label({ job, identity }: Unit): Promise<undefined> {
   try {
     await job.writeLabel({ serial: identity.serial, product: identity.product, identity: identity.text });
   } catch (error) {
-    throw new StepFailed("label", `the label could not be written: ${(error as Error).message}`);
+    throw new StepFailed("label", `the label could not be written: ${fileFault(error)}`);
   }
   return undefined;
 }

@@ -1,5 +1,6 @@
 // A server of ours takes its port, or says in a sentence why it cannot.
 import type { ListenOptions, Server } from "node:net";
+import { systemFault } from "../files/fault";
 import { UsageError } from "./exit";
 
 const FAULTS: Readonly<Record<string, string>> = {
@@ -17,7 +18,7 @@ export function listen(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const fault = FAULTS[error.code ?? ""] ?? error.message;
+      const fault = FAULTS[error.code ?? ""] ?? systemFault(error);
       reject(new UsageError(`${what} cannot listen on ${place.host}:${place.port}: ${fault}.`));
     });
     server.listen(place, resolve);

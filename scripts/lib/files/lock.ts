@@ -2,6 +2,7 @@
 // system's own file locks stand behind it, on every system, and go with the process however it ends. The file stays.
 import { DatabaseSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "./fault";
 
 const SQLITE_BUSY = 5;
 
@@ -15,6 +16,6 @@ export function takeLock(path: string, held: string): () => void {
   } catch (error) {
     database?.close();
     const isHeld = (error as { errcode?: number }).errcode === SQLITE_BUSY;
-    throw new UsageError(isHeld ? held : `cannot lock ${path}: ${(error as Error).message}.`);
+    throw new UsageError(isHeld ? held : `cannot lock ${path}: ${fileFault(error)}.`);
   }
 }

@@ -10,6 +10,7 @@ import { Duplex, Readable } from "node:stream";
 import { Aedes, type Client } from "aedes";
 import memoryPersistence from "aedes-persistence";
 import type { IConnectPacket } from "mqtt-packet";
+import { fileFault } from "../files/fault";
 import type { Limits } from "./limits";
 import { encodePacket } from "./packet_reader";
 import type { RetainedStore } from "./retained_store";
@@ -68,7 +69,7 @@ export async function createEmbeddedBroker(
   const keep = (topic: string, payload: string | Buffer, qos: number, owner: string) => {
     const bytes = Buffer.from(payload);
     return store.put({ topic, payload: bytes, qos: qos ? 1 : 0, owner }).catch((error) => {
-      onFault(`a retained message cannot be written: ${(error as Error).message}`);
+      onFault(`a retained message cannot be written: ${fileFault(error)}`);
       throw error;
     });
   };

@@ -6,6 +6,7 @@
 // Leaves out: sessions and wills, which end with their connections here.
 import { DatabaseSync, type StatementSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../files/fault";
 import { takeLock } from "../files/lock";
 import { matches } from "./topics";
 
@@ -63,7 +64,7 @@ export class RetainedStore {
       };
     } catch (error) {
       this.unlock();
-      throw new UsageError(`the retained messages in ${path} cannot be opened: ${(error as Error).message}.`);
+      throw new UsageError(`the retained messages in ${path} cannot be opened: ${fileFault(error)}.`);
     }
   }
 

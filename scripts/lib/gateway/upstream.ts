@@ -5,6 +5,7 @@
 // Leaves out: TLS to the broker. It stands beside the gateway, in a network of the operator's own, or behind a stunnel.
 import { connect as connectTcp, type Socket } from "node:net";
 import type { IConnectPacket, Packet } from "mqtt-packet";
+import { connectFault } from "../cli/connect_fault";
 import { UsageError } from "../cli/exit";
 import { readPrivateFile } from "../files/private_file";
 import { encodePacket } from "./packet_reader";
@@ -108,7 +109,7 @@ class Way implements Back {
     socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy(new Error("it does not answer")));
     socket.once("connect", () => socket.write(this.connect));
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      reason = error.code ?? error.message;
+      reason = connectFault(error);
     });
     socket.on("data", (chunk: Buffer) => (this.isTaken ? this.forward(chunk) : this.connack(chunk)));
     socket.on("drain", () => this.session.ready());

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../cli/exit";
 import { quoted } from "../cli/show";
+import { fileFault } from "../files/fault";
 import { PRIVATE, replaceFile } from "../files/new_file";
 
 export interface HomeDevice {
@@ -20,7 +21,7 @@ export function homeDevices(folder: string): Record<string, HomeDevice> {
   try {
     return JSON.parse(readFileSync(path, "utf8")) as Record<string, HomeDevice>;
   } catch (error) {
-    throw new UsageError(`${path} is damaged: ${(error as Error).message}.`);
+    throw new UsageError(`${path} is damaged: ${fileFault(error)}.`);
   }
 }
 

@@ -6,6 +6,7 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DatabaseSync } from "@photostructure/sqlite";
 import { DeviceError, UsageError } from "../cli/exit";
+import { fileFault } from "../files/fault";
 import { COLUMN_NAMES, COLUMNS, FIRST_PREVIOUS } from "./entry";
 
 export type Database = InstanceType<typeof DatabaseSync>;
@@ -67,7 +68,7 @@ export function openDatabase(path: string, access: Access): Database {
     // on a full disk the file is there, and empty
     if (isNew && statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path);
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`${path} cannot be opened as a ledger: ${(error as Error).message}.`);
+    throw new UsageError(`${path} cannot be opened as a ledger: ${fileFault(error)}.`);
   }
 }
 
@@ -124,6 +125,6 @@ export function inTransaction<T>(path: string, database: Database, work: () => T
     }
   } catch (error) {
     if (error instanceof UsageError || error instanceof DeviceError) throw error;
-    throw new DeviceError(`the ledger ${path} could not be written: ${(error as Error).message}.`);
+    throw new DeviceError(`the ledger ${path} could not be written: ${fileFault(error)}.`);
   }
 }

@@ -3,6 +3,7 @@
 // its last entries were cut off, nor that somebody wrote all of it anew.
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../files/fault";
 import { type Database, openDatabase } from "./database";
 import { COLUMN_NAMES, FIRST_PREVIOUS, type Row, rowHash } from "./entry";
 
@@ -41,7 +42,7 @@ export function verifyLedger(path: string, anchors: readonly Anchor[] = []): Ver
       verification.faults.push("the file is cut short or too long");
     return verification;
   } catch (error) {
-    return { ...empty, faults: [`the file is damaged: ${(error as Error).message}`] };
+    return { ...empty, faults: [`the file is damaged: ${fileFault(error)}`] };
   } finally {
     database.close();
   }

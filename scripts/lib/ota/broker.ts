@@ -6,6 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { ErrorWithReasonCode, type ErrorWithSubackPacket, type IStream, MqttClient } from "mqtt";
 import { RECEIVED } from "../../../firmware/tls/alert";
+import { connectFault } from "../cli/connect_fault";
 import { errorText } from "../cli/error_text";
 import { DeviceError, UsageError } from "../cli/exit";
 import type { Endpoint } from "../cli/options";
@@ -108,7 +109,7 @@ export class Broker {
     const client = new MqttClient(
       () => {
         const stream = psk ? secured(host, port, psk) : connectTcp({ host, port, noDelay: true });
-        stream.on("error", (error: NodeJS.ErrnoException) => (fault = connectFault(error)));
+        stream.on("error", (error: NodeJS.ErrnoException) => (fault = brokerFault(error)));
         return stream as unknown as IStream;
       },
       {
@@ -322,16 +323,10 @@ function secured(host: string, port: number, psk: { identity: string; key: Buffe
   });
 }
 
-const CONNECT_FAULTS: Record<string, string> = {
-  ECONNREFUSED: "nothing listens there",
-  ECONNRESET: "it hung up",
-  ENOTFOUND: "no such host is known",
-};
-
-function connectFault(error: NodeJS.ErrnoException): string {
+function brokerFault(error: NodeJS.ErrnoException): string {
   const [, alert] = /SSL alert number (\d+)/.exec(error.message) ?? [];
-  const sentence = alert ? errorText(RECEIVED + Number(alert)) : CONNECT_FAULTS[error.code ?? ""];
-  return (sentence ?? error.message).trim().replace(/\.$/, "");
+  const sentence = (alert && errorText(RECEIVED + Number(alert))) || connectFault(error);
+  return sentence.trim().replace(/\.$/, "");
 }
 
 function chunks(filters: readonly string[]): string[][] {

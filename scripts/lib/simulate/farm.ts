@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { Pty } from "../bench/pty";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../files/fault";
 import { SimulatedBoard } from "./simulated_board";
 
 /** What runs for so long hangs: a board's watchdog bites then. */
@@ -43,7 +44,7 @@ export async function startFarm(options: FarmOptions): Promise<Farm> {
   try {
     mkdirSync(folder, { recursive: true });
   } catch (error) {
-    throw new UsageError(`cannot make the folder ${folder}: ${(error as Error).message}.`);
+    throw new UsageError(`cannot make the folder ${folder}: ${fileFault(error)}.`);
   }
   const boards: FarmBoard[] = [];
   const stops: (() => Promise<void>)[] = [];

@@ -8,6 +8,7 @@ import { PROJECT, readBoard } from "../bundle/build";
 import { errorCode, errorText } from "../cli/error_text";
 import { UsageError } from "../cli/exit";
 import { oneOf } from "../cli/options";
+import { fileFault } from "../files/fault";
 import { readSecret } from "../files/private_file";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))
@@ -67,7 +68,7 @@ function readBundle(path: string | undefined, board: string): string {
   try {
     return readFileSync(file, "latin1");
   } catch (error) {
-    throw new UsageError(`cannot read the bundle ${file}: ${(error as Error).message}.`);
+    throw new UsageError(`cannot read the bundle ${file}: ${fileFault(error)}.`);
   }
 }
 
@@ -85,7 +86,7 @@ function deviceFiles(folder: string): Record<string, string> {
   try {
     settings = JSON.parse(readFileSync(conf, "utf8"));
   } catch (error) {
-    throw new UsageError(`${conf} holds no settings: ${(error as Error).message}.`);
+    throw new UsageError(`${conf} holds no settings: ${fileFault(error)}.`);
   }
   return {
     key: readSecret(key).toString("latin1"),
