@@ -66,7 +66,7 @@ export function openDatabase(path: string, access: Access): Database {
   } catch (error) {
     database?.close();
     // on a full disk the file is there, and empty
-    if (isNew && statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path);
+    if (isNew && existsSync(path) && statSync(path).size === 0) rmSync(path);
     if (error instanceof UsageError) throw error;
     throw new UsageError(`${path} cannot be opened as a ledger: ${fileFault(error)}.`);
   }
