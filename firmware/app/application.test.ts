@@ -3,12 +3,22 @@
  * the code that it tells and that it comes back.
  */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "../../hal/simulator/machine";
-import { type DeviceOptions, TestDevice } from "../../scripts/lib/test/device";
+import { type DeviceOptions, KEY, TestDevice } from "../../scripts/lib/test/device";
+import { ask, bootFactory, CONF, recordOf, settled } from "../../scripts/lib/test/factory";
 import { type Answer, MqttServer, message } from "../../scripts/lib/test/mqtt_server";
 import { KEEP_ALIVE_S } from "../profile";
-import { MQTT_CLOSED, MQTT_PROTOCOL, MQTT_REFUSED, MQTT_SILENT, MQTT_SUBSCRIPTION } from "../tls/alert";
+import {
+  MANIFEST_FORMAT,
+  MQTT_CLOSED,
+  MQTT_PROTOCOL,
+  MQTT_REFUSED,
+  MQTT_SILENT,
+  MQTT_SUBSCRIPTION,
+} from "../tls/alert";
 
 /** A reconnect as soon as it may be. */
 const FAST = { RECONNECT_FIRST_MS: 20, RECONNECT_DOUBLINGS: 0 };
@@ -23,6 +33,9 @@ after(async () => {
     await server.stop();
   }
 });
+
+/** The key record of a device whose key for the broker is the tests' own. */
+const withAllKeys = () => recordOf([KEY, ...[1, 2, 3].map(() => randomBytes(16))]).record;
 
 async function meet(answer?: Parameters<typeof MqttServer.start>[0], options: Partial<DeviceOptions> = {}) {
   const server = await MqttServer.start(answer);
@@ -178,6 +191,39 @@ describe("R34 no broker silences a device", { concurrency: true }, () => {
     const answered = server.packets.filter((each) => each.cmd === "publish" && /up\/c\d/.test(each.topic));
     assert.equal(answered.length + drop, 40);
     assert.deepEqual(lines(), []);
+  });
+
+  test("R34 a last message in the segment of the broker's close is taken: a manifest that is none stands in the log", async () => {
+    const server = await MqttServer.start((packet, { connections }) =>
+      packet.cmd === "subscribe" && packet.subscriptions[0].topic.endsWith("/ota") && connections === 1
+        ? [
+            { cmd: "suback", messageId: packet.messageId, granted: [1] },
+            message("sensor/0001/ota", "no manifest"),
+            "close",
+          ]
+        : undefined,
+    );
+    const conf = JSON.stringify({ ...JSON.parse(CONF), port: server.port });
+    const device = await bootFactory("esp32-sim", { key: withAllKeys().toString("latin1"), conf });
+    open.push({ device, server });
+    assert.ok(await server.until(() => server.connections >= 1, PATIENCE_MS));
+    const codes = async () => {
+      await ask(device, "log");
+      await settled();
+      return device.lines.map((line) => JSON.parse(line).err as number);
+    };
+    while (!(await codes()).includes(MQTT_CLOSED)) await delay(20);
+    assert.deepEqual((await codes()).slice(0, 2), [MQTT_CLOSED, MANIFEST_FORMAT]);
+  });
+
+  test("telemetry counts the starts: `boots` is one more after each", async () => {
+    const { server, device, status } = await meet(undefined, { key: withAllKeys() });
+    const { boots } = await status(1);
+    for (const more of [1, 2]) {
+      const before = server.published("status").length;
+      device.machine.boot();
+      assert.equal((await status(before + 1)).boots, boots + more);
+    }
   });
 
   test("telemetry's `up` counts from the start of the device, whatever the clock says", async () => {

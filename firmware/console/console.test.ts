@@ -25,7 +25,7 @@ import {
   unlock,
 } from "../../scripts/lib/test/factory";
 import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
-import { ANSWER_WRONG, LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
+import { ANSWER_WRONG, LOCKED, NOISE_DEAD, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Longest line, bytes. */
 const LINE_LIMIT = 80;
@@ -194,6 +194,32 @@ test("R27 the lock is taken at the next start already, and at each", async () =>
     device.machine.boot();
     assert.equal(isPromptOpen(device), false);
     assert.match(await ask(device, "prove"), proofLine(keys, Buffer.alloc(0)));
+  }
+});
+
+/** The boards whose Espruino opens a prompt of its own beside the serial one, and which. */
+for (const [board, prompt] of [
+  ["esp32-sim", "telnet"],
+  ["mdbt42q-w5500-sim", "bluetooth"],
+] as const)
+  test(`R27 what Espruino starts by itself is off from the first start with keys, and at each: ${prompt}, on ${board}`, async () => {
+    const blank = kept(await bootFactory(board));
+    assert.ok(blank.machine.runtime.openPrompts.has(prompt), "a blank board is as Espruino leaves it");
+    const device = kept(await bootLocked(board, newKeys()));
+    for (let start = 0; start < 3; start++) {
+      assert.deepEqual([...device.machine.runtime.openPrompts], []);
+      device.machine.boot();
+    }
+  });
+
+test("R13 with the radio off the register's fixed course is no noise: NOISE_DEAD, at each start", async () => {
+  const network = { up: false, failures: Number.POSITIVE_INFINITY };
+  const device = kept(
+    await bootFactory("esp32-sim", { key: newKeys().record.toString("latin1") }, { network }),
+  );
+  for (let start = 0; start < 2; start++) {
+    assert.deepEqual(await askObject(device, "selftest"), { err: NOISE_DEAD });
+    device.machine.boot();
   }
 });
 
