@@ -12,6 +12,13 @@ export const TLS_PSK_WITH_AES_128_CCM = true;
 /** RFC 5487: AES-128-GCM, the one AEAD that every server takes as it comes. Not here: its hash is costly in an interpreter (profiles.ts). */
 export const TLS_PSK_WITH_AES_128_GCM_SHA256 = false;
 
+/** TLS 1.3 (RFC 8446) in the place of 1.2: tls13/ (profiles.ts). */
+export const TLS_1_3 = false;
+/** Its suites, B.4: the same ciphers as above. */
+export const TLS_AES_128_CCM_8_SHA256 = true;
+export const TLS_AES_128_CCM_SHA256 = true;
+export const TLS_AES_128_GCM_SHA256 = true;
+
 /** Take the console's port once there is a key record, and answer on it (console/). False: the prompt stays open. */
 export const CONSOLE = true;
 /** What provisioning adds: prove keys to the bench, finish at the start what a power cut has left of a record. */

@@ -13,6 +13,14 @@ export interface Profile {
   noRoom?: readonly string[];
 }
 
+const TLS_1_3 = {
+  TLS_1_3: true,
+  TLS_PSK_WITH_AES_128_CCM_8: false,
+  TLS_PSK_WITH_AES_128_CCM: false,
+  TLS_PSK_WITH_AES_128_CBC_SHA: false,
+  TLS_PSK_WITH_AES_128_CBC_SHA256: false,
+};
+
 export const PROFILES: Readonly<Record<string, Profile>> = {
   main: { about: "TLS 1.2 under CCM and CBC", constants: {} },
   gcm: {
@@ -24,6 +32,23 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
       TLS_PSK_WITH_AES_128_CBC_SHA: false,
       TLS_PSK_WITH_AES_128_CBC_SHA256: false,
     },
+    noRoom: ["esp32-idf4"],
+  },
+  tls13: {
+    about: "TLS 1.3 with psk_ke, under CCM",
+    constants: { ...TLS_1_3, TLS_AES_128_GCM_SHA256: false },
+    over: { tls: "tls13" },
+    noRoom: ["esp32-idf4"],
+  },
+  "tls13-gcm": {
+    about: "TLS 1.3 with psk_ke, under GCM alone; the console does not tell the journal's events",
+    constants: {
+      ...TLS_1_3,
+      TLS_AES_128_CCM_8_SHA256: false,
+      TLS_AES_128_CCM_SHA256: false,
+      HISTORY: false,
+    },
+    over: { tls: "tls13" },
     noRoom: ["esp32-idf4"],
   },
 };

@@ -2,7 +2,10 @@
 import { aes } from "hal:aes128";
 import { AES_PIECE, ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { TLS_PSK_WITH_AES_128_GCM_SHA256 } from "../profile";
+import { TLS_1_3, TLS_AES_128_GCM_SHA256, TLS_PSK_WITH_AES_128_GCM_SHA256 } from "../profile";
+
+/** Whether GCM is linked. */
+const GCM = TLS_1_3 ? TLS_AES_128_GCM_SHA256 : TLS_PSK_WITH_AES_128_GCM_SHA256;
 
 /**
  * Encrypt or decrypt `text`, whole blocks, under the counters from 0 (CCM) or 1 (GCM), as far as the interpreter lets us in place.
@@ -16,7 +19,7 @@ export function ctrTurn(context: Bytes, text: Bytes): Bytes {
     let counters = "";
     for (let end = i + AES_PIECE / 16; i < end && i << 4 < text.length; i++)
       counters =
-        TLS_PSK_WITH_AES_128_GCM_SHA256 && !context.charCodeAt(16)
+        GCM && !context.charCodeAt(16)
           ? E.toString(counters, context.substr(17, 12), 0, 0, (i + 1) >> 8, i + 1)
           : E.toString(counters, 2, context.substr(17, 12), 0, i >> 8, i);
     for (const word of new Int32Array(aes(ECB_ENCRYPT, context.substr(0, 16), counters))) words[at++] ^= word;

@@ -13,7 +13,7 @@ import {
   STEP_TCP,
 } from "../app/steps";
 import type { Bytes } from "../bytes";
-import { falseStart } from "../profile";
+import { falseStart, TLS_1_3 } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
@@ -27,6 +27,7 @@ import {
   TIMEOUT,
   TRUNCATED,
   UNEXPECTED_MESSAGE,
+  USER_CANCELED,
 } from "./alert";
 import { ALERT, APPLICATION_DATA, FATAL, FINISHED, HANDSHAKE, WARNING } from "./constants";
 import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
@@ -210,6 +211,10 @@ export function receive(): boolean | undefined {
   else if (shaking) {
     idle = 0;
     section(import("./session")).advance(contentType, section(import("./record")).take());
+  } else if (TLS_1_3) {
+    // tickets and new keys
+    count(WARNING_WEIGHT);
+    section(import("./handshake"))(transport as Socket, contentType, section(import("./record")).take());
   } else helloRequests();
 }
 
@@ -222,7 +227,8 @@ function alerts(): void {
     const description = fragment.charCodeAt(i + 1);
     if (level < WARNING || level > FATAL) throw SENT + ILLEGAL_PARAMETER;
     // close_notify is the end of a session, but no end for a handshake
-    if (description === CLOSE_NOTIFY || level === FATAL)
+    // in TLS 1.3 the level says nothing (RFC 8446, 6)
+    if (description === CLOSE_NOTIFY || level === FATAL || (TLS_1_3 && description !== USER_CANCELED))
       throw description || shaking ? RECEIVED + description : 0;
     count(WARNING_WEIGHT);
   }
@@ -271,6 +277,8 @@ export function advance(step: number, fragment?: Bytes): void {
   }
   const result = section(import("./handshake"))(transport, type, fragment as Bytes);
   next = 0;
+  // what came behind the message that the keys were made for
+  if (TLS_1_3 && type === FINISH) setTimeout(onTransport, 0, TURN);
   if (result === GO_ON) next = setTimeout(onTransport, 0, KEY_EXCHANGE);
   else if (result) {
     // under falseStart the session stands for us with our second flight already

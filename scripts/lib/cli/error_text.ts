@@ -74,6 +74,10 @@ const OWN = {
   PRODUCT_TELEMETRY: "The product's own code threw an exception in `telemetry`.",
   PRODUCT_WELL: "The product's own code threw an exception in `well`: an update is not confirmed.",
   PRODUCT_STOP: "The product's own code threw an exception in `stop`.",
+  WANTS_KEY_SHARE:
+    "The server of TLS 1.3 wants a key exchange with public keys (psk_dhe_ke): allow it psk_ke, `Options = AllowNoDHEKEX` of OpenSSL.",
+  WANTS_COOKIE:
+    "The server of TLS 1.3 sends a cookie and wants another ClientHello: turn that off in the server.",
 } satisfies Partial<Record<keyof typeof codes, string>>;
 
 /** What a broker means by the return code of its CONNACK (MQTT 3.1.1, 3.2.2.3). */

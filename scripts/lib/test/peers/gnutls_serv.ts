@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { suiteOf } from "../tls12/suites";
+import { gnutlsSuites as suite13 } from "../tls13/suites";
 import { findProgram } from "./install";
 import { type Peer, type PeerOptions, runProgram, WorkFolder, waitUntilReady } from "./process";
 
@@ -56,16 +57,20 @@ export function skipWithoutNamespace(): string | false {
 }
 
 /** Start `gnutls-serv --echo` for one identity and key. It answers when a line feed came. */
-export async function start({ suite, identity, key, defaults }: PeerOptions): Promise<Peer> {
+export async function start({ suite, identity, key, defaults, tls13 }: PeerOptions): Promise<Peer> {
   const unshare = unshareArguments();
   if (!unshare) throw new Error(skipWithoutNamespace() || "");
   const folder = new WorkFolder();
   const keys = folder.file("keys", `${identity}:${key.toString("hex")}\n`);
   const ciphers =
-    suite === undefined
+    suite === undefined || tls13
       ? "+AES-128-CCM-8:+AES-128-CCM:+AES-128-GCM:+AES-128-CBC:+SHA1:+SHA256"
       : suiteOf(suite).gnutls;
-  const priority = defaults ? "NORMAL:+PSK" : `NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.2:${ciphers}`;
+  const priority = tls13
+    ? `NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.3${tls13 === true ? `:${suite13(suite)}` : ""}`
+    : defaults
+      ? "NORMAL:+PSK"
+      : `NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.2:${ciphers}`;
   const socketPath = join(folder.path, "socket");
   const server = [
     findProgram("gnutls-serv") ?? "gnutls-serv",

@@ -1,9 +1,14 @@
 /*
  * The Mosquitto broker with a psk_file, one TLS listener on 127.0.0.1, nothing kept on disk.
  */
+import { join } from "node:path";
+import { PROJECT } from "../../project";
 import { suiteOf } from "../tls12/suites";
 import { findProgram } from "./install";
 import { freePort, type Peer, type PeerOptions, startPeer, WorkFolder } from "./process";
+
+/** What a fleet's Mosquitto is told to speak TLS 1.3 with psk_ke. */
+const TLS13_CNF = join(PROJECT, "scripts/lib/gateway/mosquitto/openssl_tls13.cnf");
 
 export interface MosquittoOptions extends PeerOptions {
   /** Further clients: identity and key. */
@@ -16,6 +21,7 @@ export async function start({
   identity,
   key,
   defaults,
+  tls13,
   clients = [],
 }: MosquittoOptions): Promise<Peer> {
   const port = await freePort();
@@ -23,7 +29,7 @@ export async function start({
   const keys = [{ identity, key }, ...clients].map(
     (client) => `${client.identity}:${client.key.toString("hex")}\n`,
   );
-  const ciphers = `ciphers ${suite === undefined ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
+  const ciphers = `ciphers ${suite === undefined || tls13 ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
   const configuration = folder.file(
     "mosquitto.conf",
     [
@@ -37,10 +43,16 @@ export async function start({
       "psk_hint any",
       "use_identity_as_username true",
       "allow_anonymous true",
-      ...(defaults ? [] : [ciphers, "tls_version tlsv1.2"]),
+      ...(tls13 ? [] : defaults ? [] : [ciphers, "tls_version tlsv1.2"]),
       "",
     ].join("\n"),
   );
-  const program = { command: findProgram("mosquitto") ?? "mosquitto", args: ["-c", configuration], folder };
+  const env = tls13 === true ? { OPENSSL_CONF: TLS13_CNF } : undefined;
+  const program = {
+    command: findProgram("mosquitto") ?? "mosquitto",
+    args: ["-c", configuration],
+    folder,
+    env,
+  };
   return startPeer("mosquitto", program, port);
 }

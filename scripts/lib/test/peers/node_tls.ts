@@ -4,10 +4,11 @@
 import { constants } from "node:crypto";
 import { createServer, type TLSSocket } from "node:tls";
 import { suiteOf } from "../tls12/suites";
+import { ciphersuites } from "../tls13/suites";
 import type { Peer, PeerOptions } from "./process";
 
 /** Start a Node TLS server for one identity and key. */
-export async function start({ suite, identity, key, defaults }: PeerOptions): Promise<Peer> {
+export async function start({ suite, identity, key, defaults, tls13 }: PeerOptions): Promise<Peer> {
   const sockets: TLSSocket[] = [];
   let output = "";
   const server = createServer(
@@ -17,7 +18,12 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
       ...(defaults
         ? {}
         : {
-            ciphers: suite === undefined ? "PSK" : suiteOf(suite).openssl,
+            ciphers: tls13
+              ? `${ciphersuites(suite)}:PSK:@SECLEVEL=0`
+              : suite === undefined
+                ? "PSK"
+                : suiteOf(suite).openssl,
+            ...(tls13 ? { minVersion: "TLSv1.3" as const } : {}),
             secureOptions: constants.SSL_OP_ALLOW_NO_DHE_KEX,
           }),
     },

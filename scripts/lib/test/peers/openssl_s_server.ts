@@ -4,13 +4,14 @@
  */
 
 import { suiteOf } from "../tls12/suites";
+import { ciphersuites } from "../tls13/suites";
 import { findProgram } from "./install";
 import { freePort, listens, type Peer, type PeerOptions, runProgram, waitUntilReady } from "./process";
 
 /** Start `openssl s_server` for one identity and key. */
-export async function start({ suite, identity, key, defaults }: PeerOptions): Promise<Peer> {
+export async function start({ suite, identity, key, defaults, tls13 }: PeerOptions): Promise<Peer> {
   const port = await freePort();
-  const ciphers = `${suite === undefined ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
+  const ciphers = `${suite === undefined || tls13 ? "PSK" : suiteOf(suite).openssl}:@SECLEVEL=0`;
   const program = runProgram({
     command: findProgram("openssl") ?? "openssl",
     args: [
@@ -23,7 +24,16 @@ export async function start({ suite, identity, key, defaults }: PeerOptions): Pr
       key.toString("hex"),
       "-psk_identity",
       identity,
-      ...(defaults ? [] : ["-tls1_2", "-cipher", ciphers]),
+      ...(tls13
+        ? [
+            "-tls1_3",
+            ...(tls13 === true
+              ? ["-allow_no_dhe_kex", "-cipher", ciphers, "-ciphersuites", ciphersuites(suite)]
+              : []),
+          ]
+        : defaults
+          ? []
+          : ["-tls1_2", "-cipher", ciphers]),
     ],
     input: "",
   });

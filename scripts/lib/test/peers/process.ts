@@ -31,6 +31,8 @@ export interface StartedPeer extends Peer {
 export interface PeerOptions {
   /** The cipher suite's code; undefined = whatever the server takes. */
   suite?: number;
+  /** TLS 1.3 with psk_ke alone, the suite one of tls13/suites.ts; "as it comes": with what the server has by itself. */
+  tls13?: boolean | "as it comes";
   identity: string;
   /** 16 bytes. */
   key: Buffer;

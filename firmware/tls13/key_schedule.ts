@@ -1,0 +1,35 @@
+// The key schedule of TLS 1.3 with an external PSK and psk_ke (RFC 8446, 7.1), a section: from the secret of the ladder (secrets.ts) and the
+// transcript to what protects records and what Finished carries.
+import { finish } from "hal:digest";
+import type { Bytes } from "../bytes";
+import { finishedKeys, transcript } from "./handshake";
+import { secret } from "./secrets";
+
+/**
+ * Derive what the handshake goes on with from the transcript so far (handshake.ts). After the ServerHello: the keys of the handshake
+ * (keys.ts, 120 bytes), then the finished_key of client and server (32 each). After the server's Finished: the keys of the application's
+ * data (120 bytes), then our Finished message (36 bytes).
+ */
+export default function keySchedule(): Bytes {
+  // the natives want their results in one run of free variables, and here the heap is at its fullest
+  E.defrag();
+  const hmac = section(import("../crypto/hmac")).hmac;
+  const hmacKey = section(import("../crypto/hmac")).hmacKey;
+  const expandLabel = section(import("./hkdf")).expandLabel;
+  const hash = E.toString(finish(32, transcript));
+  let pads = hmacKey(32, secret);
+  const client = expandLabel(pads, finishedKeys ? "\x20c ap traffic" : "\x20c hs traffic", hash);
+  const server = expandLabel(pads, finishedKeys ? "\x20s ap traffic" : "\x20s hs traffic", hash);
+  if (finishedKeys) section(import("./secrets")).forget();
+  else section(import("./secrets")).nextSecret(pads);
+  let last = finishedKeys && "\x14\0\0\x20" + hmac(32, hmacKey(32, finishedKeys.substr(0, 32)), hash);
+  let newKeys = "";
+  let ivs = "";
+  for (const traffic of [client, server]) {
+    pads = hmacKey(32, traffic);
+    newKeys += expandLabel(pads, "\x10key", "");
+    ivs += expandLabel(pads, "\x0civ", "");
+    if (!finishedKeys) last += expandLabel(pads, "\x20finished", "");
+  }
+  return E.toString(client, server, newKeys, ivs, last);
+}
