@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Machine } from "../../hal/simulator/machine";
 import { readBoard } from "../../scripts/lib/bundle/build";
 import { bundleOf, IDENTITY, KEY, SIMULATED_BOARDS, TestDevice } from "../../scripts/lib/test/device";
@@ -58,6 +59,62 @@ for (const suiteCode of [0xc0a8, 0x008c])
       }
     }
     machine.powerOff();
+    assert.equal(pairs.size, records);
+  });
+
+/** Sessions of whole devices, each cut from power. */
+const STARTS = 150;
+const RECORD_HEADER = 5;
+
+for (const suiteCode of [0xc0a8, 0x008c])
+  test(`R15 nor in ${STARTS} sessions of a whole device that power is cut from in their midst, against a server of one random, suite ${suiteCode.toString(16)}`, async () => {
+    const suite = suiteOf(suiteCode);
+    const server = await startScriptedServer({
+      key: () => KEY,
+      suites: [suiteCode],
+      random: Buffer.alloc(32, 7),
+    });
+    let sent = Buffer.alloc(0);
+    const device = await TestDevice.boot("esp32-sim", {
+      machine: { onWire: (direction, bytes) => direction === "out" && (sent = Buffer.concat([sent, bytes])) },
+    });
+    const pairs = new Set<string>();
+    let records = 0;
+    try {
+      for (let start = 0; start < STARTS; start++) {
+        sent = Buffer.alloc(0);
+        device.machine.boot();
+        const socket = device.connect(server.port);
+        assert.ok(await socket.until(() => socket.connected));
+        // the power goes after one to three records
+        for (let nth = 0; nth <= start % 3; nth++) {
+          const before = sent.length;
+          socket.write(Buffer.from("x"));
+          while (sent.length === before) await nextTurn();
+        }
+        const { session } = await server.connection(start);
+        const keys = session.keys?.client;
+        assert.ok(keys);
+        device.machine.powerOff();
+        for (let at = 0, isProtected = false; at < sent.length; ) {
+          const length = sent.readUInt16BE(at + 3);
+          const nonce = sent.subarray(
+            at + RECORD_HEADER,
+            at + RECORD_HEADER + (suite.kind === "cbc" ? 16 : 8),
+          );
+          if (isProtected) {
+            pairs.add(Buffer.concat([keys.key, keys.fixedIv, nonce]).toString("latin1"));
+            records += 1;
+          }
+          isProtected ||= sent[at] === CHANGE_CIPHER_SPEC;
+          at += RECORD_HEADER + length;
+        }
+      }
+    } finally {
+      device.powerOff();
+      await server.stop();
+    }
+    assert.ok(records >= 3 * STARTS, `${records} records`);
     assert.equal(pairs.size, records);
   });
 

@@ -72,6 +72,8 @@ export interface Conduct {
   encryptThenMac?: boolean;
   /** The way in which it grants small records; "max_fragment_length" where not given. */
   fragmentLimit?: "max_fragment_length" | "record_size_limit" | "none";
+  /** ServerHello.random, 32 bytes; default random. */
+  random?: Buffer;
   sessionId?: Buffer;
   /** With a hint, even an empty one, a ServerKeyExchange is sent. */
   identityHint?: Buffer;
@@ -175,7 +177,8 @@ export class ServerSession {
 
   private transcript: Buffer[] = [];
   private steps: Step[];
-  private keys: { client: WriteKeys; server: WriteKeys } | undefined;
+  /** Of the session's records, from the ClientKeyExchange on. */
+  keys: { client: WriteKeys; server: WriteKeys } | undefined;
   private reading: Protection | undefined;
   private writing: Protection | undefined;
   private sealedRecords = 0;
@@ -192,7 +195,7 @@ export class ServerSession {
     this.steps = [...(conduct.steps ?? honestSteps(conduct.identityHint !== undefined))];
     this.hello = {
       version: TLS_1_2,
-      random: randomBytes(32),
+      random: conduct.random ?? randomBytes(32),
       sessionId: conduct.sessionId ?? Buffer.alloc(0),
       suite: 0,
       compression: 0,
