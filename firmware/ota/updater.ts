@@ -86,9 +86,9 @@ export function onManifest(): number | undefined {
   // the tag from here and not from `fault`: its frame and that one's would be on the heap together
   let code =
     section(import("./updater")).fault(payload, state.substr(AT_FLOOR, 4)) ||
-    // nor below what lies there, where that is whole: what a cut has left of it ends in an erased byte
+    // nor below what lies there, where that is whole: what a cut has left of it ends in erased bytes
     (lying[0] < "\x02" &&
-      lying[MANIFEST_BYTES - 1] < "\xff" &&
+      lying.substr(MANIFEST_BYTES - 2) < "\xff\xff" &&
       payload.substr(AT_SEQUENCE, 4) < lying.substr(AT_SEQUENCE, 4) &&
       MANIFEST_SEQUENCE) ||
     (section(import("../bytes")).difference(

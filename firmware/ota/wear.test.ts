@@ -10,6 +10,7 @@ import { bundleOf } from "../../scripts/lib/test/device";
 import { newKeys } from "../../scripts/lib/test/factory";
 import { makeMachine, readState, signedManifest, slotStart } from "../../scripts/lib/test/slots";
 import { IMAGE_DIGEST, MANIFEST_SEQUENCE, PIECE_LENGTH } from "../tls/alert";
+import { MANIFEST_BYTES } from "./manifest";
 
 const BOARD = "esp32-sim";
 const APP = "scripts/lib/test/apps/update_app.ts";
@@ -113,20 +114,35 @@ test("R33 the delay after an erase is not over with a restart", async () => {
   assert.equal(isErased(10, 85 + 169), true);
 });
 
-test("R33 R21 what is below the sequence that lies in the other slot is refused", async () => {
-  const { machine, broker, update, told } = await station();
-  startAt(machine, 0);
-  await broker.serve();
-  broker.send(TOPIC, signedManifest(keys, update(7)));
-  machine.cutPower(undefined);
-  broker.send(TOPIC, signedManifest(keys, update(6)));
-  assert.deepEqual(
-    machine.flash.operations.filter(({ kind }) => kind === "erase"),
-    [],
-  );
-  await broker.serve();
-  assert.match(told(), new RegExp(`"err":${MANIFEST_SEQUENCE}}`));
-});
+for (const [which, isChosen] of [
+  ["any", () => true],
+  ["one whose tag ends as erased flash does", (manifest: Buffer) => manifest[MANIFEST_BYTES - 1] === 0xff],
+] as const)
+  test(`R33 R21 what is below the sequence that lies in the other slot is refused: ${which}`, async () => {
+    const { machine, broker, update, told } = await station();
+    const fields = { product: "sensor", board: BOARD, hardware: 2 ** machine.board.hardware, sequence: 7 };
+    let version = 0;
+    let manifest: Buffer;
+    do {
+      const seven = makeUpdate(Buffer.from("image"), {
+        ...fields,
+        version: `${version++}`,
+        encoding: "none",
+      });
+      manifest = signedManifest(keys, seven);
+    } while (!isChosen(manifest));
+    startAt(machine, 0);
+    await broker.serve();
+    broker.send(TOPIC, manifest);
+    machine.cutPower(undefined);
+    broker.send(TOPIC, signedManifest(keys, update(6)));
+    assert.deepEqual(
+      machine.flash.operations.filter(({ kind }) => kind === "erase"),
+      [],
+    );
+    await broker.serve();
+    assert.match(told(), new RegExp(`"err":${MANIFEST_SEQUENCE}}`));
+  });
 
 test("R18 R33 a packed piece of 587 bytes that makes 20,000 is refused, and the update given up", async () => {
   const { machine, broker, update, told } = await station();
