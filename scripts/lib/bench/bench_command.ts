@@ -1,24 +1,26 @@
 // What `npm run bench` does, once its command line is read (scripts/bench.ts has the options).
+import { existsSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import type { Board } from "../../../boards/board";
 import type { Options } from "../../bench";
 import { boardNames, readBoard } from "../bundle/build";
 import { DeviceError, UsageError } from "../cli/exit";
+import { checkPort } from "../cli/listen";
 import { oneOf } from "../cli/options";
 import { passwordFault } from "../console/settings_text";
 import { openBatch, readBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { Secrets } from "../custody/secrets";
-import { makeFolder } from "../files/new_file";
+import { checkFolder, checkWritten, makeFolder } from "../files/new_file";
 import { readPrivateFile } from "../files/private_file";
 import { IDENTITY_MAX_LENGTH, parseIdentity } from "../keys/identity";
 import { PURPOSES } from "../keys/kdf";
 import { openLedger } from "../ledger/ledger";
 import { showBars, showLines } from "./bars";
 import { Bench } from "./bench";
-import { startPage } from "./bench_page";
+import { placeOfPage, startPage } from "./bench_page";
 import { makeImage, readBundle } from "./image";
 import { writeLabel } from "./label";
 import { settingsPlace } from "./settings_file";
@@ -46,9 +48,13 @@ export async function run(options: Options): Promise<void> {
   if (options.bundle) readBundle(options.bundle);
   // all that can be wrong is looked at, and all is asked, before anything takes long
   const { open, secrets } = keySource(options);
+  const labels = options.labels ?? join(dirname(ledgerFile), "labels");
+  checkFolder(labels);
+  if (existsSync(ledgerFile)) openLedger(ledgerFile, "write").close();
+  else checkWritten(ledgerFile);
+  if (options.page) await checkPort(placeOfPage(options.page), "the page");
   const keys = await open();
   const ledger = openLedger(ledgerFile);
-  const labels = options.labels ?? join(dirname(ledgerFile), "labels");
   makeFolder(labels);
   if (!options.json) console.error(`making the image for ${name} ...`);
   const image = await makeImage(board, options);

@@ -39,6 +39,9 @@ class Refusal extends Error {
   }
 }
 
+/** Where the page is served. */
+export const placeOfPage = (port: number) => ({ host: ADDRESS, port });
+
 export const startPage: StartPage = async (bench, options) => {
   const streams = new Set<ServerResponse>();
   const server = createServer(async (request, response) => {
@@ -82,7 +85,7 @@ export const startPage: StartPage = async (bench, options) => {
     });
   }
 
-  await listen(server, { host: ADDRESS, port: options.port }, "the page");
+  await listen(server, placeOfPage(options.port), "the page");
   const { port } = server.address() as AddressInfo;
   const names = new Set([`${ADDRESS}:${port}`, `localhost:${port}`]);
 

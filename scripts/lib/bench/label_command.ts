@@ -2,7 +2,7 @@
 
 import type { Options } from "../../label";
 import { UsageError } from "../cli/exit";
-import { replaceFile } from "../files/new_file";
+import { checkFolder, checkWritten, replaceFile } from "../files/new_file";
 import { serialsOf } from "../keys/serials";
 import { type Label, labelsPdf, writeLabel } from "./label";
 
@@ -12,6 +12,9 @@ export async function run(options: Options): Promise<void> {
   const { product, serials, out, sheet } = options;
   if (!product || !serials) throw new UsageError("--product and --serials are both needed. See --help.");
   if (out && sheet) throw new UsageError("choose one of --out and --sheet.");
+  if (sheet) checkWritten(sheet);
+  const folder = out ?? "dist/labels";
+  if (!sheet) checkFolder(folder);
   const labels: Label[] = [];
   for (const serial of serialsOf(serials)) {
     if (labels.length === LABELS_MAX) throw new UsageError(`these are more than ${LABELS_MAX} labels.`);
@@ -23,5 +26,5 @@ export async function run(options: Options): Promise<void> {
     return;
   }
   for (const label of labels)
-    for (const path of await writeLabel(out ?? "dist/labels", { ...label, identity: "" })) console.log(path);
+    for (const path of await writeLabel(folder, { ...label, identity: "" })) console.log(path);
 }

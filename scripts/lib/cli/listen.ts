@@ -1,5 +1,5 @@
 // A server of ours takes its port, or says in a sentence why it cannot.
-import type { ListenOptions, Server } from "node:net";
+import { createServer, type ListenOptions, type Server } from "node:net";
 import { systemFault } from "../files/fault";
 import { UsageError } from "./exit";
 
@@ -9,6 +9,16 @@ const FAULTS: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "this machine has no such address",
   ENOTFOUND: "no such host is known",
 };
+
+/** Throw listen()'s UsageError where a port cannot be had: before anything takes long or asks. */
+export async function checkPort(
+  place: ListenOptions & { host: string; port: number },
+  what: string,
+): Promise<void> {
+  const server = createServer();
+  await listen(server, place, what);
+  await new Promise((resolve) => server.close(resolve));
+}
 
 /** Listen; `what` begins the sentence of the UsageError that is thrown where it cannot be. */
 export function listen(

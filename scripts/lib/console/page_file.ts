@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { listen } from "../cli/listen";
+import { checkPort, listen } from "../cli/listen";
 
 const ADDRESS = "127.0.0.1";
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -45,6 +45,7 @@ function hash(text: string): string {
 
 /** Serve the page to this machine's browsers until Ctrl-C. */
 export async function servePage(port: number): Promise<void> {
+  await checkPort({ host: ADDRESS, port }, "the page");
   const page = await consolePage();
   const server = createServer((request, response) => {
     const isPage = request.method === "GET" && request.url === "/";

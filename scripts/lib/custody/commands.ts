@@ -11,7 +11,14 @@ import type {
 } from "../../keys";
 import { UsageError } from "../cli/exit";
 import { needed } from "../cli/subcommands";
-import { makeFolder, PUBLIC, refuseExisting, writeNewFiles } from "../files/new_file";
+import {
+  checkFolder,
+  checkNewFiles,
+  makeFolder,
+  PUBLIC,
+  refuseExisting,
+  writeNewFiles,
+} from "../files/new_file";
 import { parseIdentity } from "../keys/identity";
 import { keyCheckValue, PURPOSES, type Purpose, type SchemeName, splitRoot } from "../keys/kdf";
 import { randomKey, strongKey } from "../keys/weak_keys";
@@ -44,6 +51,7 @@ export async function create(options: CreateOptions): Promise<void> {
   const newRoot = !options.root && !options["without-root"];
   const sealed = [...(newRoot ? ["root"] : []), ...purposes.filter((purpose) => !uris.has(purpose))];
   refuseExisting(...sealed.map(inFolder));
+  checkFolder(folder);
   const oldRoot = options.root === undefined ? undefined : readSealed(options.root);
   const secrets = new Secrets(options, ["root", ...PURPOSES]);
 
@@ -106,7 +114,7 @@ export async function take(options: TakeOptions): Promise<void> {
   if (isTokenUri(place)) throw new UsageError("a master never comes out of a token again.");
   if ((options.out === undefined) === (options.token === undefined))
     throw new UsageError("say where it goes, --out FILE or --token pkcs11:....");
-  if (options.out) refuseExisting(options.out);
+  checkNewFiles(options.out);
   const secrets = new Secrets(options, ["old", "new"]);
   const { purpose, scheme } = options;
   const old = await openMasterFile(place, { purpose, scheme, secrets, name: "old" });
@@ -129,6 +137,7 @@ export async function factoryKey(options: FactoryKeyOptions): Promise<void> {
   const folder = needed(options.out, "--out FOLDER");
   const files = { key: join(folder, "factory.age"), publicKey: join(folder, "factory.pub") };
   refuseExisting(...Object.values(files));
+  checkFolder(folder);
   const passphrase = await new Secrets(options, ["factory"]).fresh("factory", "the factory's key");
   const { privateKey, publicKey } = await makeFactoryKey();
   const print = fingerprint(publicKey);
@@ -155,7 +164,7 @@ export async function batch(options: BatchOptions): Promise<void> {
   };
   const factory = readFactoryPublicKey(needed(options.for, "--for FILE"));
   const out = needed(options.out, "--out FILE");
-  refuseExisting(out);
+  checkNewFiles(out);
   const masters = await openMasters(places, new Secrets(options, PURPOSES));
   try {
     const { bytes, digest, count, leftOut } = await makeBatch(range, masters, factory);

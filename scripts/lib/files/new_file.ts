@@ -2,13 +2,16 @@
 // the disk. What has that name already is written over by replaceFile() alone.
 import { randomBytes } from "node:crypto";
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -145,6 +148,39 @@ export function refuseExisting(...paths: readonly string[]): void {
   const there = paths.find((path) => existsSync(path));
   if (there !== undefined)
     throw new UsageError(`${there} is there already, and is not written over; nothing was written.`);
+}
+
+/**
+ * Refuse, before anything takes long or asks, what could not be written at its end: a new file that is there already, or whose
+ * folder is not. Throws UsageError.
+ */
+export function checkNewFiles(...paths: readonly (string | undefined)[]): void {
+  const given = paths.filter((path) => path !== undefined);
+  refuseExisting(...given);
+  for (const path of given) checkWritten(path);
+}
+
+/** The same for a file that is written over where it is there. */
+export function checkWritten(path: string): void {
+  const folder = dirname(path);
+  try {
+    if (!statSync(folder).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${fileFault(error)}; nothing was written.`);
+  }
+}
+
+/** Refuse a folder that makeFolder() could not make; nothing is made. Throws UsageError. */
+export function checkFolder(folder: string): void {
+  const above = dirname(folder);
+  if (!existsSync(folder) && above !== folder) return checkFolder(above);
+  try {
+    if (!statSync(folder).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new UsageError(`cannot make a folder in ${folder}: ${fileFault(error)}.`);
+  }
 }
 
 /** Make a folder, its owner's alone, and those above it. Throws UsageError. */

@@ -2,9 +2,11 @@
 import { join } from "node:path";
 import type { Options } from "../../gateway";
 import { UsageError } from "../cli/exit";
+import { checkPort } from "../cli/listen";
 import { show } from "../cli/show";
 import { openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
+import { checkWritten } from "../files/new_file";
 import { homeMaster, openHome } from "../home/home";
 import { EMPTY_LIST, type FleetList, readFleetList } from "./fleet_list";
 import { startGateway } from "./gateway";
@@ -57,6 +59,20 @@ export async function run(options: Options): Promise<void> {
     process.once("SIGINT", resolve);
     process.once("SIGTERM", resolve);
   });
+  const places = {
+    operatorPort: options["operator-port"] ?? (home && isInside ? OPERATOR_PORT : undefined),
+    metricsPort: options["metrics-port"],
+    storePath: options.store ?? (home && isInside ? join(home.folder, "retained.sqlite") : undefined),
+  };
+  const credentialsFile = options["upstream-credentials"];
+  const credentials = credentialsFile ? readCredentials(credentialsFile) : undefined;
+  // before a passphrase is asked for
+  if (!isWorker()) {
+    await checkPort({ host, port }, "the gateway");
+    for (const own of [places.operatorPort, places.metricsPort])
+      if (own !== undefined) await checkPort({ host: "127.0.0.1", port: own }, "the gateway");
+    if (places.storePath) checkWritten(places.storePath);
+  }
   const secrets =
     options.workers && !options["passphrase-file"] ? new NoPrompt() : new Secrets(options, ["master"]);
   const wanted = { purpose: "psk", scheme: options.scheme, secrets, name: "master" } as const;
@@ -70,7 +86,6 @@ export async function run(options: Options): Promise<void> {
   }
 
   const reporter = new Reporter(options.json ?? false, print);
-  const credentials = options["upstream-credentials"];
   const gateway = await startGateway({
     master,
     keyVersion: list.keyVersion ?? options["key-version"],
@@ -78,12 +93,11 @@ export async function run(options: Options): Promise<void> {
     operators: list.operators,
     host,
     port,
-    operatorPort: options["operator-port"] ?? (home && isInside ? OPERATOR_PORT : undefined),
-    metricsPort: isWorker() ? undefined : options["metrics-port"],
+    ...places,
+    metricsPort: isWorker() ? undefined : places.metricsPort,
     balancers: options.balancer,
-    storePath: options.store ?? (home && isInside ? join(home.folder, "retained.sqlite") : undefined),
     upstream: options.upstream,
-    credentials: credentials ? readCredentials(credentials) : undefined,
+    credentials,
     limits: limitsOf(options),
     onEvent: (event) => reporter.take(event),
   });

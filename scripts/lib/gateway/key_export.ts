@@ -9,7 +9,7 @@ import { UsageError } from "../cli/exit";
 import { quoted } from "../cli/show";
 import { openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
-import { writeNewFiles } from "../files/new_file";
+import { checkNewFiles, writeNewFiles } from "../files/new_file";
 import { clientIdOf, type Identity, parseIdentity, topicPrefix } from "../keys/identity";
 import { serialsOf } from "../keys/serials";
 import { strongKey } from "../keys/weak_keys";
@@ -87,6 +87,7 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
     throw new UsageError("export needs --master, --format, --product, --serials and --out. See --help.");
   const { files, ends = {}, costs } = FORMATS[format];
   const version = options["key-version"] ?? 1;
+  checkNewFiles(...Object.keys(files).map((name) => `${out}.${name}`));
   const secrets = new Secrets(options, ["master"]);
   const master = await openMaster(place, { purpose: "psk", secrets, name: "master" }).finally(() =>
     secrets.close(),

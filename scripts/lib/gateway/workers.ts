@@ -4,6 +4,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { AggregatorRegistry } from "prom-client";
 import { DeviceError, UsageError } from "../cli/exit";
+import { listen } from "../cli/listen";
 import type { Metrics } from "./metrics";
 import { metricsServer } from "./metrics";
 
@@ -54,8 +55,9 @@ export async function runWorkers(
     () => registry.clusterMetrics(),
     async () => !isEnding && listening.size > 0,
   );
-  if (metricsPort !== undefined) server.listen(metricsPort, "127.0.0.1");
   try {
+    if (metricsPort !== undefined)
+      await listen(server, { host: "127.0.0.1", port: metricsPort }, "the gateway");
     await Promise.race([ended, failed]);
   } finally {
     isEnding = true;

@@ -6,7 +6,7 @@ import type { Options } from "../../doctor";
 import { onlyPort, Port, PortClosed } from "../bench/port";
 import { NoAnswer } from "../bench/prompt";
 import { DeviceError, UsageError } from "../cli/exit";
-import { writeNewFile } from "../files/new_file";
+import { checkNewFiles, writeNewFile } from "../files/new_file";
 import { readPrivateFile } from "../files/private_file";
 import { boardNames, readBoard } from "../project";
 import { type DriverFinding, examineDrivers } from "./drivers";
@@ -21,6 +21,7 @@ export async function run(options: Options): Promise<void> {
         .toString("utf8")
         .replace(/\r?\n$/, "")
     : "";
+  checkNewFiles(options.noise, options.report);
   const name = options.port ?? (await onlyPort());
   const boards = (await Promise.all(boardNames().map(readBoard))) as unknown as Board[];
   const print = (line: string) => void (options.json || console.log(line));

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { UsageError } from "../../cli/exit";
 import { needed } from "../../cli/subcommands";
-import { PUBLIC, refuseExisting, writeNewFile } from "../../files/new_file";
+import { checkNewFiles, PUBLIC, writeNewFile } from "../../files/new_file";
 import { PROJECT, readBoard } from "../../project";
 import type { Encoding } from "../manifest";
 import { tableText } from "../tables";
@@ -28,7 +28,7 @@ export async function build(options: {
   const version = needed(options.version, "--version TEXT");
   const sequence = needed(options.sequence, "--sequence N");
   const out = needed(options.out, "--out FILE");
-  refuseExisting(out);
+  checkNewFiles(out);
   const image = readImage(options.image ?? join(PROJECT, "dist", board, "firmware.js"));
   const data = await readBoard(board);
   if (options.heatshrink && !data.heatshrink)

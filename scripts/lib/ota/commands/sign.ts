@@ -5,7 +5,7 @@ import { Progress } from "../../cli/progress";
 import { needed } from "../../cli/subcommands";
 import { openMaster } from "../../custody/master";
 import { type SECRET_OPTIONS, Secrets } from "../../custody/secrets";
-import { NewFile, PUBLIC, refuseExisting } from "../../files/new_file";
+import { checkNewFiles, NewFile, PUBLIC } from "../../files/new_file";
 import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../../keys/identity";
 import type { SchemeName } from "../../keys/kdf";
 import { type Range, serialsOf } from "../../keys/serials";
@@ -37,7 +37,7 @@ export async function sign(options: SignGiven): Promise<void> {
   const place = needed(options.master, "--master FILE|pkcs11:...");
   const out = needed(options.out, "--out FILE");
   const devices = devicesOf(made.product, options);
-  refuseExisting(out);
+  checkNewFiles(out);
   const secrets = new Secrets(options, ["master"]);
   const { scheme } = options;
   const master = await openMaster(place, { purpose: "ota", scheme, secrets, name: "master" }).finally(() =>
@@ -74,7 +74,7 @@ export async function rekey(options: RekeyGiven): Promise<void> {
   const to = needed(options.to, "--to N");
   const out = needed(options.out, "--out FILE");
   const devices = devicesOf(made.product, options);
-  refuseExisting(out);
+  checkNewFiles(out);
   const keys = await openRekeyKeys(options);
   const progress = new Progress(!options.json);
   const { product, sequence } = made;
