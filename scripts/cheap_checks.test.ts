@@ -46,7 +46,7 @@ after(() => {
 const TAKEN = /cannot listen on 127\.0\.0\.1:\d+: another program listens there already/;
 const NO_FOLDER = /cannot write .*nowhere.*: there is no such file or folder/;
 const NO_PORT = /there is no such port/;
-const BELOW_FILE = /cannot make a folder in .*file: part of its path is a file/;
+const BELOW_FILE = /cannot make the folder .*: part of its path is a file/;
 const nowhere = () => at("nowhere", "x");
 const below = () => at("file", "x");
 const masters = () => PURPOSES.flatMap((purpose) => ["--master", `${purpose}=${at(purpose)}`]);

@@ -17,7 +17,6 @@ import { randomKey } from "./lib/keys/weak_keys";
 import { REKEY_ROW_BYTES } from "./lib/ota/rekey";
 import { readManifests, signRows } from "./lib/ota/sign";
 import { updateFile } from "./lib/ota/update_file";
-import { freePort } from "./lib/test/peers/process";
 import { nodeArguments } from "./lib/test/program";
 import { testMasters, testRekeyRows, testRekeys, testUpdate } from "./lib/test/update";
 
@@ -125,8 +124,8 @@ describe("at the gateway", () => {
   let telemetry: MqttClient;
   let place: string[];
   before(async () => {
-    const operatorPort = await freePort();
-    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort });
+    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort: 0 });
+    const operatorPort = gateway.operatorPort as number;
     telemetry = await connectAsync({ host: "127.0.0.1", port: operatorPort });
     place = ["--broker", `127.0.0.1:${operatorPort}`];
   });

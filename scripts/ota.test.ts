@@ -17,7 +17,6 @@ import { randomKey } from "./lib/keys/weak_keys";
 import type { DeviceStatus } from "./lib/ota/fleet";
 import { skipWithout } from "./lib/test/peers/install";
 import { start as startMosquitto } from "./lib/test/peers/mosquitto";
-import { freePort } from "./lib/test/peers/process";
 import { nodeArguments } from "./lib/test/program";
 import { testImage } from "./lib/test/update";
 
@@ -166,10 +165,9 @@ describe("publish", () => {
   });
 
   test("to the gateway, where a later sequence is offered already: exit 2, nothing published", async (t) => {
-    const operatorPort = await freePort();
-    const gateway: Gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort });
+    const gateway: Gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort: 0 });
     t.after(() => gateway.close());
-    const place = ["--broker", `127.0.0.1:${operatorPort}`];
+    const place = ["--broker", `127.0.0.1:${gateway.operatorPort}`];
     assert.equal((await run(...args, ...place)).code, 0);
     const older = BUILD.with(-1, "11");
     assert.equal((await run(...older, "--image", at("image"), "--out", at("older"))).code, 0);
@@ -188,8 +186,8 @@ describe("rollout, status, stop", () => {
   let telemetry: MqttClient;
   let place: string[];
   before(async () => {
-    const operatorPort = await freePort();
-    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort });
+    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort: 0 });
+    const operatorPort = gateway.operatorPort as number;
     telemetry = await connectAsync({ host: "127.0.0.1", port: operatorPort });
     place = ["--broker", `127.0.0.1:${operatorPort}`];
   });

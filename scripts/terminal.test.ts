@@ -3,7 +3,6 @@
 // `keys factory-key`, which ask for new ones, are in keys.test.ts.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -19,6 +18,7 @@ import { SimulatedBoard } from "./lib/simulate/simulated_board";
 import { BOARD } from "./lib/test/bench";
 import { startConsole } from "./lib/test/console";
 import { skipWithout } from "./lib/test/peers/install";
+import { freePort } from "./lib/test/peers/process";
 import { atTerminal, type Step } from "./lib/test/terminal";
 import { testMasters, testUpdate } from "./lib/test/update";
 
@@ -55,14 +55,6 @@ const asked = (count = 1): Step[] => [
   ],
   ...Array.from({ length: count - 1 }, (): Step => [/Passphrase of \S+: /, `${PHRASE}\r`]),
 ];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Run it, and demand exit 0 and that nothing that was typed as a secret is on the screen. */
 async function run(script: string, args: string[], steps: Step[]): Promise<string> {

@@ -162,10 +162,8 @@ export function checkNewFiles(...paths: readonly (string | undefined)[]): void {
 
 /** The same for a file that is written over where it is there. */
 export function checkWritten(path: string): void {
-  const folder = dirname(path);
   try {
-    if (!statSync(folder).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
-    accessSync(folder, constants.W_OK);
+    checkIsFolder(dirname(path));
   } catch (error) {
     throw new UsageError(`cannot write ${path}: ${fileFault(error)}; nothing was written.`);
   }
@@ -173,14 +171,18 @@ export function checkWritten(path: string): void {
 
 /** Refuse a folder that makeFolder() could not make; nothing is made. Throws UsageError. */
 export function checkFolder(folder: string): void {
-  const above = dirname(folder);
-  if (!existsSync(folder) && above !== folder) return checkFolder(above);
+  let there = folder;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
   try {
-    if (!statSync(folder).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
-    accessSync(folder, constants.W_OK);
+    checkIsFolder(there);
   } catch (error) {
-    throw new UsageError(`cannot make a folder in ${folder}: ${fileFault(error)}.`);
+    throw new UsageError(`cannot make the folder ${folder}: ${fileFault(error)}.`);
   }
+}
+
+function checkIsFolder(path: string): void {
+  if (!statSync(path).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+  accessSync(path, constants.W_OK);
 }
 
 /** Make a folder, its owner's alone, and those above it. Throws UsageError. */

@@ -13,7 +13,6 @@ import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, SCHEME_NAMES } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { skipWithout } from "../test/peers/install";
-import { freePort } from "../test/peers/process";
 import { knock, mqttClient, rawKnock, run, sClient, WRONG_KEY, WRONG_KEY_ALERT } from "../test/psk_client";
 import { makeTokens, skipWithoutToken, tokenUri } from "../test/token";
 import { type Gateway, type GatewayEvent, startGateway } from "./gateway";
@@ -226,14 +225,13 @@ test("R11 the master in a token: its devices are let in; a token that is gone re
 test("an operator on this machine sees all devices and commands them, in plain MQTT", {
   skip: skipWithout("mosquitto_pub", "mosquitto_sub"),
 }, async (t) => {
-  const operatorPort = await freePort();
-  const gateway = await startGateway({ master: masterFromBytes(master), operatorPort });
+  const gateway = await startGateway({ master: masterFromBytes(master), operatorPort: 0 });
   t.after(() => gateway.close());
   const identity = "v1.meter.SN40";
   const device = await mqttClient(gateway, identity, keyOf(identity));
   device.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "meter/SN40/down/#", qos: 0 }] });
   await device.next();
-  const local = ["-h", "127.0.0.1", "-p", `${operatorPort}`];
+  const local = ["-h", "127.0.0.1", "-p", `${gateway.operatorPort}`];
   const listening = run("mosquitto_sub", [...local, "-t", "meter/+/up/#", "-C", "1", "-W", "5"]);
   await run("mosquitto_pub", [...local, "-t", "meter/SN40/down/led", "-m", "on"]);
   const command = await device.next();

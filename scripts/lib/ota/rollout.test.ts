@@ -14,7 +14,6 @@ import { masterFromBytes } from "../custody/master";
 import { type Gateway, startGateway } from "../gateway/gateway";
 import { randomKey } from "../keys/weak_keys";
 import { PROJECT } from "../project";
-import { freePort } from "../test/peers/process";
 import { nodeArguments } from "../test/program";
 import { retainedUnder } from "../test/retained";
 import { startScriptedBroker } from "../test/scripted_broker";
@@ -171,8 +170,8 @@ describe("a rollout", () => {
   let port = 0;
   let count = 0;
   before(async () => {
-    port = await freePort();
-    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort: port });
+    gateway = await startGateway({ master: masterFromBytes(randomKey()), operatorPort: 0 });
+    port = gateway.operatorPort as number;
     operator = await Broker.connect({ host: "127.0.0.1", port });
     devices = await Broker.connect({ host: "127.0.0.1", port });
     telemetry = await connectAsync({ host: "127.0.0.1", port });

@@ -11,7 +11,6 @@ import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { skipWithout } from "../test/peers/install";
 import { start as startMosquitto } from "../test/peers/mosquitto";
-import { freePort } from "../test/peers/process";
 import { testImage, testUpdate } from "../test/update";
 import { Broker } from "./broker";
 import { piecesPrefix } from "./manifest";
@@ -67,11 +66,10 @@ const PLACES = {
   "the gateway": {
     skip: false as string | false,
     async open() {
-      const operatorPort = await freePort();
-      const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)), operatorPort });
+      const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)), operatorPort: 0 });
       return {
         port: gateway.port,
-        operator: { host: "127.0.0.1", port: operatorPort },
+        operator: { host: "127.0.0.1", port: gateway.operatorPort as number },
         stop: () => gateway.close(),
       };
     },
