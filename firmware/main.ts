@@ -8,7 +8,8 @@ import { RECORD_LENGTH } from "./store/key_record";
 import { PRODUCT_START } from "./tls/alert";
 
 // the interpreter makes these classes, 8 variables each, when a method of a text, an object or a function is first called,
-// unless their names are taken; the methods are there all the same
+// unless their names are taken; the methods are there all the same. The loader has made Function's
+delete (Function as any).prototype;
 // biome-ignore lint/suspicious/noGlobalAssign: that is what it is for
 (Function as any) = (Object as any) = (String as any) = undefined;
 

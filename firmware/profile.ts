@@ -60,7 +60,7 @@ export const TELEMETRY_EVERY = 1;
 export const PACKET_LIMIT = 640;
 /** So many bytes may wait to be sent before answers give way to newer ones; acknowledgements may take as much again. */
 export const OUTGOING_LIMIT = 512;
-/** Fewer variables than that are too few to let an answer wait beside another one. */
+/** Fewer free variables than that are too few to let an answer wait beside another one, or to lie in pieces. */
 export const SCARCE = 200;
 
 /** A place in the file `conf` (settings.ts), and the longest that settings may be in it, bytes. */

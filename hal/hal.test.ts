@@ -577,7 +577,7 @@ for (const board of BOARDS) {
       const closed = new Promise<void>((resolve) => {
         done = resolve;
       });
-      const socket = TCP.tcpConnect("127.0.0.1", to, (event) => {
+      const socket = TCP.tcpConnect({ host: "127.0.0.1", port: to }, (event) => {
         if (typeof event === "string") {
           received += event;
           longest = Math.max(longest, event.length);
@@ -667,7 +667,7 @@ for (const board of BOARDS) {
     test("R29 no such name: NAME_UNKNOWN, and nothing comes", () => {
       useBoard(board, { network: { unknownHosts: true } });
       const events: unknown[] = [];
-      const connect = () => TCP.tcpConnect("nowhere", port, (event) => events.push(event));
+      const connect = () => TCP.tcpConnect({ host: "nowhere", port: port }, (event) => events.push(event));
       assert.throws(connect, (error) => error === NAME_UNKNOWN);
       assert.deepEqual(events, []);
     });

@@ -69,15 +69,21 @@ export interface Socket {
   removeAllListeners(): void;
 }
 
+/** Where a server is: a name or an IPv4 address. */
+export interface Server {
+  host: string;
+  port: number;
+}
+
 /** `hal:tcp_socket`. */
 export interface TcpSocket {
   /**
-   * Open a TCP connection. `onEvent` is called with the socket when it is open, and again each time when all that was written
+   * Open a TCP connection; of `server` nothing else is looked at. `onEvent` is called with the socket when it is open, and again each time when all that was written
    * is on its way; with 1..536 bytes at a time, and once in any case with a boolean, whether there was an error: it is closed. Never before
    * this call returns. Returns the socket, or undefined where the runtime could not make one: then only true comes.
    * Throws NAME_UNKNOWN where DNS does not know the host.
    */
-  tcpConnect(host: string, port: number, onEvent: (event?: unknown) => void): Socket | undefined;
+  tcpConnect(server: Server, onEvent: (event?: unknown) => void): Socket | undefined;
 }
 
 /** The file `conf` in Storage, as far as the network needs it. */

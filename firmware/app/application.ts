@@ -1,7 +1,9 @@
 // What the device does: it keeps the broker's connection up, sends telemetry, answers commands. `action` has the table of
 // what happens where; what is done there follows, a section each. Telemetry goes to `up/status`; a command on `down/<name>`
 // is answered on `up/<name>` with its own payload. What it has to say is put to the session's data.
+import { networkUp } from "hal:network";
 import { hasCommand, hasOnline, hasWell } from "product";
+import type { Server } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
 import { DOWN, HEARD, OTA, PING } from "../mqtt/packets";
@@ -18,8 +20,9 @@ import {
   PRODUCT_WELL,
   TIMEOUT,
 } from "../tls/alert";
-import { failedAt, type OnSession, SESSION_ENDED, type Server, stands } from "../tls/session";
+import { failedAt, type OnSession, SESSION_ENDED, stands } from "../tls/session";
 import { ATTEMPT, type Event, TICK, TICKS } from "./event";
+import reconnectDelay from "./reconnect_delay";
 import { STEP_IDLE, STEP_NET, STEP_UP, STEP_UPDATE } from "./steps";
 
 /** Where it stands: waits for its next attempt; an attempt is under way; the broker has accepted us. */
@@ -64,7 +67,7 @@ export function attempt(onEvent: OnSession): void {
   if (section(import("../tls/session")).progress()) return;
   state = CONNECTING;
   ticks = retry = 0;
-  section(import("hal:network")).networkUp(section(import("../store/settings")).readSettings(), onEvent);
+  networkUp(section(import("../store/settings")).readSettings(), onEvent);
 }
 
 /** The network is up, which may be told twice: open a session. */
@@ -102,7 +105,7 @@ export function over(onEvent: OnSession, event: Event, ended?: number): void {
     FAILURES,
   );
   state = OFFLINE;
-  retryAt = section(import("./reconnect_delay"))(failures++);
+  retryAt = reconnectDelay(failures++);
   retry = setTimeout(onEvent, retryAt, ATTEMPT);
   retryAt = getTime() + retryAt / 1000;
 }
@@ -127,11 +130,23 @@ export function beat(): void {
   section(import("../mqtt/client")).beat();
 }
 
+/** Give the product its command, and publish what it answers. */
+function obey(): void {
+  const what = name.substr(6);
+  try {
+    const answer = section(import("product")).command(what, payload);
+    if (typeof answer === "number") section(import("./application")).tell(what, answer);
+    else if (answer !== undefined) section(import("../mqtt/client")).publish(what, answer, 0);
+  } catch (_) {
+    section(import("./application")).report(PRODUCT_COMMAND);
+  }
+}
+
 /** Take a message: a command, or of an update. */
 export function message(): void {
   // cut out each time: what takes a manifest or a piece wants the heap that a copy held
   if (name.substr(0, 6) === "/down/") {
-    if (hasCommand) section(import("./application")).obey();
+    if (hasCommand) obey();
   } else if (UPDATES) {
     const code =
       name === "/ota"
@@ -159,18 +174,6 @@ export function accepted(): void {
   }
   section(import("../store/event_log")).note(STEP_UP, 0, SESSIONS);
   section(import("./telemetry"))();
-}
-
-/** Give the product its command, and publish what it answers. */
-export function obey(): void {
-  const what = name.substr(6);
-  try {
-    const answer = section(import("product")).command(what, payload);
-    if (typeof answer === "number") section(import("./application")).tell(what, answer);
-    else if (answer !== undefined) section(import("../mqtt/client")).publish(what, answer, 0);
-  } catch (_) {
-    section(import("./application")).report(PRODUCT_COMMAND);
-  }
 }
 
 /** Publish a code. */

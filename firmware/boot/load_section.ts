@@ -11,11 +11,21 @@ const construct = Function;
 /** The slot that the loader has started, in flash: the bundle, and behind it its manifest. */
 export const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
 
+/** Where the sections that have a parameter begin in the bundle, and those that have two or three: the build knows. */
+declare const WITH_PARAMETER: number;
+declare const WITH_PARAMETERS: number;
+
 /**
- * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names. A zero byte ends the
- * body. What is taken is as much as a section can be, and stays in flash: when a native fails the interpreter makes a text of it,
- * for want of a name, to print where that was, and all the rest of the bundle would take the heap.
+ * Make the function whose body lies at `offset` of the bundle; its parameters have fixed names, and one that it does not have would
+ * be two variables for as long as it runs. A zero byte ends the body. What is taken is as much as a section can be, and stays in
+ * flash: when a native fails the interpreter makes a text of it, for want of a name, to print where that was, and all the rest of
+ * the bundle would take the heap.
  */
 export function loadSection(offset: number): unknown {
-  return construct("$", "Y", "Z", bundle.substr(offset, SECTION_LIMIT));
+  const body = bundle.substr(offset, SECTION_LIMIT);
+  return offset < WITH_PARAMETER
+    ? construct(body)
+    : offset < WITH_PARAMETERS
+      ? construct("$", body)
+      : construct("$", "Y", "Z", body);
 }

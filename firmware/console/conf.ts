@@ -1,11 +1,12 @@
 // `conf`, `conf get` and `conf set NAME VALUE`, a section. The passphrase goes in and never out.
 import type { Bytes } from "../bytes";
+import { changeSetting } from "../store/settings";
 import type { Answer } from "./console";
 
 /** Answer all settings, of the passphrase only whether there is one; or change one. Throws what changeSetting throws. */
 export default function conf(_which: number, words: Bytes[]): Answer {
   if (words[1] === "set") {
-    section(import("../store/settings")).changeSetting(words[2], words.slice(3).join(" "));
+    changeSetting(words[2], words.slice(3).join(" "));
     return 0;
   }
   const all = section(import("../store/settings")).readSettings() as Record<string, unknown>;

@@ -118,8 +118,7 @@ export function beat(): void {
 
 /** Keep what a record has brought, packets in pieces of any size, for `next`. */
 export function keep(): void {
-  const data = section(import("../tls/record")).take();
-  input = input ? E.toString(input, data) : data;
+  input = E.toString(input, section(import("../tls/record")).take());
 }
 
 /**

@@ -64,10 +64,7 @@ export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   ) {
     if (waiting) dropped++;
     waiting = E.toString(head, payload);
-  } else {
-    section(import("../tls/record")).put(head);
-    if (payload) section(import("../tls/record")).put(payload);
-  }
+  } else section(import("../tls/record")).put([head, payload]);
 }
 
 /** Put out what waits. */

@@ -54,7 +54,8 @@ export function note(step: number, code: number, counter: number): true | undefi
     const now = getTime();
     if (!counter || counter >= SESSIONS) {
       if (quietUntil > now) return;
-      quietUntil = QUIET_S + Math.max(quietUntil, now - BURST_S);
+      if (quietUntil < now - BURST_S) quietUntil = now - BURST_S;
+      quietUntil += QUIET_S;
     }
     section(import("./journal")).append(log);
   } catch (_) {

@@ -96,7 +96,7 @@ export const WANTS_COOKIE = 63;
 
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;
-/** Plus the alert: we sent it. */
+/** Plus the alert: we sent it. What throws one to be sent throws minus the alert. */
 export const SENT = 512;
 
 export const CLOSE_NOTIFY = 0;

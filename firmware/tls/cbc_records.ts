@@ -43,16 +43,17 @@ export function protect(transport: Socket, head: Bytes, text: Bytes): void {
   transport.write(tag);
 }
 
-/** Return the plaintext of a record, whose body has come as `text`; undefined where MAC, padding or length is wrong. */
-export function unprotect(head: Bytes, text: Bytes): Bytes | undefined {
+/**
+ * Return the plaintext of a record, whose body has come as `text`, and behind it, under encrypt-then-MAC, `tag`; undefined where
+ * MAC, padding or length is wrong.
+ */
+export function unprotect(head: Bytes, text: Bytes, tag: Bytes): Bytes | undefined {
   let size = text.length;
-  if (encryptThenMac) {
-    size -= macLength;
-    const tag = text.substr(size);
-    text = text.substr(0, size);
-    if (section(import("../bytes")).difference(section(import("./cbc_records")).mac(SERVER, head, text), tag))
-      return;
-  }
+  if (
+    encryptThenMac &&
+    section(import("../bytes")).difference(section(import("./cbc_records")).mac(SERVER, head, text), tag)
+  )
+    return;
   // IV and a block at least; or IV, MAC and the length of the padding
   if (size & 15 || size < (encryptThenMac ? 32 : 17 + macLength)) return;
   text = section(import("../crypto/cbc")).cbcTurn(CBC_DECRYPT, keys.substr(2 * macLength + 16, 16), text);

@@ -5,7 +5,7 @@ import { RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
 import { falseStart } from "../profile";
-import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "./alert";
+import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, UNEXPECTED_MESSAGE } from "./alert";
 import {
   CHANGE_CIPHER_SPEC,
   FINISHED,
@@ -44,7 +44,7 @@ export const STANDS = 1;
 /**
  * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE the ClientKeyExchange; FINISH takes what
  * key_schedule.ts returned and sends the rest of our flight; any other `step` is the content type of a record that came
- * and `fragment` its plaintext. Returns 0, GO_ON or STANDS. Throws NO_KEY, or SENT plus the alert.
+ * and `fragment` its plaintext. Returns 0, GO_ON or STANDS. Throws NO_KEY, or minus the alert that is to be sent.
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step < FINISH) {
@@ -76,11 +76,11 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     return falseStart ? STANDS : 0;
   }
   if (step === CHANGE_CIPHER_SPEC) {
-    if (expected !== -CHANGE_CIPHER_SPEC || pending || fragment !== "\x01") throw SENT + UNEXPECTED_MESSAGE;
+    if (expected !== -CHANGE_CIPHER_SPEC || pending || fragment !== "\x01") throw -UNEXPECTED_MESSAGE;
     expected = FINISHED;
     return 0;
   }
-  if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
+  if (step !== HANDSHAKE || !fragment) throw -UNEXPECTED_MESSAGE;
   pending += fragment;
   for (;;) {
     let type = SERVER_KEY_EXCHANGE;
@@ -90,7 +90,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
       const length = 4 + uint16(pending, 2);
       if (type !== expected && type !== HELLO_REQUEST) {
         // the ServerKeyExchange may come or not (RFC 4279, 2)
-        if (expected !== SERVER_KEY_EXCHANGE || type !== SERVER_HELLO_DONE) throw SENT + UNEXPECTED_MESSAGE;
+        if (expected !== SERVER_KEY_EXCHANGE || type !== SERVER_HELLO_DONE) throw -UNEXPECTED_MESSAGE;
         expected = SERVER_HELLO_DONE;
       }
       if (
@@ -99,22 +99,22 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
         ((type === HELLO_REQUEST || type === SERVER_HELLO_DONE) && length > 4) ||
         (type === FINISHED && length !== 16)
       )
-        throw SENT + DECODE_ERROR;
+        throw -DECODE_ERROR;
       // all are taken whole, but the ServerKeyExchange: opaque psk_identity_hint<0..2^16-1> is skipped as it comes
       if (pending.length < (type === SERVER_KEY_EXCHANGE ? 6 : length)) return 0;
-      if (type === SERVER_KEY_EXCHANGE && uint16(pending, 4) !== length - 6) throw SENT + DECODE_ERROR;
+      if (type === SERVER_KEY_EXCHANGE && uint16(pending, 4) !== length - 6) throw -DECODE_ERROR;
       passOver = length;
     }
     const message = pending.substr(0, passOver);
     pending = pending.substr(passOver);
     passOver -= message.length;
     // ServerHelloDone and Finished end a flight
-    if (pending && (type === SERVER_HELLO_DONE || type === FINISHED)) throw SENT + UNEXPECTED_MESSAGE;
+    if (pending && (type === SERVER_HELLO_DONE || type === FINISHED)) throw -UNEXPECTED_MESSAGE;
     // ignored while a handshake is under way, and no part of the transcript (RFC 5246, 7.4.1.1)
     if (type === HELLO_REQUEST) continue;
     if (type === FINISHED) {
       if (section(import("../bytes")).difference(message.substr(4), verifyData as Bytes))
-        throw SENT + DECRYPT_ERROR;
+        throw -DECRYPT_ERROR;
       verifyData = (pending as unknown) = undefined;
       return STANDS;
     }

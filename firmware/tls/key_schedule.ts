@@ -15,8 +15,8 @@ import { extendedMasterSecret, macLength } from "./server_hello";
  * the server's must carry (12 bytes), joined.
  */
 export default function keySchedule(): Bytes {
-  // the natives want their results in one run of free variables, and here the heap is at its fullest
-  E.defrag();
+  // here the heap is at its fullest
+  section(import("./record")).tidy();
   const hmac = section(import("../crypto/hmac")).hmac;
   const hmacKey = section(import("../crypto/hmac")).hmacKey;
   const hash = E.toString(finish(32, transcript));

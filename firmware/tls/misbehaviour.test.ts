@@ -1008,7 +1008,9 @@ test("TCP is closed when the alert cannot be protected: the AES unit fails in a 
 test("an Error of our own code is INTERNAL_ERROR, with its place on the console, and the next session stands", async () => {
   const device = await TestDevice.boot("esp32-sim");
   try {
-    device.machine.run("var defrag = E.defrag; E.defrag = function () { throw new Error('of our own'); }");
+    device.machine.run(
+      "var memory = process.memory; process.memory = function () { throw new Error('of our own'); }",
+    );
     const { socket, seen } = await meet(device, { key });
     assert.equal(socket.error, SENT + INTERNAL_ERROR);
     assert.deepEqual(seen.alerts, [{ level: FATAL, description: INTERNAL_ERROR }]);
@@ -1016,7 +1018,7 @@ test("an Error of our own code is INTERNAL_ERROR, with its place on the console,
       device.lines.some((line) => /of our own/.test(line)),
       device.lines.join("\n"),
     );
-    device.machine.run("E.defrag = defrag");
+    device.machine.run("process.memory = memory");
     await assertHonestHandshake(device);
   } finally {
     device.powerOff();

@@ -3,19 +3,12 @@
 // variables, for a variable costs less heap than a member. Sending and receiving are sections. Leaves out compression.
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
-import { FRAGMENT_LIMIT } from "../profile";
-import {
-  BAD_RECORD_MAC,
-  PROTOCOL_VERSION,
-  RECORD_OVERFLOW,
-  SENT,
-  SEQUENCE_END,
-  UNEXPECTED_MESSAGE,
-} from "./alert";
+import { FRAGMENT_LIMIT, SCARCE } from "../profile";
+import { BAD_RECORD_MAC, PROTOCOL_VERSION, RECORD_OVERFLOW, SEQUENCE_END, UNEXPECTED_MESSAGE } from "./alert";
 import { AEAD, CBC } from "./cipher_suites";
 import { CHANGE_CIPHER_SPEC, HANDSHAKE } from "./constants";
 import { keys, wipeKeys } from "./keys";
-import { macLength, sendLimit, tagLength } from "./server_hello";
+import { encryptThenMac, macLength, sendLimit, tagLength } from "./server_hello";
 
 /** Longest record before there are keys, bytes (RFC 5246, 6.2.1): the limits that we ask for are those of protected ones. */
 const CLEAR_LIMIT = 16384;
@@ -42,8 +35,8 @@ export function wipe(): void {
 }
 
 /** Add to `outgoing`. */
-export function put(data: Bytes): void {
-  outgoing = outgoing ? E.toString(outgoing, data) : data;
+export function put(data: Joinable): void {
+  outgoing = E.toString(outgoing, data);
 }
 
 /** Take as much of `outgoing` as the server takes in a record. */
@@ -80,8 +73,14 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
   );
 }
 
+/** Move what lies on the heap together, where it is scarce: natives want one run of free variables, and so does a record. */
+export function tidy(): void {
+  if ((process as any).memory(false).free < SCARCE) E.defrag();
+}
+
 /** Keep bytes that TCP brought for `receiveRecord`, in one piece. */
 export function keep(data: Bytes): void {
+  section(import("./record")).tidy();
   input = E.toString(input, data);
 }
 
@@ -105,20 +104,23 @@ export function receiveRecord(): boolean | undefined {
     const length = uint16(input, 3);
     contentType = input.charCodeAt(0);
     // the content types are 20 to 23
-    if (contentType >> 2 !== 5) throw SENT + UNEXPECTED_MESSAGE;
+    if (contentType >> 2 !== 5) throw -UNEXPECTED_MESSAGE;
     // before there are keys an alert about the version may come under another minor one
-    if (input.charCodeAt(1) !== 3 || (!isClear && input.charCodeAt(2) !== 3)) throw SENT + PROTOCOL_VERSION;
+    if (input.charCodeAt(1) !== 3 || (!isClear && input.charCodeAt(2) !== 3)) throw -PROTOCOL_VERSION;
     // CBC adds an IV of 16, the HMAC and up to 256 of padding; an AEAD an 8-byte nonce and the tag
     if (length > (isClear ? CLEAR_LIMIT : FRAGMENT_LIMIT + (macLength ? 272 + macLength : 8 + tagLength)))
-      throw SENT + RECORD_OVERFLOW;
+      throw -RECORD_OVERFLOW;
     if (isClear && contentType === HANDSHAKE && length) {
       input = input.substr(5);
       left = length;
     } else {
       if (input.length < length + 5) return;
-      incoming = input.substr(5, length);
+      // a MAC behind the text is cut off here, where the heap is emptiest
+      const end = isClear || !encryptThenMac ? length : length - macLength;
+      const mac = input.substr(5 + end, macLength);
+      incoming = input.substr(5, end);
       input = input.substr(5 + length);
-      if (!isClear) unprotect();
+      if (!isClear) unprotect(mac);
       // whether it may come now is the handshake's to judge: if not, the session ends here
       else if (keys && contentType === CHANGE_CIPHER_SPEC) readSequence = 0;
       return true;
@@ -130,8 +132,8 @@ export function receiveRecord(): boolean | undefined {
   return !!incoming;
 }
 
-/** Turn `incoming` from the body of a protected record into its plaintext. */
-function unprotect(): void {
+/** Turn `incoming`, the body of a protected record without the `mac` that stood behind it, into its plaintext. */
+function unprotect(mac: Bytes): void {
   if ((readSequence + 1) >> 31) throw SEQUENCE_END;
   incoming = (
     CBC && (!AEAD || macLength)
@@ -140,8 +142,9 @@ function unprotect(): void {
   )(
     section(import("./record")).macHead(readSequence, contentType),
     section(import("./record")).take(),
+    mac,
   ) as Bytes;
-  if (incoming === undefined) throw SENT + BAD_RECORD_MAC;
-  if (incoming.length > FRAGMENT_LIMIT) throw SENT + RECORD_OVERFLOW;
+  if (incoming === undefined) throw -BAD_RECORD_MAC;
+  if (incoming.length > FRAGMENT_LIMIT) throw -RECORD_OVERFLOW;
   readSequence++;
 }

@@ -7,7 +7,6 @@ import {
   HANDSHAKE_FAILURE,
   ILLEGAL_PARAMETER,
   PROTOCOL_VERSION,
-  SENT,
   UNSUPPORTED_EXTENSION,
 } from "./alert";
 import { CBC, CCM, GCM, GCM_PLACE, SUITE_CODES, SUITE_LENGTHS } from "./cipher_suites";
@@ -64,19 +63,19 @@ export default function serverHello(message: Bytes): void {
   const end = message.length;
   const sessionIdLength = message.charCodeAt(38);
   let at = 39 + sessionIdLength;
-  if (end < 42 || sessionIdLength > 32 || end < at + 3) throw SENT + DECODE_ERROR;
-  if (uint16(message, 4) !== 0x303) throw SENT + PROTOCOL_VERSION;
+  if (end < 42 || sessionIdLength > 32 || end < at + 3) throw -DECODE_ERROR;
+  if (uint16(message, 4) !== 0x303) throw -PROTOCOL_VERSION;
   const suite = SUITE_CODES.indexOf(message.substr(at, 2));
   const compression = message.charCodeAt(at + 2);
   // odd is none of ours: found across two of them, or not at all, -1
-  if (suite & 1 || compression) throw SENT + ILLEGAL_PARAMETER;
+  if (suite & 1 || compression) throw -ILLEGAL_PARAMETER;
   const lengths = uint16(SUITE_LENGTHS, suite);
   agree(lengths >> 8, lengths & 255);
   if (GCM && CCM) isGcm = suite === GCM_PLACE;
   at += 3;
   if (at < end) {
     // of fewer than two bytes the number is none below 0
-    if (uint16(message, at) !== end - at - 2) throw SENT + DECODE_ERROR;
+    if (uint16(message, at) !== end - at - 2) throw -DECODE_ERROR;
     at += 2;
   }
   let seen = 0;
@@ -85,26 +84,26 @@ export default function serverHello(message: Bytes): void {
     const type = uint16(message, at);
     const length = uint16(message, at + 2);
     at += 4 + length;
-    if (end < at) throw SENT + DECODE_ERROR;
+    if (end < at) throw -DECODE_ERROR;
     let row = 0;
     while (row < EXTENSIONS.length && EXTENSIONS[row].type !== type) row++;
-    if (row === EXTENSIONS.length || !EXTENSIONS[row].isOurs) throw SENT + UNSUPPORTED_EXTENSION;
-    if (seen & (1 << row)) throw SENT + ILLEGAL_PARAMETER;
+    if (row === EXTENSIONS.length || !EXTENSIONS[row].isOurs) throw -UNSUPPORTED_EXTENSION;
+    if (seen & (1 << row)) throw -ILLEGAL_PARAMETER;
     seen |= 1 << row;
     const last = message.charCodeAt(at - 1);
     // RFC 5746, 3.4: anything but an empty renegotiated_connection
-    if (type === RENEGOTIATION_INFO && (length !== 1 || last)) throw SENT + HANDSHAKE_FAILURE;
-    if (length !== EXTENSIONS[row].length) throw SENT + DECODE_ERROR;
-    if (type === MAX_FRAGMENT_LENGTH && last !== 1) throw SENT + ILLEGAL_PARAMETER;
+    if (type === RENEGOTIATION_INFO && (length !== 1 || last)) throw -HANDSHAKE_FAILURE;
+    if (length !== EXTENSIONS[row].length) throw -DECODE_ERROR;
+    if (type === MAX_FRAGMENT_LENGTH && last !== 1) throw -ILLEGAL_PARAMETER;
     if (type === RECORD_SIZE_LIMIT) sendLimit = uint16(message, at - 2);
   }
-  if (sendLimit < 64 || (seen & SEEN_BOTH_LIMITS) === SEEN_BOTH_LIMITS) throw SENT + ILLEGAL_PARAMETER;
+  if (sendLimit < 64 || (seen & SEEN_BOTH_LIMITS) === SEEN_BOTH_LIMITS) throw -ILLEGAL_PARAMETER;
   if (sendLimit > FRAGMENT_LIMIT) sendLimit = FRAGMENT_LIMIT;
   extendedMasterSecret = seen & SEEN_EXTENDED_MASTER_SECRET;
   const isEncryptThenMac = seen & SEEN_ENCRYPT_THEN_MAC;
   if (!requireEncryptThenMac) encryptThenMac = isEncryptThenMac;
   // RFC 7366, 3: not with a suite that is not CBC
-  if (isEncryptThenMac && !macLength) throw SENT + ILLEGAL_PARAMETER;
+  if (isEncryptThenMac && !macLength) throw -ILLEGAL_PARAMETER;
   if (
     (requireEncryptThenMac && macLength && !isEncryptThenMac) ||
     // the device's own setting takes servers that have not heard of it
@@ -112,5 +111,5 @@ export default function serverHello(message: Bytes): void {
       !extendedMasterSecret &&
       section(import("../store/settings")).readSettings().ems !== 0)
   )
-    throw SENT + HANDSHAKE_FAILURE;
+    throw -HANDSHAKE_FAILURE;
 }

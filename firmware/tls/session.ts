@@ -2,7 +2,9 @@
 // `onTransport` is the only way in, for bytes and all else that TCP and timers bring; what it catches goes to `shutdown`
 // and is one integer (alert.ts). One session at a time. All but that one function are sections. Leaves out renegotiation
 // (RFC 5746: refused with no_renegotiation).
-import type { Socket } from "../../hal/hal";
+import { tcpConnect } from "hal:tcp_socket";
+import type { Server, Socket } from "../../hal/hal";
+import { ATTEMPT } from "../app/event";
 import {
   STEP_FINISHED,
   STEP_HELLO,
@@ -48,12 +50,6 @@ export const SESSION_DRAINED = -4;
 
 /** Who takes a session's events. One function and no emitter: listeners are heap (socket.ts has them). */
 export type OnSession = (event: any, code?: number) => void;
-
-/** Where a server is. */
-export interface Server {
-  host: string;
-  port: number;
-}
 
 // without a value they are undefined: a value is bytes, and on the heap some are a variable
 /** The TCP socket under the session; undefined: none was asked for yet; 0: it is being asked for. */
@@ -164,7 +160,8 @@ export function shutdown(cause: unknown): void {
 function codeOf(cause: unknown, tcp: Socket | 0 | undefined): number {
   // the turn that should have come to this was cut short
   if (cause === TIMEOUT && busy) return OUT_OF_MEMORY;
-  if (typeof cause === "number") return cause;
+  // minus an alert: it is to be sent; other events of the application are above these
+  if (typeof cause === "number") return cause < ATTEMPT ? SENT - cause : cause;
   try {
     if (tcp) tcp.write("");
     print((cause as Error).stack);
@@ -221,11 +218,11 @@ export function receive(): boolean | undefined {
 /** Take up alerts, one or more in a record (RFC 5246, 6.2.1 and 7.2). */
 function alerts(): void {
   const fragment = section(import("./record")).take();
-  if (!fragment || fragment.length & 1) throw SENT + DECODE_ERROR;
+  if (!fragment || fragment.length & 1) throw -DECODE_ERROR;
   for (let i = 0; i < fragment.length; i += 2) {
     const level = fragment.charCodeAt(i);
     const description = fragment.charCodeAt(i + 1);
-    if (level < WARNING || level > FATAL) throw SENT + ILLEGAL_PARAMETER;
+    if (level < WARNING || level > FATAL) throw -ILLEGAL_PARAMETER;
     // close_notify is the end of a session, but no end for a handshake
     // in TLS 1.3 the level says nothing (RFC 8446, 6)
     if (description === CLOSE_NOTIFY || level === FATAL || (TLS_1_3 && description !== USER_CANCELED))
@@ -241,7 +238,7 @@ function alerts(): void {
 function helloRequests(): void {
   const fragment = section(import("./record")).take();
   if (contentType !== HANDSHAKE || !fragment || fragment !== "\0".repeat(fragment.length))
-    throw SENT + UNEXPECTED_MESSAGE;
+    throw -UNEXPECTED_MESSAGE;
   requested += fragment.length;
   if (requested < 4) return;
   requested &= 3;
@@ -252,7 +249,7 @@ function helloRequests(): void {
 /** Count a record that brings nothing: an honest server sends few of them in a row. */
 function count(weight: number): void {
   idle += weight;
-  if (idle > IDLE_LIMIT) throw SENT + UNEXPECTED_MESSAGE;
+  if (idle > IDLE_LIMIT) throw -UNEXPECTED_MESSAGE;
 }
 
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
@@ -304,7 +301,7 @@ export function connect(server: Server, onEvent: OnSession): void {
   // fresh noise for every session, tested before a byte of it is used
   section(import("../crypto/ctr_drbg")).seed();
   transport = 0;
-  transport = section(import("hal:tcp_socket")).tcpConnect(server.host, server.port, onTransport);
+  transport = tcpConnect(server, onTransport);
 }
 
 /** End the attempt with TIMEOUT, if no session stands yet. The caller has the clock: a timer more is heap. */

@@ -1,7 +1,8 @@
 // The socket for applications: TLS where Espruino's own `net.connect` would stand, so that its MQTT and HTTP code can sit
 // on it unchanged. Our own MQTT client does without: an emitter and its listeners are heap.
+import type { Server } from "../../hal/hal";
 import { HANDSHAKE_TIMEOUT_MS } from "../profile";
-import { SESSION_DATA, SESSION_DRAINED, SESSION_STANDS, type Server } from "./session";
+import { SESSION_DATA, SESSION_DRAINED, SESSION_STANDS } from "./session";
 
 /** A TLS socket with the members of Espruino's net socket. */
 export interface TlsSocket {
@@ -18,7 +19,7 @@ export function connect(options: Server, callback?: (socket: TlsSocket) => void)
   // every object of Espruino's is an emitter
   const socket: any = {
     write: (data: Joinable) => {
-      section(import("./record")).put(E.toString(data));
+      section(import("./record")).put(data);
       section(import("./session")).flush();
       return false;
     },

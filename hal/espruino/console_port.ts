@@ -9,12 +9,12 @@ export function serialTake(): void {
   E.setConsole("LoopbackB", { force: true });
 }
 
-/** Listen to the port (Serial in hal.ts). */
+/** Listen to the port (Serial in hal.ts), where Espruino looks: `on` would make a list, two variables more. */
 export function serialOpen(onData: (bytes: Bytes) => void): void {
-  (board.consolePort === "USB" ? USB : Serial1).on("data", onData);
+  (board.consolePort === "USB" ? USB : (Serial1 as any))["#ondata"] = onData;
 }
 
-/** Tell whether somebody listens (Serial in hal.ts), by Espruino's own name for the listeners. */
+/** Tell whether somebody listens (Serial in hal.ts). */
 export function serialIsOpen(): boolean {
   return (board.consolePort === "USB" ? USB : (Serial1 as any))["#ondata"];
 }

@@ -151,7 +151,9 @@ export class Emitters {
   }
 
   private of(target: object, event: string): Listener[] {
-    return Object.getOwnPropertyDescriptor(target, EVENT_PREFIX + event)?.value ?? [];
+    // one that was put there, not by `on`, is no list
+    const kept = Object.getOwnPropertyDescriptor(target, EVENT_PREFIX + event)?.value;
+    return typeof kept === "function" ? [kept] : (kept ?? []);
   }
 
   private keep(target: object, event: string, listeners: Listener[]): void {

@@ -6,7 +6,7 @@ import { analyse, type Node, parse, type Rewritten, rewritten, walk } from "./sy
 /** Longest text that is worth more in its places than under a name, bytes. */
 const SHORT = 8;
 
-/** Replace each use of a top-level `const NAME = number, boolean or short text` by the literal; unused declarations are left. */
+/** Replace each use of a top-level `const NAME = number, boolean, short text or undefined` by the literal; unused declarations are left. */
 export function inlineConstants(code: string): Rewritten {
   const text = new MagicString(code);
   const program = parse(code);
@@ -30,8 +30,10 @@ export function inlineConstants(code: string): Rewritten {
   return rewritten(text);
 }
 
-/** The text of a number, boolean or short text that may stand in any expression. */
+/** The text of a number, boolean, short text or `undefined` that may stand in any expression. */
 function plainLiteral(node: Node): string | undefined {
+  if (node.type === "UnaryExpression" && node.operator === "void" && node.argument.type === "Literal")
+    return "(void 0)";
   if (node.type === "Literal" && /^(number|boolean)$/.test(typeof node.value)) return String(node.raw);
   if (node.type === "Literal" && typeof node.value === "string" && node.value.length <= SHORT)
     return String(node.raw);

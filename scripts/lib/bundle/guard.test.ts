@@ -90,7 +90,7 @@ const CASES: Readonly<Record<string, { refused: string[]; taken: string[] }>> = 
   },
   prototype: {
     refused: ["print(Array.prototype.map);"],
-    taken: ["print([].map);", "class A{}print(A.prototype);"],
+    taken: ["print([].map);", "class A{}print(A.prototype);", "delete Function.prototype;"],
   },
   "missing method": {
     refused: ["print([1].at(0));", "print([1].flat());", "print([1].keys());", "print('a'.codePointAt(0));"],

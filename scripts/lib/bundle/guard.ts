@@ -182,8 +182,9 @@ const RULES: Rule[] = [
       /^(E|Math)$/.test(node.object.name) &&
       isGlobal(node.object, analysis),
   ),
-  rule("prototype", "`X.prototype.y` of built-ins is undefined", ({ node, analysis }) => {
+  rule("prototype", "`X.prototype.y` of built-ins is undefined", ({ node, parent, analysis }) => {
     if (node.type !== "MemberExpression" || node.computed || node.property.name !== "prototype") return false;
+    if (parent?.operator === "delete") return false;
     return isGlobal(node.object, analysis);
   }),
   rule("missing method", "no built-in has this method; write a loop", ({ node, analysis }) => {

@@ -13,6 +13,7 @@ import { type BuildOptions, type Bundle, ECHO, LOADER, MAIN, TLS_MODULE, toolFil
 import { measure } from "./byte_origins";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
+import { flagsAsNumbers } from "./flags";
 import { type Finding, guardBundle } from "./guard";
 import { inlineOnce, ROUNDS } from "./inline_once";
 import { fold, minify, type Names, rename } from "./minify";
@@ -120,6 +121,7 @@ async function inputOptions(
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
       ...FOLDING,
       { name: "pack-tables", renderChunk: (code) => packTables(code) },
+      { name: "flags-as-numbers", renderChunk: (code) => flagsAsNumbers(code) },
       // the loader's few bytes are fewer with its functions
       ...Array.from({ length: options.entry === LOADER ? 0 : ROUNDS }, (_, round) => ({
         name: `inline-once-${round}`,

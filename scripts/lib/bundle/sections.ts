@@ -44,6 +44,14 @@ const END = "\0";
 /** What the parameters of every section are called, in their order; nothing else bears these names. */
 export const PARAMETERS = ["$", "Y", "Z"];
 
+/**
+ * What stands in the loader for the place of the first section with so many parameters: sections lie in the order of how many they
+ * have, so that it gives none more than it may need.
+ */
+const THRESHOLDS: Readonly<Record<string, number>> = { WITH_PARAMETER: 1, WITH_PARAMETERS: 2 };
+/** Where there is no such section: behind all that there could be. */
+const NOWHERE = 0x7fff;
+
 export interface Section {
   /** The source file of its root, without folder and ending. */
   name: string;
@@ -165,7 +173,13 @@ export function cutSections(code: string): Rewritten {
     for (const root of roots) visit(root);
     return seen;
   };
-  const roots = [...new Set(markers.map((marker) => marker.root))];
+  const parametersOf = (root: string): number => {
+    const { node } = unitOf.get(root) as Unit;
+    return (node.type === "VariableDeclarator" ? node.init?.params : node.params)?.length ?? 0;
+  };
+  const roots = [...new Set(markers.map((marker) => marker.root))].sort(
+    (a, b) => parametersOf(a) - parametersOf(b),
+  );
   const ofSection = new Map(roots.map((root) => [root, reach([unitOf.get(root) as Unit])]));
   let main = reach(units.filter((unit) => unit.pinned));
   for (let before = -1; before !== main.size; ) {
@@ -374,13 +388,16 @@ export function placeSections(code: string, file: string): Placed {
     isFactory: boolean;
     name: string;
     before: string;
+    parameters: number;
   }[] = [];
   const marks: { number: number; loader: string; call: Node; inTable: boolean }[] = [];
+  const thresholds: Node[] = [];
   const tables: { start: number; end: number; loader: string }[] = [];
   const bare = `Function("${PARAMETERS.join('","')}",require("Storage").read(${JSON.stringify(file)},`;
   walk(parse(code), (node, above) => {
     const table = tableOf(node, above[above.length - 1]);
     if (table) tables.push(table);
+    if (node.type === "Identifier" && Object.hasOwn(THRESHOLDS, node.name)) thresholds.push(node);
     if (node.type !== "CallExpression") return;
     if (node.callee.name === MARK) {
       const [number, loader] = node.arguments;
@@ -388,7 +405,7 @@ export function placeSections(code: string, file: string): Placed {
       marks.push({ number: number.value, loader: loader.name ?? "", call: node, inTable });
     }
     if (node.callee.name !== TEXT) return;
-    const [number, name, isFactory, { body }] = node.arguments;
+    const [number, name, isFactory, { body, params }] = node.arguments;
     const isBlock = body.type === "BlockStatement";
     bodies[number.value] = {
       start: isBlock ? body.start + 1 : body.start,
@@ -398,6 +415,7 @@ export function placeSections(code: string, file: string): Placed {
       call: node,
       isFactory: isFactory.value === 1,
       name: name.value,
+      parameters: params.length,
     };
   });
   if (bodies.length === 0) return { ...rewritten(new MagicString(code)), sections: [], calls: [] };
@@ -408,7 +426,7 @@ export function placeSections(code: string, file: string): Placed {
   let sections: Section[] = bodies.map(({ name }) => ({ name, offset: 0, length: 0 }));
   for (;;) {
     const text = new MagicString(code);
-    const replaced = marks.map(({ number, loader, call, inTable }) => {
+    const marked = marks.map(({ number, loader, call, inTable }) => {
       if (inTable && bodies[number].isFactory)
         throw new Error(`a table takes functions, and section ${bodies[number].name} is a value`);
       const head = inTable ? "" : loader ? `${loader}(` : bare;
@@ -418,6 +436,13 @@ export function placeSections(code: string, file: string): Placed {
       text.overwrite(call.start, call.end, made);
       return { call, number, head: head.length, growth: made.length - (call.end - call.start) };
     });
+    const compared = thresholds.map((call) => {
+      const number = bodies.findIndex(({ parameters }) => parameters >= THRESHOLDS[call.name]);
+      const made = String(number < 0 ? NOWHERE : sections[number].offset);
+      text.overwrite(call.start, call.end, made);
+      return { call, number, head: 0, growth: made.length - (call.end - call.start) };
+    });
+    const replaced = [...marked, ...compared];
     const inserted = tables.flatMap(({ start, end, loader }) => {
       // a word before the table would grow together with the loader's name
       const head = `${/\w/.test(code[start - 1]) ? " " : ""}${loader}(`;
@@ -447,7 +472,8 @@ export function placeSections(code: string, file: string): Placed {
       text.overwrite(number === 0 ? mainEnd : bodies[number - 1].end, start, END + before);
     });
     text.overwrite(bodies[bodies.length - 1].end, code.length, END);
-    const calls = replaced.map(({ call, number, head }) => {
+    const named = replaced.filter(({ number }) => number >= 0);
+    const calls = named.map(({ call, number, head }) => {
       const home = bodies.findIndex(({ start, end }) => start <= call.start && call.end <= end);
       const from = home < 0 ? 0 : sections[home].offset + bodies[home].before.length;
       return { at: from + lengthOf(bodies[home]?.start ?? 0, call.start) + head, number };

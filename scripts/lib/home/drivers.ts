@@ -298,7 +298,7 @@ class Examiner {
     const data = randomBytes(1200);
     try {
       await this.ask(
-        `[global.came="",global.over=0,global.tcp=hal.tcpConnect(${JSON.stringify(host)},${port},function(e){` +
+        `[global.came="",global.over=0,global.tcp=hal.tcpConnect({host:${JSON.stringify(host)},port:${port}},function(e){` +
           `if(typeof e=="string")global.came+=e;else if(e===true||e===false)global.over=1;else global.over=2}),1][3]`,
         10_000,
       );
