@@ -25,6 +25,7 @@ export const NETWORK_UP = -9;
 export const NOISE_DEAD = 3;
 export const NO_NETWORK = 5;
 export const AES_FAILED = 9;
+export const OUT_OF_MEMORY = 12;
 export const NAME_UNKNOWN = 14;
 
 /** `hal:aes128`: AES with a 128-bit key (FIPS 197) over whole data, without padding (SP 800-38A). */
@@ -37,7 +38,8 @@ export interface Aes128 {
    * Encrypt or decrypt `data`, joined a multiple of 16 bytes, with a `key` of 16; `iv` of the CBC modes is
    * 16 bytes; absent, it is zeros.
    * Returns a fresh buffer of the data's length. Throws AES_FAILED: CBC over a bad length, a mode that the
-   * chip has not, no result. ECB over a bad length is the caller's mistake.
+   * chip has not, no result; a native, which says nothing of why, OUT_OF_MEMORY, for with whole blocks that is why. ECB over a
+   * bad length is the caller's mistake.
    */
   aes(mode: number, key: Bytes, data: Joinable, iv?: Bytes): ArrayBuffer;
 }

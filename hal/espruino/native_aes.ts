@@ -3,7 +3,7 @@
 // wrong length; CTR, which ignores its IV, is not used. A view is taken element by element: give bytes, not
 // words. Parts in an array are joined on the stack: no copy on the heap.
 import type { Bytes } from "../../firmware/bytes";
-import { AES_FAILED, CBC_DECRYPT } from "../hal";
+import { CBC_DECRYPT, OUT_OF_MEMORY } from "../hal";
 
 export const AES_CAN_DECRYPT = true;
 export const AES_BULK = true;
@@ -17,5 +17,5 @@ export function aes(mode: number, key: Bytes, data: Joinable, iv?: Bytes): Array
     if (result) return result;
     E.defrag(); // the result wants one run of free variables
   }
-  throw AES_FAILED;
+  throw OUT_OF_MEMORY;
 }

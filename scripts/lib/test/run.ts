@@ -12,18 +12,27 @@ import { processorSeconds, type Usage } from "./usage";
 
 /** Files that take longest: begun last, one of them would run on alone. */
 const LONGEST = [
-  "scripts/keys.test.ts",
+  "scripts/lib/bundle/build.test.ts",
+  "scripts/console.test.ts",
   "firmware/tls/nonces.test.ts",
-  "firmware/power_cuts.test.ts",
+  "scripts/lib/ledger/ledger.test.ts",
   "firmware/ota/update_cuts.test.ts",
+  "scripts/keys.test.ts",
+  "firmware/boot/loader.test.ts",
+  "firmware/tls/interop.test.ts",
   "firmware/store/journal.test.ts",
-  "scripts/start.test.ts",
-  "scripts/bench.test.ts",
-  "scripts/lib/bench/bench.test.ts",
+  "scripts/lib/bench/bench_page.test.ts",
+  "scripts/lib/console/page.test.ts",
   "firmware/tls/misbehaviour.test.ts",
-  "firmware/ota/updater.test.ts",
+  "scripts/start.test.ts",
+  "firmware/tls/attacks.test.ts",
+  "firmware/ota/wear.test.ts",
+  "scripts/lib/bench/bench.test.ts",
+  "scripts/lib/gateway/cluster.test.ts",
   "firmware/console/commands.test.ts",
-  "firmware/console/console.test.ts",
+  "firmware/ota/updater.test.ts",
+  "firmware/power_cuts.test.ts",
+  "scripts/bench.test.ts",
 ];
 
 const DIST = join(PROJECT, "dist");
