@@ -7,17 +7,13 @@ import { type Bytes, uint16 } from "../bytes";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "../tls/alert";
 import { CHANGE_CIPHER_SPEC, FINISHED, HANDSHAKE, SERVER_HELLO } from "../tls/constants";
 import { ENCRYPTED_EXTENSIONS, KEY_UPDATE, NEW_SESSION_TICKET } from "./handshake_types";
-import { CLIENT, SERVER, setKeys } from "./keys";
+import { AT_FINISHED, CLIENT, keys, SERVER, setKeys } from "./keys";
 
 /** Longest handshake message that is taken, bytes: tickets are the longest, and passed over as they come. */
 const MESSAGE_LIMIT = 2048;
-/** Length of what key_schedule.ts has made for keys.ts. */
-const KEYS_LENGTH = 120;
 
 /** Digest state of the handshake messages so far. */
 export let transcript: Bytes;
-/** finished_key of client and server, 32 bytes each; "" before there are any. */
-export let finishedKeys: Bytes;
 /** Bytes of handshake messages that are not whole yet. */
 let pending: Bytes;
 /** Bytes of a NewSessionTicket that are still to come. */
@@ -50,7 +46,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   if (step === BEGIN) {
     const identity: Bytes | undefined = section(import("../store/settings")).readSettings().id;
     if (!identity) throw NO_KEY;
-    pending = transcript = finishedKeys = "";
+    pending = transcript = "";
     passOver = 0;
     isChanged = false;
     expected = SERVER_HELLO;
@@ -67,12 +63,14 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   }
   if (step === KEY_EXCHANGE) return 0;
   if (step === FINISH) {
-    const isLast = finishedKeys;
-    if (isLast) section(import("./record")).send(transport, HANDSHAKE, fragment.substr(KEYS_LENGTH));
-    setKeys(fragment.substr(0, KEYS_LENGTH));
+    const isLast = keys;
+    if (isLast) {
+      section(import("./record")).send(transport, HANDSHAKE, fragment.substr(AT_FINISHED));
+      fragment = fragment.substr(0, AT_FINISHED);
+    }
+    setKeys(fragment);
     section(import("./record")).restart(CLIENT);
     section(import("./record")).restart(SERVER);
-    finishedKeys = isLast ? "" : fragment.substr(KEYS_LENGTH);
     expected = isLast ? 0 : ENCRYPTED_EXTENSIONS;
     if (!isLast) return 0;
     (transcript as unknown) = undefined;
@@ -115,7 +113,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
       return 0;
     }
     if (type === FINISHED) {
-      const pads = section(import("../crypto/hmac")).hmacKey(32, finishedKeys.substr(32));
+      const pads = section(import("../crypto/hmac")).hmacKey(32, keys.substr(AT_FINISHED + 32));
       const verifyData = section(import("../crypto/hmac")).hmac(32, pads, E.toString(finish(32, transcript)));
       if (section(import("../bytes")).difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
     }

@@ -2,7 +2,8 @@
 // transcript to what protects records and what Finished carries.
 import { finish } from "hal:digest";
 import type { Bytes } from "../bytes";
-import { finishedKeys, transcript } from "./handshake";
+import { transcript } from "./handshake";
+import { AT_FINISHED, keys } from "./keys";
 import { secret } from "./secrets";
 
 /**
@@ -18,18 +19,18 @@ export default function keySchedule(): Bytes {
   const expandLabel = section(import("./hkdf")).expandLabel;
   const hash = E.toString(finish(32, transcript));
   let pads = hmacKey(32, secret);
-  const client = expandLabel(pads, finishedKeys ? "\x20c ap traffic" : "\x20c hs traffic", hash);
-  const server = expandLabel(pads, finishedKeys ? "\x20s ap traffic" : "\x20s hs traffic", hash);
-  if (finishedKeys) section(import("./secrets")).forget();
+  const client = expandLabel(pads, keys ? "\x20c ap traffic" : "\x20c hs traffic", hash);
+  const server = expandLabel(pads, keys ? "\x20s ap traffic" : "\x20s hs traffic", hash);
+  if (keys) section(import("./secrets")).forget();
   else section(import("./secrets")).nextSecret(pads);
-  let last = finishedKeys && "\x14\0\0\x20" + hmac(32, hmacKey(32, finishedKeys.substr(0, 32)), hash);
+  let last = keys && "\x14\0\0\x20" + hmac(32, hmacKey(32, keys.substr(AT_FINISHED, 32)), hash);
   let newKeys = "";
   let ivs = "";
   for (const traffic of [client, server]) {
     pads = hmacKey(32, traffic);
     newKeys += expandLabel(pads, "\x10key", "");
     ivs += expandLabel(pads, "\x0civ", "");
-    if (!finishedKeys) last += expandLabel(pads, "\x20finished", "");
+    if (!keys) last += expandLabel(pads, "\x20finished", "");
   }
   return E.toString(client, server, newKeys, ivs, last);
 }

@@ -6,11 +6,16 @@ import type { Bytes } from "../bytes";
 export const CLIENT = 0;
 export const SERVER = 1;
 
-/** Traffic secrets of client and server (32 bytes each), then their keys (16 each) and their IVs (12 each). Empty: nothing is protected. */
+/**
+ * Traffic secrets of client and server (32 bytes each), their keys (16 each), their IVs (12 each), and during the handshake the
+ * finished_key of each (32). Empty: nothing is protected.
+ */
 export let keys: Bytes = "";
 /** Where the keys and the IVs begin. */
 export const AT_KEYS = 64;
 export const AT_IVS = 96;
+/** Where the finished_keys begin: up to there are the keys of the application's data. */
+export const AT_FINISHED = 120;
 
 /** Take the keys of both ends. */
 export function setKeys(newKeys: Bytes): void {

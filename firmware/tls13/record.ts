@@ -36,6 +36,7 @@ export let outgoing: Bytes;
 /** Forget the connection. */
 export function wipe(): void {
   wipeKeys();
+  section(import("./secrets")).forget();
   outgoing = incoming = input = "";
   writeSequence = readSequence = -1;
   left = 0;

@@ -10,6 +10,7 @@ import {
   aesKey,
   deriveDeviceKey,
   keyCheckValue,
+  type Label,
   PURPOSES,
   type Purpose,
   SCHEME_NAMES,
@@ -26,8 +27,8 @@ export interface Master {
   /** Where it is, for sentences. */
   readonly about: string;
   checkValue(): string;
-  /** Derive the key of one device for this master's purpose: 16 bytes, which the caller wipes. */
-  deviceKey(identity: Identity): Buffer;
+  /** Derive the key of one device for this master's purpose, or another label of it: 16 bytes, which the caller wipes. */
+  deviceKey(identity: Identity, label?: Label): Buffer;
   /** Wipe it, or end the token's session. */
   close(): void;
 }
@@ -55,7 +56,7 @@ function masterOf(
     scheme,
     about,
     checkValue: () => keyCheckValue(key),
-    deviceKey: (identity) => deriveDeviceKey(key, identity, scheme, purpose),
+    deviceKey: (identity, label = purpose) => deriveDeviceKey(key, identity, scheme, label),
     close,
   };
 }

@@ -63,7 +63,7 @@ export class Admission {
     private readonly limits: Limits,
     private readonly balancers: ReadonlySet<string>,
     /** A ClientHello is there: the socket is TLS's now, with its bytes put back. */
-    private readonly onHello: (socket: Socket) => void,
+    private readonly onHello: (socket: Socket, hello: Buffer) => void,
     private readonly onRefused: (peer: { address: string; port: number }, reason: string) => void,
   ) {}
 
@@ -178,7 +178,7 @@ export class Admission {
       this.limits.handshakeTimeoutMs - (performance.now() - entry.acceptedAt),
     );
     entry.socket.unshift(bytes);
-    this.onHello(entry.socket);
+    this.onHello(entry.socket, bytes);
     return true;
   }
 

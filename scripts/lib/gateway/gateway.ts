@@ -1,10 +1,11 @@
-// The gateway: TLS 1.2 with pre-shared keys (Node's tls) in front of an MQTT broker. Identity in, key out: it derives
+// The gateway: TLS 1.2 and 1.3 with pre-shared keys (Node's tls) in front of an MQTT broker. Identity in, key out: it derives
 // each device's key from the psk master and keeps no table. Unknown, revoked and wrong identities meet the same work
 // and the same alert (RFC 4279, 2; RFC 7925, 6): whoever is not known gets a key that nobody has.
 // The way of a connection: admission.ts (who may begin a handshake), here (TLS), session.ts (what a device may say), and
 // then the broker inside (embedded_broker.ts) or one that stands elsewhere (upstream.ts).
 // OpenSSL cuts an identity at a NUL: what follows is never seen, and what is left needs its own key.
-// Leaves out: TLS 1.3 (a key is never used under both versions, RFC 9257).
+// A key is never used under both versions (RFC 9257, 6): who offers TLS 1.3 alone is asked for the key of the label psk13, everyone else
+// speaks TLS 1.2 with that of the label psk.
 import { constants } from "node:crypto";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
@@ -13,8 +14,10 @@ import { DeviceError, UsageError } from "../cli/exit";
 import { listen } from "../cli/listen";
 import { type Master, masterFromBytes } from "../custody/master";
 import { type Identity, parseIdentity } from "../keys/identity";
+import type { Label } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { Admission } from "./admission";
+import { offersTls13Alone } from "./client_hello";
 import { createEmbeddedBroker, type EmbeddedBroker } from "./embedded_broker";
 import { type FleetList, isLetIn } from "./fleet_list";
 import { DEFAULT_LIMITS, type Limits } from "./limits";
@@ -88,18 +91,28 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
+interface Version {
+  version: "TLSv1.2" | "TLSv1.3";
+  ciphers: string;
+  /** What its keys are derived for. */
+  label: Label;
+}
+
 /**
- * The suites that the gateway takes. The client's order decides: it knows what costs it least. SECLEVEL 0 because
+ * The versions and suites that the gateway takes. The client's order decides: it knows what costs it least. SECLEVEL 0 because
  * OpenSSL counts the 8-byte tag of CCM_8 as 64 bits of security, which RFC 7925, 4.2 finds enough for this use.
  */
-const CIPHERS = [
-  "PSK-AES128-CCM8",
-  "PSK-AES128-CCM",
-  "PSK-AES128-GCM-SHA256",
-  "PSK-AES128-CBC-SHA256",
-  "PSK-AES128-CBC-SHA",
-  "@SECLEVEL=0",
-].join(":");
+const TLS_1_2: Version = {
+  version: "TLSv1.2",
+  ciphers:
+    "PSK-AES128-CCM8:PSK-AES128-CCM:PSK-AES128-GCM-SHA256:PSK-AES128-CBC-SHA256:PSK-AES128-CBC-SHA:@SECLEVEL=0",
+  label: "psk",
+};
+const TLS_1_3: Version = {
+  version: "TLSv1.3",
+  ciphers: "TLS_AES_128_CCM_8_SHA256:TLS_AES_128_CCM_SHA256:TLS_AES_128_GCM_SHA256:PSK:@SECLEVEL=0",
+  label: "psk13",
+};
 
 const BACKLOG = 4_096; // connections that the kernel keeps for us; a whole fleet comes back at once
 
@@ -133,6 +146,7 @@ class Door implements Gateway {
   private inside: EmbeddedBroker | undefined;
   private upstream: UpstreamBrokers | undefined;
   private readonly tls;
+  private readonly tls13: ReturnType<Door["createTls"]> | undefined;
   private readonly identities = new WeakMap<object, Identity>();
   private readonly ports: SessionPorts;
   private readonly servers: Record<"devices" | "operators" | "metrics", Server>;
@@ -150,10 +164,15 @@ class Door implements Gateway {
     this.admission = new Admission(
       this.limits,
       new Set(options.balancers),
-      (socket) => this.tls.emit("connection", socket),
+      (socket, hello) => {
+        const tls = this.tls13 && offersTls13Alone(hello) ? this.tls13 : this.tls;
+        tls.emit("connection", socket);
+      },
       ({ address, port }, reason) => this.refused(`${address}:${port}`, reason),
     );
-    this.tls = this.createTls();
+    this.tls = this.createTls(TLS_1_2);
+    // the older schemes have but one key for each device
+    if (options.master.scheme === "kdf") this.tls13 = this.createTls(TLS_1_3);
     this.ports = {
       limits: this.limits,
       queued: this.queued,
@@ -251,17 +270,18 @@ class Door implements Gateway {
     this.admission.add(socket);
   }
 
-  private createTls() {
+  private createTls({ version, ciphers, label }: Version) {
     const tls = createTlsServer({
-      minVersion: "TLSv1.2",
-      maxVersion: "TLSv1.2",
-      ciphers: CIPHERS,
+      minVersion: version,
+      maxVersion: version,
+      ciphers,
       honorCipherOrder: false,
       handshakeTimeout: this.limits.handshakeTimeoutMs + 1000, // idle time; the deadline of admission comes first
       // No tickets: a resumed session would outlive a revocation, and a device keeps no room for one.
-      secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+      secureOptions:
+        constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_ALLOW_NO_DHE_KEX,
       pskCallback: (socket: TLSSocket, text: string) => {
-        const { key, identity } = this.keys.keyOf(text, this.list);
+        const { key, identity } = this.keys.keyOf(text, this.list, label);
         this.metrics.derivations.inc(2);
         if (identity) this.identities.set(socket, identity);
         return key;
@@ -396,9 +416,9 @@ class KeySource {
     this.nobodysMaster = masterFromBytes(randomKey(), master.purpose, master.scheme);
   }
 
-  keyOf(text: string, list: FleetList): { key: Buffer; identity?: Identity } {
+  keyOf(text: string, list: FleetList, label: Label): { key: Buffer; identity?: Identity } {
     try {
-      const { identity, keys } = this.parseAndDerive(text);
+      const { identity, keys } = this.parseAndDerive(text, label);
       const [deviceKey, nobodysKey] = keys;
       return identity && isLetIn(list, identity) ? { key: deviceKey, identity } : { key: nobodysKey };
     } catch (error) {
@@ -409,18 +429,18 @@ class KeySource {
     }
   }
 
-  private parseAndDerive(text: string): { identity?: Identity; keys: Buffer[] } {
+  private parseAndDerive(text: string, label: Label): { identity?: Identity; keys: Buffer[] } {
     try {
       const identity = parseIdentity(text);
-      return { identity, keys: this.deriveBoth(identity) };
+      return { identity, keys: this.deriveBoth(identity, label) };
     } catch (error) {
-      if (error instanceof UsageError) return { keys: this.deriveBoth(this.nobody) };
+      if (error instanceof UsageError) return { keys: this.deriveBoth(this.nobody, label) };
       throw error;
     }
   }
 
-  private deriveBoth(identity: Identity): Buffer[] {
-    const keys = [this.master, this.nobodysMaster].map((one) => one.deviceKey(identity));
+  private deriveBoth(identity: Identity, label: Label): Buffer[] {
+    const keys = [this.master, this.nobodysMaster].map((one) => one.deviceKey(identity, label));
     this.derivations += keys.length;
     return keys;
   }

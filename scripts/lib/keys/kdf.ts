@@ -12,6 +12,8 @@ export const KEY_LENGTH = 16; // bytes: AES-128
 /** The masters that the root is split into, each for other hands. */
 export const PURPOSES = ["psk", "ota", "console", "rekey"] as const;
 export type Purpose = (typeof PURPOSES)[number];
+/** What a key is derived for: a master's purpose, or, of the master `psk`, TLS 1.3. A key serves one version of TLS (RFC 9257, 6). */
+export type Label = Purpose | "psk13";
 
 /** An AES-128 key to compute with, wherever its bytes are. */
 export interface AesKey {
@@ -99,7 +101,7 @@ export function splitRoot(root: Uint8Array): Record<Purpose, Buffer> {
 
 export interface Scheme {
   about: string;
-  derive(master: AesKey, identity: Identity, purpose: Purpose): Buffer;
+  derive(master: AesKey, identity: Identity, label: Label): Buffer;
 }
 
 /** The derivations that can be selected, by name. */
@@ -107,7 +109,7 @@ export const SCHEMES = {
   kdf: {
     about:
       "SP 800-108 KDF with CMAC over the whole identity: bound to version and product, any length; the default",
-    derive: (master, identity, purpose) => kbkdf(master, purpose, identity.text),
+    derive: (master, identity, label) => kbkdf(master, label, identity.text),
   },
   "aes-serial": {
     about:
@@ -123,16 +125,20 @@ export type SchemeName = keyof typeof SCHEMES;
 export const SCHEME_NAMES = Object.keys(SCHEMES) as SchemeName[];
 
 /**
- * Derive one device's key from the master of `purpose`; default is the TLS pre-shared key. In the two older schemes it
+ * Derive one device's key for `label` from its master; default is the TLS pre-shared key. In the two older schemes it
  * is the master alone that tells purposes apart. Throws UsageError where the scheme cannot take the identity.
  */
 export function deriveDeviceKey(
   master: Uint8Array | AesKey,
   identity: Identity,
   scheme: SchemeName = "kdf",
-  purpose: Purpose = "psk",
+  label: Label = "psk",
 ): Buffer {
-  return (SCHEMES[scheme] as Scheme).derive(aesKey(master), identity, purpose);
+  if (label === "psk13" && scheme !== "kdf")
+    throw new UsageError(
+      `the scheme ${scheme} has one key for each device, and TLS 1.3 wants one of its own.`,
+    );
+  return (SCHEMES[scheme] as Scheme).derive(aesKey(master), identity, label);
 }
 
 /**

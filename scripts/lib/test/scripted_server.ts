@@ -1,14 +1,15 @@
 /*
- * A TLS 1.2 PSK server on 127.0.0.1 that can be told to misbehave at every step, for tests: the session of
- * tls12/server_session.ts behind node:net, with the ways in which TCP itself can go wrong (bytes in pieces, a
+ * A TLS PSK server on 127.0.0.1 that can be told to misbehave at every step, for tests: the session of tls12/server_session.ts or
+ * tls13/server_session.ts behind node:net, with the ways in which TCP itself can go wrong (bytes in pieces, a
  * stall or an end at any byte). Honest where it is not told otherwise; never a server for real use.
  */
 import { createServer, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Conduct, ServerSession } from "./tls12/server_session";
+import { type Conduct13, ServerSession13 } from "./tls13/server_session";
 
-/** A conduct and what happens to its bytes on the way. */
-export interface WireConduct extends Conduct {
+/** What happens to a session's bytes on the way. */
+export interface Wire {
   /** Send in TCP pieces of this many bytes, or of as many as the function says each time. */
   pieces?: number | (() => number);
   /** Send this many bytes, then nothing more, with the connection left open. */
@@ -21,8 +22,13 @@ export interface WireConduct extends Conduct {
   wire?(bytes: Buffer, offset: number): Buffer;
 }
 
-export interface Connection {
-  session: ServerSession;
+/** A conduct under TLS 1.2, and the same under TLS 1.3. */
+export interface WireConduct extends Conduct, Wire {}
+export interface WireConduct13 extends Conduct13, Wire {}
+
+/** A connection with a session of one of the two. */
+export interface Connection<S = ServerSession> {
+  session: S;
   socket: Socket;
   /** Every byte that went out. */
   sent: Buffer;
@@ -30,24 +36,40 @@ export interface Connection {
   closed: Promise<void>;
 }
 
-export interface ScriptedServer {
+export interface ScriptedServer<S = ServerSession, C = WireConduct> {
   port: number;
-  connections: Connection[];
+  connections: Connection<S>[];
   /** Wait for the nth connection, counted from 0. */
-  connection(nth: number): Promise<Connection>;
+  connection(nth: number): Promise<Connection<S>>;
   /** Change what the connections to come will meet. */
-  conduct: WireConduct;
+  conduct: C;
   stop(): Promise<void>;
 }
 
-/** Start a scripted server on a free port of 127.0.0.1. */
-export async function startScriptedServer(conduct: WireConduct): Promise<ScriptedServer> {
+type Make<S, C> = (conduct: C, onSend: (bytes: Buffer) => void, onEnd: () => void) => S;
+
+/** Start a scripted server of TLS 1.2 on a free port of 127.0.0.1. */
+export function startScriptedServer(conduct: WireConduct): Promise<ScriptedServer> {
+  return start(conduct, (...args) => new ServerSession(...args));
+}
+
+/** Start one of TLS 1.3. */
+export function startScriptedServer13(
+  conduct: WireConduct13,
+): Promise<ScriptedServer<ServerSession13, WireConduct13>> {
+  return start(conduct, (...args) => new ServerSession13(...args));
+}
+
+async function start<S extends { receive(bytes: Buffer): void }, C extends Wire>(
+  conduct: C,
+  make: Make<S, C>,
+): Promise<ScriptedServer<S, C>> {
   const waiting: (() => void)[] = [];
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-    scripted.connections.push(serve(socket, scripted.conduct));
+    scripted.connections.push(serve(socket, scripted.conduct, make));
     for (const wake of waiting.splice(0)) wake();
   });
-  const scripted: ScriptedServer = {
+  const scripted: ScriptedServer<S, C> = {
     port: 0,
     connections: [],
     conduct,
@@ -65,7 +87,11 @@ export async function startScriptedServer(conduct: WireConduct): Promise<Scripte
   return scripted;
 }
 
-function serve(socket: Socket, conduct: WireConduct): Connection {
+function serve<S extends { receive(bytes: Buffer): void }, C extends Wire>(
+  socket: Socket,
+  conduct: C,
+  make: Make<S, C>,
+): Connection<S> {
   const limit = Math.min(conduct.stallAfter ?? Infinity, conduct.endAfter ?? Infinity);
   let sending = Promise.resolve();
   let offset = 0;
@@ -95,8 +121,8 @@ function serve(socket: Socket, conduct: WireConduct): Connection {
     });
   }
 
-  const connection: Connection = {
-    session: new ServerSession(conduct, queue, finish),
+  const connection: Connection<S> = {
+    session: make(conduct, queue, finish),
     socket,
     sent: Buffer.alloc(0),
     closed: new Promise((resolve) => socket.on("close", () => resolve())),
