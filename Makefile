@@ -45,6 +45,9 @@ console: node_modules ## the console of the device at PORT=; its options: A="--h
 
 ##@ a product of your own
 
+product: node_modules ## a product of your own: A="new ../my-product", check, test
+	npm run -s product -- $(A)
+
 bundle: node_modules ## dist/<board>/firmware.js for BOARD= or for every board
 	npm run -s build
 

@@ -47,6 +47,11 @@ export interface Board {
   /** Bits per second; 0 where the port has no rate. */
   consoleBaud: number;
 
+  /**
+   * Pins that a product may use, names and ranges, `D0 D4-D5`: those of the chip without the flash's, the console's and the
+   * W5500's. Of some only the level can be read: the chip's data sheet tells.
+   */
+  pins: string;
   /** Pins of the W5500: names as Espruino's. "" on boards without one. */
   spiMosi: string;
   spiMiso: string;
@@ -77,10 +82,15 @@ export interface Board {
   /** Bytes of Storage. */
   storageLength: number;
   /**
-   * Address of the data of the file `.slots`, as `storageStart`: two slots of SLOT_BYTES (firmware/ota/slots.ts) in pages of
+   * Address of the data of the file `.slots`, as `storageStart`: two slots of `slotBytes` (firmware/ota/slots.ts) in pages of
    * their own, which are erased without Storage, while the file's header, at the end of the page before, stays for ever.
    */
   slotsStart: number;
+  /**
+   * Bytes of a slot, whole pages: an image, its keys and its manifest. The firmware itself keeps to 16,384 on every board; what is
+   * above that is room for a product.
+   */
+  slotBytes: number;
   /** Bytes of the file `conf`: a place of SETTINGS_PLACE (firmware/profile.ts) for the bench and for each change in the field. */
   settingsLength: number;
   /** Address of the first of the two halves of the journal (firmware/store/journal.ts), as `storageStart`; whole pages. */

@@ -4,7 +4,6 @@ import "../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
-import { SLOT_BYTES } from "../firmware/ota/manifest";
 import { SETTINGS_PLACE } from "../firmware/profile";
 import { RECORD_LENGTH } from "../firmware/store/key_record";
 import type { Board } from "./board";
@@ -69,7 +68,9 @@ for (const [name, board] of boards) {
       const storage = board.flashMap.filter((area) => area.name === "storage");
       assert.equal(storage.length, 1);
       const { slotsStart, settingsLength, storageStart } = board;
-      const behindSlots = storageStart + storage[0].length - slotsStart - 2 * SLOT_BYTES;
+      const behindSlots = storageStart + storage[0].length - slotsStart - 2 * board.slotBytes;
+      assert.equal(board.slotBytes % board.pageLength, 0);
+      assert.equal(board.slotBytes & (board.slotBytes - 1), 0, "a power of two");
       // and the bench's scratch file, before it is told to take keys
       assert.ok(behindSlots >= HEADER + settingsLength + 2 * (HEADER + RECORD_LENGTH));
       assert.equal(settingsLength % SETTINGS_PLACE, 0);

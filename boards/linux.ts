@@ -20,6 +20,7 @@ export const board: Board = {
   entropyPerBit: 1,
   consolePort: "USB",
   consoleBaud: 0,
+  pins: "D0-D31",
   spiMosi: "",
   spiMiso: "",
   spiSck: "",
@@ -36,6 +37,7 @@ export const board: Board = {
   storageStart: 0x10000000,
   storageLength: 0x3e000,
   slotsStart: 0x10001000,
+  slotBytes: 32768,
   settingsLength: 3840,
   // behind Storage in its own flash: the last 8 KB, which Storage would reach last
   journalStart: 0x1003e000,

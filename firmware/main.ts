@@ -1,6 +1,6 @@
 // The firmware: the only file with effects on import.
-import { hasStart } from "product";
-import { ATTEMPT } from "./app/event";
+import { everyS, hasEvery, hasStart } from "product";
+import { ATTEMPT, TIMES } from "./app/event";
 import { onEvent } from "./app/events";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 import { key } from "./store/key";
@@ -14,10 +14,13 @@ delete (Function as any).prototype;
 (Function as any) = (Object as any) = (String as any) = undefined;
 
 setTimeout(onEvent, KEEP_ALIVE_S * 500);
+if (hasEvery) setTimeout(onEvent, everyS * 1000, TIMES);
 if (hasStart)
   try {
     section(import("product")).start();
   } catch (_) {
     section(import("./app/application")).report(PRODUCT_START);
+    // an image that is not confirmed has three starts
+    if (typeof trial === "number") section(import("hal:system")).restart();
   }
 if (!CONSOLE || !key[RECORD_LENGTH - 1] || section(import("./console/console")).open()) onEvent(ATTEMPT);

@@ -2,7 +2,9 @@
 // more in what the next start makes of it (scripts/lib/test/power_cuts.ts; make powercuts: everywhere too).
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { board } from "../boards/mdbt42q-w5500";
 import { ROLES } from "../scripts/lib/console/challenge";
+import { imageLongest } from "../scripts/lib/ota/layout";
 import { bundleOf, type TestDevice } from "../scripts/lib/test/device";
 import {
   askObject,
@@ -16,7 +18,7 @@ import {
   unlock,
 } from "../scripts/lib/test/factory";
 import { cutPower } from "../scripts/lib/test/power_cuts";
-import { AT_KEYS, KEYS_BYTES, SLOT_BYTES, SLOTS_FILE } from "./ota/manifest";
+import { KEYS_BYTES, SLOTS_FILE } from "./ota/manifest";
 
 const BOARD = "mdbt42q-w5500-sim";
 /** Stands for what a wipe has to overwrite besides the keys. */
@@ -40,7 +42,8 @@ async function factory(files: Record<string, string> = {}): Promise<TestDevice> 
 }
 
 /** Where the keys of the slots lie in `.slots`. */
-const KEYS_IN_SLOTS = [AT_KEYS, SLOT_BYTES + AT_KEYS];
+const AT_KEYS = imageLongest(board);
+const KEYS_IN_SLOTS = [AT_KEYS, board.slotBytes + AT_KEYS];
 
 /** Put a record of keys, or what else is as long, over those of the first slots. */
 function withKeys(slots: string, ...each: string[]): string {

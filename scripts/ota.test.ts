@@ -29,7 +29,7 @@ const operator = { identity: "operator", key: randomKey() };
 writeFileSync(at("master"), master, { mode: 0o600 });
 writeFileSync(at("operator"), operator.key, { mode: 0o600 });
 writeFileSync(at("image"), testImage(3000));
-writeFileSync(at("long"), testImage(16_177));
+writeFileSync(at("long"), testImage(32_561));
 writeFileSync(at("empty"), "");
 
 function run(...args: string[]): Promise<{ code: number | null; output: string; error: string }> {
@@ -69,7 +69,7 @@ describe("bad input: a sentence, exit 2, nothing written", { concurrency: 2 }, (
     ["another word", ["give"], /none of build, sign, rekey, publish/],
     ["an option missing", ["build"], /--product NAME is missing/],
     ["sequence 0", build("--sequence", "0"), /not a whole number from 1/],
-    ["an image too long", build("--image", at("long")), /16177 bytes, and an image has 1 to 16176/],
+    ["an image too long", build("--image", at("long")), /32561 bytes, and an image has 1 to 32560/],
     ["an empty image", build("--image", at("empty")), /0 bytes/],
     ["no image", build("--image", at("nowhere")), /there is no such file/],
     ["a long product", build("--product", "seventeen_letters"), /1 to 16 printable/],

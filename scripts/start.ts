@@ -62,6 +62,10 @@ const COMMAND = {
     ota: flag(
       "show an update over the air: a power cut in the middle, and a bad image that is left again; then end",
     ),
+    product: option(
+      "NAME|FILE",
+      "a product, of firmware/product or of yours: its pins are shown, `help` typed in says what may be; saving the file boots it anew",
+    ),
     json: flag("for machines: one JSON object a line"),
   },
 };

@@ -2,7 +2,7 @@
 // what happens where; what is done there follows, a section each. Telemetry goes to `up/status`; a command on `down/<name>`
 // is answered on `up/<name>` with its own payload. What it has to say is put to the session's data.
 import { networkUp } from "hal:network";
-import { hasCommand, hasOnline, hasWell } from "product";
+import { hasCommand, hasEvery, hasOnline, hasStop, hasStore, hasWell } from "product";
 import type { Server } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
@@ -17,6 +17,8 @@ import {
   NO_NETWORK,
   PRODUCT_COMMAND,
   PRODUCT_ONLINE,
+  PRODUCT_STOP,
+  PRODUCT_TIMES,
   PRODUCT_WELL,
   TIMEOUT,
 } from "../tls/alert";
@@ -58,7 +60,8 @@ export function action(event: Event): (onEvent: OnSession, event: Event, code?: 
     section(import("./application")).message, // MESSAGE
     section(import("./application")).accepted, // ACCEPTED
     section(import("./application")).notGranted, // REFUSED
-    ...(hasOnline ? [section(import("./application")).granted] : []), // GRANTED
+    ...(hasOnline || hasEvery ? [section(import("./application")).granted] : []), // GRANTED
+    ...(hasEvery ? [section(import("./application")).times] : []), // TIMES
   ][event === TICK ? state - TICKS : event > 0 ? -SESSION_ENDED : -event] as () => void;
 }
 
@@ -188,6 +191,32 @@ export function granted(): void {
   } catch (_) {
     section(import("./application")).report(PRODUCT_ONLINE);
   }
+}
+
+/** The product's own time has come. */
+export function times(): void {
+  try {
+    section(import("product")).every();
+  } catch (_) {
+    section(import("./application")).report(PRODUCT_TIMES);
+  }
+}
+
+/** Let the product end what it does, and keep what its store holds, before the device starts anew. */
+export function stop(): void {
+  if (hasStop)
+    try {
+      section(import("product")).stop();
+    } catch (_) {
+      section(import("./application")).report(PRODUCT_STOP);
+    }
+  if (hasStore) section(import("../product/device")).keep(true);
+}
+
+/** Stop, and start anew. */
+export function reboot(): void {
+  section(import("./application")).stop();
+  section(import("hal:system")).restart();
 }
 
 /** The broker has refused a subscription; each tick asks again. */

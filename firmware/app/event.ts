@@ -1,9 +1,11 @@
 // What happens to the application (application.ts has the table of what it does then): these events, a session's
-// (tls/session.ts), the network's (hal.ts), and what the client finds in a record (mqtt/client.ts). None is above 0, as codes are.
+// (tls/session.ts), the network's (hal.ts), and what the client finds in a record (mqtt/client.ts: -10 to -13). None is above 0, as codes are.
 
 /** Half a keep-alive has passed: what a timer brings by itself. What is done then depends on where things stand (TICKS). */
 export const TICK = undefined;
 export const TICKS = -5;
+/** The product's own time has come. */
+export const TIMES = -14;
 /** An attempt is due. */
 export const ATTEMPT = -8;
 

@@ -1,6 +1,7 @@
 // The two functions that stay: what lets events into the application and its answers out over the session, and what takes the
 // console's input. What they do not need between two events is a section, and gets them as parameters.
 import { serialIsOpen, serialOpen } from "hal:serial";
+import { everyS, hasEvery, hasStore } from "product";
 import { NETWORK_UP } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { USED_UP } from "../mqtt/client";
@@ -8,7 +9,7 @@ import { CONSOLE, KEEP_ALIVE_S } from "../profile";
 import { key } from "../store/key";
 import { RECORD_LENGTH } from "../store/key_record";
 import { SESSION_DATA, sending } from "../tls/session";
-import { type Event, TICK } from "./event";
+import { type Event, TICK, TIMES } from "./event";
 
 /**
  * The application's sections are made for each event and gone again before its answer is protected and sent. The
@@ -17,12 +18,15 @@ import { type Event, TICK } from "./event";
  */
 export function onEvent(event: Event, code?: number): void {
   if (event === TICK) setTimeout(onEvent, KEEP_ALIVE_S * 500);
+  if (hasEvery && event === TIMES) setTimeout(onEvent, everyS * 1000, TIMES);
   if (CONSOLE && key[RECORD_LENGTH - 1] && !serialIsOpen()) serialOpen(onConsole);
   try {
+    if (hasStore && event === TICK) section(import("../product/device")).keep();
     for (;;) {
       section(import("./application")).action(event)(onEvent, event, code);
       // what a record brought is used up here, message by message, before the next one is opened
-      if (event !== SESSION_DATA && !((event as number) < NETWORK_UP)) break;
+      if (event !== SESSION_DATA && (!((event as number) < NETWORK_UP) || (hasEvery && event === TIMES)))
+        break;
       event = section(import("../mqtt/client")).next();
     }
     // what comes of a record the session sends itself: there is a frame less on the heap then

@@ -2,14 +2,14 @@
 // eval, which would read all of the code to find its end.
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
-import { SLOT_BYTES, SLOTS_FILE } from "../ota/manifest";
+import { SLOTS_FILE } from "../ota/manifest";
 import { SECTION_LIMIT } from "../profile";
 
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
 
-/** The slot that the loader has started, in flash: the bundle, and behind it its manifest. */
-export const bundle = flash.read(SLOTS_FILE, slot, SLOT_BYTES) as Bytes;
+/** The slot that the loader has started, in flash: the bundle, its manifest, and whatever lies behind it. */
+export const bundle = flash.read(SLOTS_FILE, slot) as Bytes;
 
 /** Where the sections that have a parameter begin in the bundle, and those that have two or three: the build knows. */
 declare const WITH_PARAMETER: number;

@@ -13,7 +13,7 @@ import { NO_IMAGE } from "../tls/alert";
 const skip = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 const keys = newKeys();
 const SLOTS = 4096;
-const SLOT = 16384;
+const SLOT = 32768;
 /** An image that listens to the port and names itself, as long as images are. */
 const listener = (name: string) =>
   `USB.on("data",function(bytes){if(/[?]/.test(bytes))USB.write("${name} "+slot+" "+process.memory().usage+"\\n")})/*${"x".repeat(12000)}*/`;
@@ -83,7 +83,7 @@ test("R24 a broken image is left for the other slot's, on the interpreter", { sk
     bytes[SLOTS + at] ^= 0x10;
     const engine = new Engine(bytes);
     try {
-      await ask(engine, /^B 16384 /);
+      await ask(engine, /^B 32768 /);
     } finally {
       await engine.stop();
     }

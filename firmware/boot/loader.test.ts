@@ -79,11 +79,12 @@ for (const name of SIMULATED_BOARDS) {
 
   test(`R23 three starts, then the old image is back with the reason, on ${name}`, async () => {
     const { machine, start } = await boardWith({ images: [mark("A"), mark("B")], keys }, name);
+    const { slotBytes } = machine.board;
     setState(machine, keys, { active: 1, attempts: 1, floor: 7 });
     for (const [runs, expected] of [
-      ["B16384", { active: 1, attempts: 2, reason: 0 }],
-      ["B16384", { active: 1, attempts: 3, reason: 0 }],
-      ["B16384", { active: 1, attempts: 4, reason: 0 }],
+      [`B${slotBytes}`, { active: 1, attempts: 2, reason: 0 }],
+      [`B${slotBytes}`, { active: 1, attempts: 3, reason: 0 }],
+      [`B${slotBytes}`, { active: 1, attempts: 4, reason: 0 }],
       ["A0", { active: 0, attempts: 0, reason: NOT_CONFIRMED }],
       ["A0", { active: 0, attempts: 0, reason: NOT_CONFIRMED }],
     ] as const) {
@@ -125,11 +126,11 @@ test("R24 every byte of a slot changed: the other slot starts, or the same whole
   const { machine, start } = await boardWith({ images: [mark("A"), mark("B")], keys });
   setState(machine, keys, { active: 1, floor: 3 });
   await start();
-  assert.equal(machine.run("mark"), "B16384");
+  assert.equal(machine.run("mark"), "B32768");
   const whole = Buffer.from(machine.flash.bytes);
   const from = slotStart(machine, 1);
   const length = mark("B").code.length;
-  const manifest = 16384 - 128;
+  const manifest = 32768 - 128;
   let reverted = 0;
   const places = [...Array(length).keys(), ...Array.from({ length: 128 }, (_, i) => manifest + i)];
   for (const at of places) {
@@ -141,7 +142,7 @@ test("R24 every byte of a slot changed: the other slot starts, or the same whole
     // what the image is, its length's low half and its digest say
     const counts =
       at < length || [14, 15].includes(at - manifest) || (at - manifest >= 32 && at - manifest < 64);
-    assert.equal(what, counts ? "A0" : "B16384", `byte ${at}`);
+    assert.equal(what, counts ? "A0" : "B32768", `byte ${at}`);
     const state = readState(machine, keys);
     assert.deepEqual([state?.active, state?.reason], counts ? [0, IMAGE_DIGEST] : [1, 0]);
     if (counts) reverted++;
@@ -154,7 +155,7 @@ test("R24 any byte of the firmware's own image changed: the other slot starts", 
   const { machine, start } = await boardWith({ images: [mark("A"), { code }], keys });
   setState(machine, keys, { active: 1, floor: 3 });
   await start();
-  assert.equal(machine.run("slot"), 16384);
+  assert.equal(machine.run("slot"), 32768);
   const whole = Buffer.from(machine.flash.bytes);
   const from = slotStart(machine, 1);
   // every byte: `make powercuts`
@@ -181,7 +182,7 @@ test("R24 a pending image that is broken is never started; both broken: the reas
   setState(other.machine, keys, { active: 1, attempts: 4 });
   other.machine.flash.bytes[slotStart(other.machine, 0)] ^= 1;
   await other.start();
-  assert.equal(other.machine.run("mark"), "B16384");
+  assert.equal(other.machine.run("mark"), "B32768");
   assert.equal(readState(other.machine, keys)?.attempts, 0);
 });
 
@@ -227,8 +228,8 @@ for (const pageLength of [256, 1024, 4096])
             },
             judge: async (place) => {
               const state = readState(machine, keys) as TestState;
-              assert.ok(["A0", "B16384"].includes(machine.run("mark") as string), place);
-              assert.equal(machine.run("mark"), state.active ? "B16384" : "A0", place);
+              assert.ok(["A0", "B32768"].includes(machine.run("mark") as string), place);
+              assert.equal(machine.run("mark"), state.active ? "B32768" : "A0", place);
               assert.equal(state.floor, 9);
               // within four starts the attempt is over; of all states that two cuts leave, a part is seen through
               if (isWhole() && randomInt(16)) return;

@@ -7,7 +7,7 @@ import { serialOpen, serialWrite } from "hal:serial";
 import { TRIAL, watchdog } from "hal:system";
 import { board } from "board";
 import type { Bytes } from "../bytes";
-import { SLOT_BYTES } from "../ota/manifest";
+import { SLOT_BYTES } from "../ota/slot";
 import { image } from "../ota/slots";
 import { TRIAL_FEEDS, TRIAL_MS } from "../profile";
 import {

@@ -1,7 +1,7 @@
 // What the bench runs on a blank device, a program of its own beside the firmware: no byte of it stays in the bundle. It lies
 // in slot 1, until the first update, and is started at the interpreter's prompt, which is open there:
 //
-//   eval(require("Storage").read(".slots", 16384, <its length>))
+//   eval(require("Storage").read(".slots", <bytes of a slot>, <its length>))
 //   provision("test")            self_test.ts, then the radio by the bench's settings in `conf`, then the noise
 //   provision("key <record>")    writes the key record (key_record.ts), 76 bytes in base64
 //

@@ -49,8 +49,8 @@ for (const [where, code] of [
     const old = 'USB.write("A runs\\n")';
     const files = storageFiles(board, old, loader, { sequence: 5 });
     files[".slots"] =
-      slotOf(old, testManifest(board, { code: old, sequence: 5 })) +
-      slotOf(code, testManifest(board, { code, sequence: 6 }));
+      slotOf(board, old, testManifest(board, { code: old, sequence: 5 })) +
+      slotOf(board, code, testManifest(board, { code, sequence: 6 }));
     files.key = keys.record.toString("latin1");
     let flash = storageImage(files);
     stateRecord(keys, { active: 1, attempts: 1, floor: 5, number: 1 }).copy(flash, JOURNAL);
@@ -77,8 +77,8 @@ test("R32 an image whose timers run is ended at its deadline, on the interpreter
   const [old, code] = ["A", "B"].map((name) => `USB.write("${name} runs\\n")`);
   const files = storageFiles(board, old, loader, { sequence: 5 });
   files[".slots"] =
-    slotOf(old, testManifest(board, { code: old, sequence: 5 })) +
-    slotOf(code, testManifest(board, { code, sequence: 6 }));
+    slotOf(board, old, testManifest(board, { code: old, sequence: 5 })) +
+    slotOf(board, code, testManifest(board, { code, sequence: 6 }));
   files.key = keys.record.toString("latin1");
   const flash = storageImage(files);
   stateRecord(keys, { active: 1, attempts: 1, floor: 5, number: 1 }).copy(flash, JOURNAL);

@@ -22,7 +22,8 @@ import {
   unlock,
 } from "../../scripts/lib/test/factory";
 import { startPlainServer, startScriptedServer } from "../../scripts/lib/test/scripted_server";
-import { AT_KEYS, SLOTS_FILE } from "../ota/manifest";
+import { SLOTS_FILE } from "../ota/manifest";
+import { AT_KEYS } from "../ota/slot";
 import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../profile";
 import {
   ANSWER_WRONG,

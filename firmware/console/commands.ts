@@ -1,6 +1,7 @@
 // The commands of the console, a section: a table of their words, with what does each, which of its answers is meant, and
 // whether it wants the console unlocked; whatever is followed by `set` does. A command may be cut to as many letters as no
 // other begins with.
+import { hasStop, hasStore } from "product";
 import type { Bytes } from "../bytes";
 import { HISTORY, PROVISIONING, UPDATES } from "../profile";
 import { LOCKED, REQUEST_UNKNOWN } from "../tls/alert";
@@ -37,7 +38,9 @@ const COMMANDS = [
     ? [{ word: "prove", isService: false, action: section(import("./prove")), which: 0 }]
     : []),
   { word: "factory", isService: true, action: section(import("./factory")).factory, which: 0 },
-  { word: "reboot", isService: true, action: section(import("hal:system")).restart, which: 0 },
+  ...(hasStop || hasStore
+    ? [{ word: "reboot", isService: true, action: section(import("../app/application")).reboot, which: 0 }]
+    : [{ word: "reboot", isService: true, action: section(import("hal:system")).restart, which: 0 }]),
 ];
 
 const HELP = "help";

@@ -1,4 +1,5 @@
 // `conf`, `conf get` and `conf set NAME VALUE`, a section. The passphrase goes in and never out.
+import { hasSettings } from "product";
 import type { Bytes } from "../bytes";
 import { changeSetting } from "../store/settings";
 import type { Answer } from "./console";
@@ -11,5 +12,8 @@ export default function conf(_which: number, words: Bytes[]): Answer {
   }
   const all = section(import("../store/settings")).readSettings() as Record<string, unknown>;
   all.pass = all.pass ? 1 : 0;
+  if (hasSettings)
+    for (const name in section(import("product")).settings)
+      all[name] = section(import("../store/settings")).own(name);
   return all;
 }

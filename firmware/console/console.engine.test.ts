@@ -93,7 +93,7 @@ test("R25 R27 R30 the interpreter: tested, provisioned, locked, proved, reset", 
   const engine = new Engine(image(PLACE));
   try {
     await ask(engine, "print('open')", /^open$/);
-    engine.type(`eval(${programIn(program.length)})`);
+    engine.type(`eval(${programIn(board, program.length)})`);
     await ask(engine, 'provision("test")', /^E0$/);
     const request = `provision("key ${keys.record.toString("base64")}")`;
     await ask(engine, request, /^E0$/);

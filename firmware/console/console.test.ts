@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { decodeBase32, ROLES } from "../../scripts/lib/console/challenge";
 import { proofKey } from "../../scripts/lib/keys/kdf";
+import { imageLongest } from "../../scripts/lib/ota/layout";
 import { SIMULATED_BOARDS, type TestDevice } from "../../scripts/lib/test/device";
 import {
   ask,
@@ -24,7 +25,7 @@ import {
   settled,
   unlock,
 } from "../../scripts/lib/test/factory";
-import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
+import { KEYS_BYTES } from "../ota/manifest";
 import { ANSWER_WRONG, LOCKED, NOISE_DEAD, REQUEST_UNKNOWN } from "../tls/alert";
 
 /** Longest line, bytes. */
@@ -274,10 +275,12 @@ test("R18 a prefix, an extension or a mutation of a request is answered shortly,
 });
 
 /** What a file holds but for the keys of slots, where it is that of the slots. */
-function withoutKeys(data = ""): string {
-  if (data.length !== 2 * SLOT_BYTES) return data;
-  const cut = (slot: string) => slot.slice(0, AT_KEYS) + slot.slice(AT_KEYS + KEYS_BYTES);
-  return cut(data.slice(0, SLOT_BYTES)) + cut(data.slice(SLOT_BYTES));
+function withoutKeys({ board }: TestDevice["machine"], data = ""): string {
+  const { slotBytes } = board;
+  if (data.length !== 2 * slotBytes) return data;
+  const longest = imageLongest(board);
+  const cut = (slot: string) => slot.slice(0, longest) + slot.slice(longest + KEYS_BYTES);
+  return cut(data.slice(0, slotBytes)) + cut(data.slice(slotBytes));
 }
 
 for (const board of SIMULATED_BOARDS)
@@ -294,11 +297,14 @@ for (const board of SIMULATED_BOARDS)
       "the test sees what is in flash",
     );
     // all stays but the places of keys
-    const code = [".bootrst", ".fill", ".slots"].map((name) => [name, withoutKeys(machine.read(name))]);
+    const code = [".bootrst", ".fill", ".slots"].map((name) => [
+      name,
+      withoutKeys(machine, machine.read(name)),
+    ]);
     await eraseAuthorised(device, keys.console);
     assert.equal(readableIn(machine, [...keys.all, ...older.all, Buffer.from(PASSPHRASE)]), undefined);
     assert.deepEqual(
-      Object.entries(machine.files).map(([name, data]) => [name, withoutKeys(data)]),
+      Object.entries(machine.files).map(([name, data]) => [name, withoutKeys(machine, data)]),
       code,
     );
     assert.equal(isPromptOpen(device), true);

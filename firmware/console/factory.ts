@@ -2,8 +2,10 @@
 
 import { flash } from "hal:flash";
 import { board } from "board";
+import { hasStop, hasStore } from "product";
 import type { Bytes } from "../bytes";
-import { AT_KEYS, KEYS_BYTES, SLOT_BYTES } from "../ota/manifest";
+import { KEYS_BYTES } from "../ota/manifest";
+import { AT_KEYS, SLOT_BYTES } from "../ota/slot";
 import { UPDATES } from "../profile";
 import { CHECK_VALUES, RECORD_LENGTH } from "../store/key_record";
 import { ANSWER_WRONG, LOCKED } from "../tls/alert";
@@ -31,6 +33,7 @@ export function factory(_which: number, words: Bytes[]): Answer {
     return { code: code };
   }
   if (given !== wanted) throw ANSWER_WRONG;
+  if (hasStop || hasStore) section(import("../app/application")).stop();
   section(import("./factory")).wipe();
 }
 

@@ -3,7 +3,7 @@
 // tick for (`beat`). An answer that would make more wait than OUTGOING_LIMIT gives way to the next one. Its functions are
 // sections. Leaves out QoS 2, more than one unacknowledged message, and sending one again: telemetry is made anew. A packet
 // over PACKET_LIMIT is acknowledged and passed over.
-import { hasOnline } from "product";
+import { hasOnline, hasPublish } from "product";
 import { type Bytes, uint16 } from "../bytes";
 import { KEEP_ALIVE_S, OUTGOING_LIMIT, PACKET_LIMIT } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED } from "../tls/alert";
@@ -18,6 +18,8 @@ import {
   PIECE,
   PING,
   PINGRESP,
+  PRODUCT,
+  PRODUCT_MESSAGE,
   PUBACK,
   PUBLISH,
   QOS_1,
@@ -90,12 +92,16 @@ export function subscribe(what: number, end: Bytes): void {
 }
 
 /**
- * Publish `text` on `<base>/up/<end>`; `flags`: QOS_1, for telemetry alone, and RETAIN. False where it was not taken: one
- * message of QoS 1 at a time waits for its acknowledgement.
+ * Publish `text` on `<base>/up/<end>`; `flags`: QOS_1 and RETAIN, and PRODUCT where it is not telemetry. False where it was not
+ * taken: of each of the two one message of QoS 1 at a time waits for its acknowledgement.
  */
 export function publish(end: Bytes, text: Bytes, flags: number): boolean {
   let head = section(import("./client")).topic("/up/" + end);
-  if (flags & QOS_1) {
+  if (hasPublish && flags & PRODUCT) {
+    if (asked & (((1 << OVERDUE) + 1) << PRODUCT_MESSAGE)) return false;
+    asked |= 1 << PRODUCT_MESSAGE;
+    head += E.toString(PRODUCT_MESSAGE, 1);
+  } else if (flags & QOS_1) {
     if (asked & (((1 << OVERDUE) + 1) << STATUS)) return false;
     asked |= 1 << STATUS;
     head += E.toString(STATUS, 1);

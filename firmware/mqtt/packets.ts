@@ -26,6 +26,8 @@ export const DOWN = 2;
 export const OTA = 3;
 export const PIECE = 4;
 export const CONNECTION = 5;
+/** What a product publishes at QoS 1, as `flags` too. */
+export const PRODUCT_MESSAGE = 6;
 /** Beside them: whether a message has come since the last tick. */
 export const HEARD = 7;
 
@@ -36,6 +38,8 @@ export const SUBSCRIPTION_REFUSED = 0x80;
 export const RETAIN = 1;
 export const QOS_1 = 2;
 export const DUP = 8;
+/** Beside them, of what is published at QoS 1: whether it is the product's, and not telemetry. */
+export const PRODUCT = 256;
 
 /** The answer that waits until what was sent is on its way, a whole packet. */
 export let waiting: Bytes | undefined;

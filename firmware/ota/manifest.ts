@@ -10,9 +10,6 @@ export const PIECE_BYTES = 512;
 
 /** The file of the two slots (slots.ts). */
 export const SLOTS_FILE = ".slots";
-/** Bytes of a slot: an image from its first byte on, at the end its keys and its manifest. */
-export const SLOT_BYTES = 16384;
-export const AT_MANIFEST = SLOT_BYTES - MANIFEST_BYTES;
 
 /**
  * The keys of a slot, where a device has been given others than those of its first day: a key record (76), their key version (1),
@@ -21,7 +18,6 @@ export const AT_MANIFEST = SLOT_BYTES - MANIFEST_BYTES;
  * (12: with the sequence, so that none comes twice), 0 (1), i (2).
  */
 export const KEYS_BYTES = 80;
-export const AT_KEYS = AT_MANIFEST - KEYS_BYTES;
 /** Where in them the key version stands. */
 export const AT_KEYS_VERSION = 76;
 

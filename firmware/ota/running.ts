@@ -2,7 +2,8 @@
 
 import { bundle } from "../boot/load_section";
 import { uint16 } from "../bytes";
-import { AT_MANIFEST, AT_SEQUENCE } from "./manifest";
+import { AT_SEQUENCE } from "./manifest";
+import { AT_MANIFEST } from "./slot";
 
 /** Tell the sequence of the image that runs; 0 where it lies there alone. */
 export function sequence(): number {

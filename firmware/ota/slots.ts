@@ -3,7 +3,8 @@
 // all that lies before it stay for ever: so Storage always finds it, and code runs from it in place.
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
-import { AT_DIGEST, AT_IMAGE_LENGTH, AT_MANIFEST, PIECE_BYTES, SLOT_BYTES, SLOTS_FILE } from "./manifest";
+import { AT_DIGEST, AT_IMAGE_LENGTH, AT_TARGET, PIECE_BYTES, SLOTS_FILE } from "./manifest";
+import { AT_MANIFEST } from "./slot";
 
 /** Read `length` bytes of both slots from `at` on, in place. */
 export function read(at: number, length: number): Bytes {
@@ -15,8 +16,8 @@ export function read(at: number, length: number): Bytes {
  * h = SHA-256(h || piece) from 32 zeros on: the natives have no running hash, and take a message from the stack.
  */
 export function image(at: number): Bytes | undefined {
-  // a part of a text in flash is in flash
-  const slot = flash.read(SLOTS_FILE, at, SLOT_BYTES) as Bytes;
+  // a part of a text in flash is in flash; up to the digest's end
+  const slot = flash.read(SLOTS_FILE, at, AT_MANIFEST + AT_TARGET) as Bytes;
   const lengthAt = AT_MANIFEST + AT_IMAGE_LENGTH;
   // of the four bytes of the length no more than two can count
   const code = slot.substr(0, (slot.charCodeAt(lengthAt + 2) << 8) | slot.charCodeAt(lengthAt + 3));

@@ -7,36 +7,29 @@ import { randomInt } from "node:crypto";
 import { before, type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { buildBundle, LOADER, readBoard } from "../../scripts/lib/bundle/build";
-import { Broker } from "../../scripts/lib/ota/broker";
 import { imageDigest } from "../../scripts/lib/ota/digest";
 import { storageFiles } from "../../scripts/lib/ota/layout";
-import { type Encoding, manifestTopic, parseManifest, piecesPrefix } from "../../scripts/lib/ota/manifest";
-import { makeUpdate, type Update } from "../../scripts/lib/ota/update_file";
+import { type Encoding, parseManifest } from "../../scripts/lib/ota/manifest";
+import { makeUpdate } from "../../scripts/lib/ota/update_file";
 import { IDENTITY } from "../../scripts/lib/test/device";
 import { ENGINE, Engine, storageImage } from "../../scripts/lib/test/engine";
 import { ballast, interpreter } from "../../scripts/lib/test/engine_run";
 import { newKeys } from "../../scripts/lib/test/factory";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
-import * as mosquitto from "../../scripts/lib/test/peers/mosquitto";
 import { rekeyed, signedManifest } from "../../scripts/lib/test/slots";
-import { AT_KEYS } from "./manifest";
+import { NEXT_IDENTITY, NEXT_VERSION, Station } from "../../scripts/lib/test/station";
+import { AT_KEYS } from "./slot";
 
 const KILLS = Number(process.env.ENGINE_KILLS ?? 10);
 const skip = ENGINE ? skipWithout("mosquitto") : "ESPRUINO_BIN names no interpreter";
-const TLS_PSK_WITH_AES_128_CCM_8 = 0xc0a8;
-const BASE = "sensor/0001";
-const NEXT_VERSION = 2;
-const NEXT_IDENTITY = `v${NEXT_VERSION}.sensor.0001`;
 /** Address of the first byte of the flash's file, and what lies in it. */
 const SLOTS = 4096;
-const SLOT = 16384;
+const SLOT = 32768;
 /** Most variables of a device with loader, keys and console, in sessions and updates, where one is 12 bytes. */
 const MOST = 500;
 const VARIABLE_BYTES = 12;
 /** Most variables that an update adds to the session at rest, looked at between turns. */
 const BETWEEN_TURNS = 80;
-/** Longest time of one update, milliseconds. */
-const PATIENCE_MS = 60_000;
 
 /** Variables of the interpreter, and the bytes of one. */
 let total = 0;
@@ -45,61 +38,6 @@ let variableBytes = 0;
 before(async () => {
   if (ENGINE) ({ total, variableBytes } = await interpreter());
 });
-
-/** What a device tells, and a way to wait for it. */
-class Station {
-  readonly told: { topic: string; text: string }[] = [];
-  private waiting: (() => void)[] = [];
-
-  private constructor(
-    readonly broker: Broker,
-    readonly port: number,
-    private readonly peer: Awaited<ReturnType<typeof mosquitto.start>>,
-  ) {}
-
-  /** A broker that knows the device's key, and those of the version after it. */
-  static async start(key: Buffer, next: Buffer): Promise<Station> {
-    const operator = { identity: "operator", key: Buffer.from("00112233445566778899aabbccddeefe", "hex") };
-    const peer = await mosquitto.start({
-      suite: TLS_PSK_WITH_AES_128_CCM_8,
-      ...{ identity: IDENTITY, key, clients: [operator, { identity: NEXT_IDENTITY, key: next }] },
-    });
-    const broker = await Broker.connect({ host: "127.0.0.1", port: peer.port, psk: operator });
-    const station = new Station(broker, peer.port, peer);
-    await broker.listen([`${BASE}/up/#`], (topic, payload) => {
-      station.told.push({ topic, text: payload.toString("latin1") });
-      for (const wake of station.waiting.splice(0)) wake();
-    });
-    return station;
-  }
-
-  async offer(update: Update, manifest: Buffer): Promise<void> {
-    const messages = update.pieces.map((payload, n) => ({ topic: `${piecesPrefix(update)}${n}`, payload }));
-    await this.broker.publish([...messages, { topic: manifestTopic("sensor", "0001"), payload: manifest }]);
-  }
-
-  /** Wait for telemetry of an image with this sequence. */
-  async sequence(sequence: number, engine: Engine): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
-    const isThere = () => this.told.some(({ text }) => text.includes(`"seq":${sequence},`));
-    while (!isThere()) {
-      const left = deadline - Date.now();
-      assert.ok(left > 0, `${JSON.stringify(this.told.slice(-9))}\n${engine.lines.join("\n")}`);
-      await new Promise<void>((wake) => {
-        const timer = setTimeout(wake, Math.min(left, 500));
-        this.waiting.push(() => {
-          clearTimeout(timer);
-          wake();
-        });
-      });
-    }
-  }
-
-  async stop(): Promise<void> {
-    await this.broker.close();
-    await this.peer.stop();
-  }
-}
 
 /** A fresh device's flash, and an update for it; `boot`, a boot file, in the ballast's place. */
 async function fixture(t: TestContext, encoding: Encoding, boot?: Record<string, string>) {

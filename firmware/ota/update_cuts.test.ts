@@ -77,7 +77,7 @@ async function fixture(pageLength: number, writeLength: number, next?: Keys) {
   /** Hold what runs to what may run. */
   const judge = (place: string): void => {
     const slot = machine.run("slot") as number;
-    const at = slotStart(machine, slot / 16384);
+    const at = slotStart(machine, slot / machine.board.slotBytes);
     const running = machine.flash.bytes.toString("latin1", at, at + young.length);
     assert.ok(running === old || running === young, `${place}: what runs is no whole image`);
     assert.equal(machine.read("key"), record, `${place}: the keys`);
@@ -99,7 +99,7 @@ async function fixture(pageLength: number, writeLength: number, next?: Keys) {
     const operations = await run(state);
     broker.connect = connect;
     judge(place);
-    assert.equal(machine.run("slot"), 16384, `${place}: ${broker.published.join("\n")}`);
+    assert.equal(machine.run("slot"), machine.board.slotBytes, `${place}: ${broker.published.join("\n")}`);
     const { attempts, floor } = readState(machine, keys) ?? {};
     assert.deepEqual({ attempts, floor }, { attempts: 0, floor: 6 }, place);
     assert.ok(starts <= STARTS, `${place}: ${starts} starts`);
@@ -133,7 +133,7 @@ async function cutEverywhere(
 ) {
   const { machine, before, run, judgeState } = await fixture(pageLength, writeLength, next);
   const operations = await run(before);
-  assert.equal(machine.run("slot"), 16384);
+  assert.equal(machine.run("slot"), machine.board.slotBytes);
   const refused = machine.flash.refusedBits;
   let once = 0;
   let twice = 0;

@@ -37,6 +37,7 @@ import {
   PIECE_LENGTH,
 } from "../tls/alert";
 import * as Field from "./manifest";
+import { AT_KEYS } from "./slot";
 
 const BOARD = "esp32-sim";
 const APP = "scripts/lib/test/apps/update_app.ts";
@@ -83,7 +84,7 @@ function offer(broker: TestBroker, update: Update, manifest = signedManifest(key
   return manifest;
 }
 
-const runningSlot = ({ machine }: TestBroker) => machine.run("slot") as number;
+const runningSlot = ({ machine }: TestBroker) => (machine.run("slot") as number) / machine.board.slotBytes;
 const stateOf = ({ machine }: TestBroker) => readState(machine, keys);
 /** What was done to all flash but the journal, which notes each session and each refusal. */
 const writtenBy = ({ machine }: TestBroker) =>
@@ -103,7 +104,7 @@ for (const name of SIMULATED_BOARDS)
       offer(broker, update);
       broker.connect();
       await broker.serve();
-      assert.equal(runningSlot(broker), 16384, broker.published.join("\n"));
+      assert.equal(runningSlot(broker), 1, broker.published.join("\n"));
       const { number: _, ...state } = stateOf(broker) ?? { number: 0 };
       assert.deepEqual(state, { active: 1, attempts: 0, reason: 0, floor: 6 });
       assert.equal(machine.flash.refusedBits, 0);
@@ -166,7 +167,7 @@ test("R20 R22 every bit of a manifest changed: refused before anything is erased
   broker.retained.set(`${TOPIC}/ota`, whole);
   broker.connect();
   await broker.serve();
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
 });
 
 /** A field that is not for this device, with a tag that is right. */
@@ -198,7 +199,7 @@ const FOREIGN: [string, number, (manifest: Buffer) => void][] = [
   [
     "a slot's length",
     MANIFEST_LENGTH,
-    (manifest) => void manifest.writeUInt32BE(Field.AT_KEYS + 1, Field.AT_IMAGE_LENGTH),
+    (manifest) => void manifest.writeUInt32BE(AT_KEYS + 1, Field.AT_IMAGE_LENGTH),
   ],
   ["65,536 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH + 1] = 1)],
   ["2^24 more", MANIFEST_LENGTH, (manifest) => void (manifest[Field.AT_IMAGE_LENGTH] = 1)],
@@ -250,7 +251,7 @@ test("R21 no rollback before and after the confirm, over the whole range of sequ
   offer(broker, await updateTo("C", { sequence: 0x80000000 }));
   broker.connect();
   await broker.serve();
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
   assert.equal(stateOf(broker)?.floor, 0x80000000);
   for (const sequence of [0x80000000, 0x7fffffff, 6]) {
     broker.published = [];
@@ -259,7 +260,7 @@ test("R21 no rollback before and after the confirm, over the whole range of sequ
     await broker.serve();
     assert.deepEqual(errorsOf(broker), [MANIFEST_SEQUENCE]);
   }
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
 });
 
 test("R23 an image that has no session is tried three times; the old one is back, tells why, and does not try it again", async () => {
@@ -290,7 +291,7 @@ test("R23 an image that has no session is tried three times; the old one is back
   broker.meddle = (_topic, payload) => payload;
   machine.boot();
   await broker.serve();
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
   assert.deepEqual([stateOf(broker)?.reason, stateOf(broker)?.floor], [0, 7]);
 });
 
@@ -322,7 +323,7 @@ test("R18 R20 a broker that lies about pieces: told, nothing of it starts, and t
       broker.connect();
       await broker.serve();
     }
-    assert.equal(runningSlot(broker), 16384, what);
+    assert.equal(runningSlot(broker), 1, what);
   }
 });
 
@@ -382,7 +383,7 @@ test("pieces that nobody waits for are passed over: repeated, reordered, of anot
       await broker.serve();
     }
   }
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
 });
 
 test("R23 a connection that ends at every piece: the update goes on where it was", async () => {
@@ -413,7 +414,7 @@ test("R23 a connection that ends at every piece: the update goes on where it was
   broker.meddle = (_topic, payload) => payload;
   broker.connect();
   await broker.serve();
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
   assert.equal(machine.flash.refusedBits, 0);
 });
 
@@ -455,7 +456,7 @@ for (const name of SIMULATED_BOARDS)
     broker.retained.set(`${TOPIC}/ota`, rekeyed(keys, offer(broker, update), next, 2));
     broker.connect();
     await broker.serve();
-    assert.equal(runningSlot(broker), 16384, broker.published.join("\n"));
+    assert.equal(runningSlot(broker), 1, broker.published.join("\n"));
     assert.deepEqual(keysOf(broker), next.record);
     assert.equal(identityOf(broker), "v2.sensor.0001");
     assert.equal(machine.read("key"), keys.record.toString("latin1"));
@@ -474,7 +475,7 @@ for (const name of SIMULATED_BOARDS)
     broker.connect();
     await broker.serve();
     assert.deepEqual(errorsOf(broker), [MANIFEST_TAG]);
-    assert.equal(runningSlot(broker), 16384);
+    assert.equal(runningSlot(broker), 1);
     offer(broker, after, signedManifest(next, after));
     broker.connect();
     await broker.serve();
@@ -558,7 +559,7 @@ test("R21 a piece that was dropped on its way is asked for again with the next t
   assert.equal(runningSlot(broker), 0);
   broker.machine.run("device.tick()");
   await broker.serve();
-  assert.equal(runningSlot(broker), 16384, broker.published.join("\n"));
+  assert.equal(runningSlot(broker), 1, broker.published.join("\n"));
 
   const late = await device();
   late.lasts = 0;
@@ -571,7 +572,7 @@ test("R21 a piece that was dropped on its way is asked for again with the next t
   late.connect();
   late.machine.cutPower(undefined);
   await late.serve();
-  assert.equal(runningSlot(late), 16384);
+  assert.equal(runningSlot(late), 1);
   assert.equal(asked, 2);
   const pieces = writtenBy(late).filter(({ length }) => length === 512);
   assert.equal(new Set(pieces.map(({ offset }) => offset)).size, pieces.length);
@@ -605,7 +606,7 @@ test("R20 an offer that is taken back stops the update where it is; offered agai
   broker.send(`${TOPIC}/ota`, manifest);
   await broker.serve();
   assert.equal(asked[0], `${piecesPrefix(update)}8`, "the last piece that was begun");
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
 });
 
 test("outside its window an update waits, and begins when it opens", async () => {
@@ -636,14 +637,14 @@ test("outside its window an update waits, and begins when it opens", async () =>
   later(23);
   machine.run("device.tick()");
   await broker.serve();
-  assert.equal(runningSlot(broker), 16384);
+  assert.equal(runningSlot(broker), 1);
 });
 
 test("R29 the least battery holds an update back, on a board that measures it", async () => {
   const conf = JSON.stringify({ id: "v1.sensor.0001", host: "127.0.0.1", port: 1, battery: 2900 });
   for (const [volts, slot] of [
     [2.8, 0],
-    [3, 16384],
+    [3, 1],
   ] as const) {
     const broker = await device({ files: { conf }, machine: { volts } }, "mdbt42q-w5500-sim");
     offer(broker, await updateTo("B", { name: "mdbt42q-w5500-sim" }));

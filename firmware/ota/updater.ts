@@ -6,6 +6,7 @@
 // version a manifest names, for another one's tag is wrong.
 import { watchdog } from "hal:system";
 import { board } from "board";
+import { hasStop, hasStore } from "product";
 import { bundle } from "../boot/load_section";
 import { type Bytes, uint16 } from "../bytes";
 import { base, payload } from "../mqtt/client";
@@ -35,8 +36,6 @@ import {
   AT_FORMAT,
   AT_HARDWARE,
   AT_IMAGE_LENGTH,
-  AT_KEYS,
-  AT_MANIFEST,
   AT_SEQUENCE,
   AT_SLOT_RULE,
   AT_TAG,
@@ -48,10 +47,10 @@ import {
   KEYS_BYTES,
   MANIFEST_BYTES,
   PIECE_BYTES,
-  SLOT_BYTES,
   SLOT_OTHER,
   TYPE_IMAGE,
 } from "./manifest";
+import { AT_KEYS, AT_MANIFEST, SLOT_BYTES } from "./slot";
 
 /**
  * Topic of the piece that is waited for; undefined: no update is under way; null: one is held back (held.ts); "": the next
@@ -144,9 +143,9 @@ export function askAnew(): void {
   section(import("../mqtt/client")).subscribe(OTA, "/ota");
 }
 
-/** Read the manifest in the slot that does not run. */
+/** Read the manifest in the slot that does not run: a slot's length is one bit, above all those of a place in it. */
 export function offered(): Bytes {
-  return section(import("./slots")).read((SLOT_BYTES ^ slot) + AT_MANIFEST, MANIFEST_BYTES);
+  return section(import("./slots")).read(slot ^ (SLOT_BYTES + AT_MANIFEST), MANIFEST_BYTES);
 }
 
 /** What `setState` is called for: an image is confirmed; it is to be tried; one more of the slot's erases. */
@@ -221,7 +220,9 @@ export function onPiece(): number | undefined {
     }
     section(import("./updater")).setState(other, PENDING, 0);
     if (section(import("../store/journal")).newest(STATE).charCodeAt(AT_ATTEMPTS) !== 1) return FLASH_FAILED;
-    section(import("hal:system")).restart();
+    (hasStop || hasStore
+      ? section(import("../app/application")).reboot
+      : section(import("hal:system")).restart)();
   }
 }
 

@@ -5,17 +5,19 @@
 //   STATE  kind 1 (1), active slot (1), attempts: 0 confirmed, else 1 + starts so far (1), erases of the other slot since an
 //          image was confirmed last (1), code of the last revert, 0: none (2), 0 (2), floor: the sequence at or below which
 //          nothing is taken (4), number (4)
+//   STORE  kind 3 to 6 (1), a number of the product's (../product/device.ts): its digits, and spaces behind them (11), number (4)
 //   LOG    kind 2 (1), step (1), code (2), boots (3), false answers at the console (1), sessions (2), failed attempts (2),
 //          number (4)
 //
 // The newest valid record of each kind counts: the one with the highest number of its kind. In use is the half that holds
-// the newest STATE. When it is full the other one is erased and begins with a copy of the newest LOG, then comes a STATE: the
+// the newest STATE. When it is full the other one is erased and begins with a copy of the newest LOG and, where the product has a store, of each STORE, then comes a STATE: the
 // newest, with the next number. Until that one stands the full half is in use, so that a power cut anywhere loses nothing. A record that a cut has
 // torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
 import { flash } from "hal:flash";
 import { board } from "board";
+import { hasStore } from "product";
 import type { Bytes } from "../bytes";
 import { CONSOLE, UPDATES } from "../profile";
 import { key } from "./key";
@@ -24,6 +26,9 @@ import { OTA_KEY, RECORD_LENGTH } from "./key_record";
 /** Kinds of records. */
 export const STATE = 1;
 export const LOG = 2;
+/** The first of four, one for each place. */
+export const STORE = 3;
+export const STORE_PLACES = 4;
 
 /** Bytes of a record, of a place: a record with its seal. */
 export const RECORD_BYTES = 16;
@@ -113,6 +118,10 @@ export function append(data: Bytes): void {
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
     if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, RECORD_BYTES)) + data;
     data = section(import("./journal")).newest(LOG).substr(0, RECORD_BYTES) + data;
+    if (hasStore)
+      for (let number = STORE; number < STORE + STORE_PLACES; number++)
+        if (number !== kind)
+          data = section(import("./journal")).newest(number).substr(0, RECORD_BYTES) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;
     if (board.journalLength === board.pageLength) require("Flash").erasePage(at);

@@ -4,7 +4,8 @@
 import { flash } from "hal:flash";
 import { bundle } from "../boot/load_section";
 import type { Bytes } from "../bytes";
-import { AT_KEYS, AT_KEYS_VERSION } from "../ota/manifest";
+import { AT_KEYS_VERSION } from "../ota/manifest";
+import { AT_KEYS } from "../ota/slot";
 import { UPDATES } from "../profile";
 import { RECORD_LENGTH } from "./key_record";
 

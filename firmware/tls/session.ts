@@ -252,6 +252,12 @@ function count(weight: number): void {
   if (idle > IDLE_LIMIT) throw -UNEXPECTED_MESSAGE;
 }
 
+/** Send what `put` has put there in a turn of the session's own: for whoever is not within an event. */
+export function flushSoon(): void {
+  if (!queued) setTimeout(onTransport, 0, TURN);
+  queued = true;
+}
+
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
 export function flush(): void {
   if (!port) section(import("./record")).wipe();

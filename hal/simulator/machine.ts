@@ -11,6 +11,7 @@ import { makePoor } from "./language";
 import { loneBundle } from "./lone_bundle";
 import type { Noise, NoiseModel } from "./noise";
 import { type Cut, flashOf, type NorFlash } from "./nor_flash";
+import { Pins } from "./pins";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
 import type { Watchdog } from "./watchdog";
 
@@ -36,6 +37,8 @@ export interface MachineOptions {
   onPowerOn?(runtime: Runtime): void;
   /** One line of the console. */
   onPrint?(line: string): void;
+  /** One that is printed while the port is not the interpreter's. */
+  onHidden?(line: string): void;
   /** Bytes of TCP as the board sends and receives them. */
   onWire?(direction: "out" | "in", bytes: Buffer): void;
 }
@@ -104,6 +107,8 @@ export class Machine {
   readonly flash: NorFlash;
   /** Its time, which goes on without power. */
   readonly clock = new Clock();
+  /** Its pins, and what hangs on them. */
+  readonly pins: Pins;
   private counted: Counters = newCounters();
   private shortNames: Record<string, string> = {};
   /** Whether it has power. */
@@ -114,6 +119,7 @@ export class Machine {
   constructor(private options: MachineOptions) {
     this.board = options.board as Board;
     this.flash = flashOf(this.board);
+    this.pins = new Pins(this.board, () => this.clock.now());
     this.powerOn();
     this.write({ ...options.files, ...(options.bundle === undefined ? {} : loneBundle(options.bundle)) });
     this.powerOff();
@@ -214,11 +220,12 @@ export class Machine {
         })`,
       ),
     };
-    const { noise, network, onPrint, onWire } = this.options;
+    const { noise, network, onPrint, onHidden, onWire } = this.options;
     const runtime = new Runtime({
       board: this.board,
       realm,
       flash: this.flash,
+      pins: this.pins,
       counters: this.counted,
       clock: this.clock,
       noise,
@@ -226,6 +233,7 @@ export class Machine {
       resetCause,
       volts: this.options.volts,
       onPrint,
+      onHidden,
       onWire,
       watchdog,
       onRestart: () => this.restart(SOFTWARE_RESET, this.runtime.watchdog),

@@ -1,6 +1,6 @@
 // The globals of Espruino on one board, made for a realm: a machine's vm context, or Node itself for unit
 // tests. Holds the board's flash, buses, sockets and timers. What a build of Espruino has not is not there
-// (builds.ts). Leaves out pins, graphics, Bluetooth, and how much memory things take: process.memory() tells
+// (builds.ts). Leaves out graphics, Bluetooth, and how much memory things take: process.memory() tells
 // no usage.
 import type { Board } from "../../boards/board";
 import { BUILDS, type EspruinoBuild } from "../../boards/builds";
@@ -18,6 +18,7 @@ import { Link, type NetworkFaults } from "./networks";
 import { fixedCourse, type Noise, type NoiseModel, noiseOf } from "./noise";
 import { flashOf, modelledAreas, type NorFlash } from "./nor_flash";
 import { NrfEcb } from "./nrf_ecb";
+import { Pins } from "./pins";
 import { espRandom, NrfRng } from "./random_registers";
 import { Storage } from "./storage";
 import { Watchdog } from "./watchdog";
@@ -39,6 +40,8 @@ export interface RuntimeOptions {
   noise?: Noise | NoiseModel;
   /** The network as it is found; `up`: it carries from power-on, and the radio is on. */
   network?: NetFaults & NetworkFaults & { up?: boolean };
+  /** What hangs on its pins; nothing where absent. */
+  pins?: Pins;
   /** Kept over boots. */
   flash?: NorFlash;
   counters?: Counters;
@@ -49,6 +52,8 @@ export interface RuntimeOptions {
   /** What the chip runs from; 3 where absent. */
   volts?: number;
   onPrint?(line: string): void;
+  /** What is printed while nobody can see it: the port is not the interpreter's console. */
+  onHidden?(line: string): void;
   onWire?(direction: "out" | "in", bytes: Buffer): void;
   onRestart?(): void;
   /** Its watchdog bites. */
@@ -69,6 +74,7 @@ export class Runtime {
   readonly link: Link;
   readonly storage: Storage;
   readonly bus: Bus;
+  readonly pins: Pins;
   /** The register models of the chip, for tests that make them busy or contended. */
   readonly esp32Aes: Esp32Aes;
   readonly nrfEcb: NrfEcb;
@@ -119,13 +125,22 @@ export class Runtime {
     this.storage = new Storage(flash, Math.max(4, board.writeLength), realm, storageLength);
     this.console = board.consolePort;
 
+    this.pins = options.pins ?? new Pins(board, () => this.clock.now());
+    this.pins.powerOn(loop);
     this.bus = new Bus(build.ramStart);
     this.esp32Aes = new Esp32Aes(counters);
     this.nrfEcb = new NrfEcb(this.bus, counters);
     this.nrfRng = new NrfRng(this.noise);
     this.attachChip();
 
-    Object.assign(this.globals, this.registers(), this.timers(), this.system(), this.modules(arrayBuffer));
+    Object.assign(
+      this.globals,
+      this.pins.globals(),
+      this.registers(),
+      this.timers(),
+      this.system(),
+      this.modules(arrayBuffer),
+    );
   }
 
   /** Stop everything: timers, sockets, what is queued. */
@@ -141,8 +156,9 @@ export class Runtime {
 
   /** Print as the interpreter does: seen where its console is on the board's port. */
   print(text: string): void {
-    if (this.console !== this.options.board.consolePort) return;
-    for (const line of text.split("\n")) this.options.onPrint?.(line);
+    const { board, onPrint, onHidden } = this.options;
+    const show = this.console === board.consolePort ? onPrint : onHidden;
+    for (const line of text.split("\n")) show?.(line);
   }
 
   uncaught(error: unknown): void {

@@ -45,7 +45,7 @@ export async function run(options: Options): Promise<void> {
   };
   // with the longest identity
   settingsPlace({ id: "x".repeat(IDENTITY_MAX_LENGTH), ...settings });
-  if (options.bundle) readBundle(options.bundle);
+  if (options.bundle) readBundle(options.bundle, board);
   // all that can be wrong is looked at, and all is asked, before anything takes long
   const { open, secrets } = keySource(options);
   const labels = options.labels ?? join(dirname(ledgerFile), "labels");

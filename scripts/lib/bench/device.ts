@@ -6,14 +6,13 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cmac } from "@noble/ciphers/aes.js";
 import type { Board } from "../../../boards/board";
-import { SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { SETTINGS_LIMIT, SETTINGS_PLACE } from "../../../firmware/profile";
 import { RECORD_LENGTH } from "../../../firmware/store/key_record";
 import { errorText } from "../cli/error_text";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../console/challenge";
 import type { DeviceKeys } from "../custody/master";
 import { keyRecord, PURPOSES, proofKey } from "../keys/kdf";
-import { AT_PROGRAM, KEY_FILE, programIn } from "../ota/layout";
+import { KEY_FILE, programIn } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
 import { ask, askOnce, exchange, findPrompt, NoAnswer, PROMPT, readFlash, tell, writeFlash } from "./prompt";
@@ -207,9 +206,9 @@ export class Device {
 
   /** Numbers of the pages in which the slots of the image lie. */
   slotPages(image: Buffer): number[] {
-    const { slotsStart } = this.board;
+    const { slotsStart, slotBytes } = this.board;
     const isSlot = (page: number) =>
-      this.addressOf(page) >= slotsStart && this.addressOf(page) < slotsStart + 2 * SLOT_BYTES;
+      this.addressOf(page) >= slotsStart && this.addressOf(page) < slotsStart + 2 * slotBytes;
     return this.pagesOf(image).filter(isSlot);
   }
 
@@ -246,22 +245,22 @@ export class Device {
   async hasProgram(image: Buffer): Promise<boolean> {
     const program = this.programOf(image);
     const sum = program.reduce((total, byte) => total + byte, 0);
-    const address = this.board.slotsStart + AT_PROGRAM;
+    const address = this.board.slotsStart + this.board.slotBytes;
     return (await ask(this.port, `E.sum(require("Flash").read(${program.length},${address}))`)) === `${sum}`;
   }
 
   /** Start the program that tests and takes keys. What it prints is kept, to be asked for with a checksum. */
   async startProgram(image: Buffer): Promise<void> {
     const keep = 'global.bench="",global.print=function(s){global.bench+=s}';
-    const start = `eval(${programIn(this.programOf(image).length)})`;
+    const start = `eval(${programIn(this.board, this.programOf(image).length)})`;
     if ((await ask(this.port, `[${keep},${start},typeof provision].pop()`)) !== "function")
       throw new StepFailed("self-test-failed", "the bench's program does not start on the device.");
   }
 
   /** The program is what the image ends with. */
   private programOf(image: Buffer): Buffer {
-    const { slotsStart, storageStart } = this.board;
-    return image.subarray(slotsStart - storageStart + AT_PROGRAM);
+    const { slotsStart, storageStart, slotBytes } = this.board;
+    return image.subarray(slotsStart - storageStart + slotBytes);
   }
 
   /** The device's own test. Throws StepFailed with what its code means. */

@@ -16,7 +16,7 @@ export async function run(options: Options): Promise<void> {
   const name = options.board ?? oneOf(boardNames())(process.env.BOARD || missing("--board"));
   const portPath = options.port ?? portName(process.env.PORT || missing("--port"));
   const board = (await readBoard(name)) as unknown as Board;
-  if (options.bundle) readBundle(options.bundle);
+  if (options.bundle) readBundle(options.bundle, board);
   let image: Image;
   try {
     // who is there, before the image is made, which takes a while

@@ -5,14 +5,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
-import { AT_KEYS, SLOT_BYTES } from "../../../firmware/ota/manifest";
 import { detokenise } from "../../../hal/tokens";
 import { buildBundle, LOADER } from "../bundle/build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../files/fault";
 import { imageDigest } from "../ota/digest";
-import { storageFiles } from "../ota/layout";
+import { imageLongest, storageFiles } from "../ota/layout";
 import { runCli } from "./cli";
 
 const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
@@ -43,14 +42,15 @@ export interface ImageOptions {
 /** Build loader, firmware, or read that from a file, and the bench's program for a board, and lay them out. */
 export async function makeImage(board: Board, options: ImageOptions = {}): Promise<Image> {
   const { bundle: path, sequence } = options;
-  const bundle = path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path);
+  const bundle =
+    path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path, board);
   const loader = await buildBundle({ board: board.name, entry: LOADER });
   const program = await buildBundle({ board: board.name, entry: "firmware/boot/provision.ts" });
   const files = storageFiles(board, bundle, loader.code, { version, sequence, program: program.code });
   const hex = await hexOf(board, files);
   const { bytes, address } = bytesOfHex(hex);
   // behind the slots the CLI lays a file of its own
-  const slotsEnd = board.slotsStart - board.storageStart + 2 * SLOT_BYTES;
+  const slotsEnd = board.slotsStart - board.storageStart + 2 * board.slotBytes;
   const end = bytes.subarray(0, slotsEnd).findLastIndex((byte) => byte !== 0xff) + 1;
   return {
     ...{ files, hex, address, bytes: bytes.subarray(0, end), total: bytes.length },
@@ -59,7 +59,7 @@ export async function makeImage(board: Board, options: ImageOptions = {}): Promi
 }
 
 /** Read firmware from a file. Throws UsageError where it is none, or too long. */
-export function readBundle(path: string): string {
+export function readBundle(path: string, board: Board): string {
   if (!existsSync(path)) throw new UsageError(`there is no bundle ${path}.`);
   let bundle: string;
   try {
@@ -67,8 +67,10 @@ export function readBundle(path: string): string {
   } catch (error) {
     throw new UsageError(`cannot read the bundle ${path}: ${fileFault(error)}.`);
   }
-  if (bundle.length === 0 || bundle.length > AT_KEYS)
-    throw new UsageError(`${path} has ${bundle.length} bytes, and a slot takes 1 to ${AT_KEYS}.`);
+  if (bundle.length === 0 || bundle.length > imageLongest(board))
+    throw new UsageError(
+      `${path} has ${bundle.length} bytes, and a slot of ${board.name} takes 1 to ${imageLongest(board)}.`,
+    );
   try {
     parse(detokenise(bundle));
   } catch (error) {

@@ -63,6 +63,7 @@ const CASES: Readonly<Record<string, { refused: string[]; taken: string[] }>> = 
   },
   debugger: { refused: ["debugger;"], taken: ["print({debugger:1});"] },
   "strict directive": { refused: ['"use strict";'], taken: ['print("use strict");'] },
+  "missing pin": { refused: ["digitalWrite(D99,1);", "print(A0);"], taken: ["let D5=1;print(D5);"] },
   "missing global": {
     refused: [
       "new Map();",

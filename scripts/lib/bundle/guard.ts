@@ -33,15 +33,15 @@ interface Rule {
 
 const words = (text: string): Set<string> => new Set(text.trim().split(/\s+/));
 
-/** Every global of the interpreter that the firmware may touch, and the loader's `slot`; an unknown one is a mistake. */
+/** Every global of the interpreter that the firmware may touch but the board's pins, and the loader's `slot`; an unknown one is a mistake. */
 const GLOBALS = words(`
-  Array ArrayBuffer Boolean DataView Date E Error Float32Array Float64Array Function Infinity Int16Array Int32Array
-  Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NRF NaN Number Object Pin ReferenceError RegExp SPI1 SPI2
+  Array ArrayBuffer Boolean DataView Date E Error Float32Array Float64Array Function I2C1 Infinity Int16Array Int32Array
+  Int8Array InternalError JSON LoopbackA LoopbackB Math Modules NRF NaN Number Object OneWire Pin ReferenceError RegExp SPI1 SPI2
   Serial1 Serial2 String SyntaxError Telnet TypeError USB Uint16Array Uint24Array Uint32Array Uint8Array
   Uint8ClampedArray Waveform analogRead analogWrite arguments atob btoa changeInterval clearInterval clearTimeout
-  clearWatch console decodeURIComponent digitalRead digitalWrite encodeURIComponent eval exports getPinMode getSerial getTime
+  clearWatch console decodeURIComponent digitalPulse digitalRead digitalWrite encodeURIComponent eval exports getPinMode getSerial getTime
   global globalThis isFinite isNaN load parseFloat parseInt peek16 peek32 peek8 pinMode poke16 poke32 poke8 print
-  process quit require reset save setInterval setSleepIndicator setTimeout setWatch undefined slot trial feeds`);
+  process quit require reset save setInterval setSleepIndicator setTimeout setWatch shiftOut undefined slot trial feeds`);
 
 /** Members of built-in objects that are not there. */
 const MISSING_STATICS: Readonly<Record<string, Set<string>>> = {
@@ -69,6 +69,8 @@ const SOMETIMES_THERE = words("keys values entries lastIndexOf");
 const KEYWORDS = words(`
   break case catch class const continue debugger default delete do else extends false finally for function if in
   instanceof let new null of return static super switch this throw true try typeof undefined var void while with`);
+
+const PIN = /^[A-J]\d{1,2}$/;
 
 const LOOPS = /^For(In|Of)?Statement$/;
 
@@ -160,10 +162,15 @@ const RULES: Rule[] = [
   rule("debugger", "`debugger` stops the device", ({ node }) => node.type === "DebuggerStatement"),
   rule("strict directive", "a directive does nothing and costs bytes", ({ node }) => !!node.directive),
   rule(
+    "missing pin",
+    "the board has no such pin, or needs it itself: `pins` in boards/<board>.ts has those that are free",
+    ({ node, analysis, known }) => isGlobal(node, analysis) && PIN.test(node.name) && !known.has(node.name),
+  ),
+  rule(
     "missing global",
     "not a global of the interpreter",
     ({ node, analysis, known }) =>
-      isGlobal(node, analysis) && !GLOBALS.has(node.name) && !known.has(node.name),
+      isGlobal(node, analysis) && !GLOBALS.has(node.name) && !known.has(node.name) && !PIN.test(node.name),
   ),
   rule("missing member", "the interpreter's built-in object lacks this", ({ node, analysis }) => {
     if (node.type !== "MemberExpression" || node.computed || !isGlobal(node.object, analysis)) return false;
@@ -334,17 +341,24 @@ export function findRefused(text: string, base = 0, known: ReadonlySet<string> =
   return findings.sort((a, b) => a.offset - b.offset);
 }
 
-/** Find what a whole bundle, in plain text, holds that the interpreter cannot run: its main part, and each section as the body of its function. */
-export function guardBundle(code: string, sections: readonly Section[]): Finding[] {
+/**
+ * Find what a whole bundle, in plain text, holds that the interpreter cannot run: its main part, and each section as the body of its
+ * function. `pins`: the names of the board's.
+ */
+export function guardBundle(
+  code: string,
+  sections: readonly Section[],
+  pins: ReadonlySet<string> = new Set(),
+): Finding[] {
   const mainEnd = sections.length > 0 ? sections[0].offset - 1 : code.length;
   const texts = sections.map(({ offset, length }) => ({ offset, text: code.substr(offset, length) }));
   const main = code.slice(0, mainEnd);
-  const names = new Set(analyse(parse(main)).top.bindings.keys());
+  const names = new Set([...analyse(parse(main)).top.bindings.keys(), ...pins]);
   const head = `(function(${PARAMETERS.join()}){`;
   const ofSections = texts.flatMap(({ offset, text }) =>
     findRefused(`${head}${text}})`, offset - head.length, names),
   );
-  return [...findRefused(main), ...ofSections];
+  return [...findRefused(main, 0, pins), ...ofSections];
 }
 
 /**

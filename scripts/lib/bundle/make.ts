@@ -6,7 +6,11 @@ import { originalPositionFor, sourceContentFor, TraceMap } from "@jridgewell/tra
 import MagicString from "magic-string";
 import { type InputOptions, type OutputOptions, type Plugin, rollup } from "rollup";
 import esbuild from "rollup-plugin-esbuild";
+import type { Board } from "../../../boards/board";
 import { BUNDLE_FILE } from "../../../firmware/profile";
+import { pinNames } from "../../../hal/pin_names";
+import { UsageError } from "../cli/exit";
+import { imageLongest } from "../ota/layout";
 import { PROJECT, readBoard } from "../project";
 import { boardModules } from "./board_modules";
 import { type BuildOptions, type Bundle, ECHO, LOADER, MAIN, TLS_MODULE, toolFiles } from "./build";
@@ -51,7 +55,7 @@ const OUTPUT: OutputOptions = {
 /** Make a bundle in memory, and tell of which files. */
 export async function makeBundle(options: BuildOptions): Promise<{ inputs: string[]; value: Bundle }> {
   const bundles: Bundle[] = [];
-  const build = await rollup(await inputOptions(options, (bundle) => bundles.push(bundle)));
+  const build = await rollup(await inputOptions(options, (bundle) => bundles.push(bundle))).catch(tell);
   try {
     await build.generate(OUTPUT);
     const modules = build.watchFiles.filter((file) => !file.startsWith("\0"));
@@ -59,6 +63,13 @@ export async function makeBundle(options: BuildOptions): Promise<{ inputs: strin
   } finally {
     await build.close();
   }
+}
+
+/** What esbuild cannot read: the first place of it, as a sentence. */
+function tell(error: Error): never {
+  const [, file, line, what] = /^(.+?):(\d+):\d+: ERROR: (.*)$/m.exec(error.message) ?? [];
+  if (file) throw new UsageError(`${relative(process.cwd(), file)}:${line}: this is no TypeScript: ${what}.`);
+  throw error;
 }
 
 /** A constant made of constants made of constants folds in as many rounds. */
@@ -96,7 +107,7 @@ async function inputOptions(
     // what no one takes anything of is left out, whatever it would do: only an entry is there for its effects
     treeshake: { moduleSideEffects: false, propertyReadSideEffects: false, tryCatchDeoptimization: false },
     onwarn(warning, warn) {
-      if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message);
+      if (warning.code === "UNRESOLVED_IMPORT") throw new UsageError(warning.message);
       // a section refers to the main part that refers to it
       if (warning.code !== "CIRCULAR_DEPENDENCY") warn(warning);
     },
@@ -115,7 +126,7 @@ async function inputOptions(
         name: "readable-sections", // are as long as they are, and so is the bundle
         transform: (code, id) =>
           debug && id === LOAD_SECTION
-            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")").replace(", SLOT_BYTES)", ")"))
+            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")"))
             : null,
       },
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
@@ -181,10 +192,17 @@ async function inputOptions(
           // the chunk's own code has got a line end
           const { code, sections } = tokenised ?? placed;
           // judged as text: in it stand the line ends that tokens do without
-          const findings = guardBundle(placed.code, placed.sections);
+          const findings = guardBundle(
+            placed.code,
+            placed.sections,
+            new Set(pinNames(String(board.pins ?? ""))),
+          );
           refuse(findings, placed.code, code, map.toString(), tokenised?.byteAt);
-          const limit = options.entry === LOADER ? loaderLimit(board) : SIZE_LIMIT;
+          const isOwn = resolve(PROJECT, options.product ?? ECHO) !== join(PROJECT, ECHO);
+          const slot = imageLongest(board as { slotBytes?: number } as Board);
+          const limit = options.entry === LOADER ? loaderLimit(board) : isOwn ? slot : SIZE_LIMIT;
           const sizes = measure(String(board.name), code, map.toString(), sections, limit);
+          if ((options.entry ?? MAIN) === MAIN && !isOwn) sizes.room = slot - code.length;
           if (!debug) holdToBudget(sizes, sections);
           onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
         },
@@ -227,5 +245,5 @@ function refuse(
       : undefined;
     return `${where}: ${rule}: ${message}\n    ${(written ?? text.slice(offset, offset + 60)).trim().replace(/\n/g, " ")}`;
   });
-  throw new Error(`Espruino cannot run this:\n${lines.join("\n")}`);
+  throw new UsageError(`Espruino cannot run this:\n${lines.join("\n")}`);
 }

@@ -1,32 +1,104 @@
 // The product's module at build time: `product` (firmware/product/product.ts) becomes the file that is named, each member that it
-// lacks an empty function, and a constant for each member says whether it is there.
+// lacks an empty function, and a constant for each says whether it is there. In the product's own modules each use of what
+// `device` gives (firmware/product/device.ts) becomes that of a section. What is wrong with a product is a UsageError: a sentence with
+// file, line and what to do.
 import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import MagicString from "magic-string";
 import type { Plugin } from "rollup";
+import { UsageError } from "../cli/exit";
+import { PROJECT } from "../project";
+import { checkProduct } from "./product_settings";
+import { analyse, type Node, parse, type Rewritten, rewritten } from "./syntax";
 
-/** What a product may have. */
-export const MEMBERS = ["start", "online", "command", "telemetry", "well"];
+/** What a product may have: functions; and values, with what stands where there is none. */
+const MEMBERS = ["start", "online", "command", "every", "telemetry", "well", "stop"];
+const VALUES = { settings: "{}", everyS: "0" };
 
-/** Resolve `product` to `file`, an absolute path. Throws where there is none. */
+const DEVICE = join(PROJECT, "firmware/product/device.ts");
+
+/** Resolve `product` to `file`, an absolute path, and `device` to what a product is given. Throws where there is no such file. */
 export function productModule(file: string): Plugin {
-  if (!existsSync(file)) throw new Error(`there is no product ${file}`);
-  const exported = new Set(
-    [...readFileSync(file, "utf8").matchAll(/^export (?:function|const|let) (\w+)/gm)].map(
-      ([, name]) => name,
-    ),
-  );
+  if (!existsSync(file)) throw new UsageError(`there is no product ${file}.`);
+  const text = readFileSync(file, "utf8");
+  const exported = exportsOf(text);
+  const used = usesOf(file);
   const path = JSON.stringify(file);
   return {
     name: "product-module",
-    resolveId: (specifier) => (specifier === "product" ? "\0product" : null),
+    resolveId: (specifier) =>
+      specifier === "product" ? "\0product" : specifier === "device" ? DEVICE : null,
     load(id) {
       if (id !== "\0product") return null;
       this.addWatchFile(file);
-      return MEMBERS.map((name) => {
-        const has = `export const has${name[0].toUpperCase()}${name.slice(1)} = ${exported.has(name)};`;
-        return exported.has(name)
-          ? `export { ${name} } from ${path};\n${has}`
-          : `export function ${name}() {}\n${has}`;
-      }).join("\n");
+      const has = {
+        ...Object.fromEntries([...MEMBERS, "settings"].map((name) => [name, exported.has(name)])),
+        publish: used.has("publish"),
+        store: used.has("store") || used.has("stored"),
+      };
+      return [
+        ...MEMBERS.map((name) => (exported.has(name) ? "" : `export function ${name}() {}`)),
+        ...Object.entries(VALUES).map(([name, none]) =>
+          exported.has(name) ? "" : `export const ${name} = ${none};`,
+        ),
+        ...[...MEMBERS, ...Object.keys(VALUES)].map((name) =>
+          exported.has(name) ? `export { ${name} } from ${path};` : "",
+        ),
+        ...Object.entries(has).map(
+          ([name, is]) => `export const has${name[0].toUpperCase()}${name.slice(1)} = ${is};`,
+        ),
+      ].join("\n");
+    },
+    transform(code, id) {
+      if (id === file) checkProduct(parse(code), text, relative(process.cwd(), file));
+      return sectionUses(code);
     },
   };
+}
+
+/** The names that a module's text exports. */
+function exportsOf(text: string): Set<string> {
+  return new Set([...text.matchAll(/^export (?:function|const|let) (\w+)/gm)].map(([, name]) => name));
+}
+
+/** What of `device` a module uses, and the modules beside it that it imports. */
+function usesOf(file: string, seen = new Set<string>()): Set<string> {
+  const used = new Set<string>();
+  if (seen.has(file) || !existsSync(file)) return used;
+  seen.add(file);
+  const text = readFileSync(file, "utf8");
+  for (const [, names, from] of text.matchAll(/^import (?:[^;]*?\{([^}]*)\})?[^;]*?["']([^"']+)["']/gm)) {
+    if (from === "device") for (const name of (names ?? "").split(",")) used.add(name.trim().split(" ")[0]);
+    else if (from.startsWith("."))
+      for (const name of usesOf(resolve(dirname(file), from.replace(/(\.ts)?$/, ".ts")), seen))
+        used.add(name);
+  }
+  return used;
+}
+
+/** Put `section(import("device")).name` in the place of each name that a module imports from `device`. */
+function sectionUses(code: string): Rewritten | undefined {
+  if (!/["']device["']/.test(code)) return undefined;
+  const text = new MagicString(code);
+  const program = parse(code);
+  const { references } = analyse(program);
+  for (const declaration of program.body as Node[]) {
+    if (declaration.type !== "ImportDeclaration" || declaration.source.value !== "device") continue;
+    const names = new Map<string, string>(
+      (declaration.specifiers as Node[]).map(({ local, imported }) => [
+        local.name,
+        imported?.name ?? local.name,
+      ]),
+    );
+    text.remove(declaration.start, declaration.end);
+    const isUse = ({ start }: Node) => start < declaration.start || start > declaration.end;
+    for (const { identifier, binding } of references)
+      if (names.has(identifier.name) && !binding && isUse(identifier))
+        text.overwrite(
+          identifier.start,
+          identifier.end,
+          `section(import("device")).${names.get(identifier.name)}`,
+        );
+  }
+  return rewritten(text);
 }

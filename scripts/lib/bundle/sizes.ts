@@ -1,11 +1,12 @@
 // The size budget: where every byte of a bundle comes from (byte_origins.ts), as a table, and whether the whole is within
 // what a slot has for an image, and each section within its own.
-import { AT_KEYS } from "../../../firmware/ota/manifest";
 import { SECTION_LIMIT } from "../../../firmware/profile";
+import { UsageError } from "../cli/exit";
+import { imageLongest } from "../ota/layout";
 import type { Section } from "./sections";
 
-/** Most bytes of a bundle: its slot holds a manifest and keys behind it. */
-export const SIZE_LIMIT = AT_KEYS;
+/** Most bytes of the firmware itself, with the product that there is without one, on every board: a slot of 16,384. */
+export const SIZE_LIMIT = imageLongest({ slotBytes: 16_384 });
 
 /** Most bytes of the loader: twice as many where the board has no SHA-256 of its own. */
 export function loaderLimit({ digest }: { digest?: unknown }): number {
@@ -26,6 +27,8 @@ export interface Sizes {
   /** Bytes of the bundle, and what is left below the limit. */
   total: number;
   left: number;
+  /** Of the firmware itself: bytes that its slot has left for a product. */
+  room?: number;
   modules: ModuleSize[];
   /** Bytes of each section. */
   sections: Record<string, number>;
@@ -54,7 +57,8 @@ export function sizeTable(sizes: Sizes): string {
     rule,
     ...[...folders.values()].sort((a, b) => b.total - a.total).map(row),
     rule,
-    `${sizes.total} of ${SIZE_LIMIT} bytes, ${sizes.left} left`,
+    `${sizes.total} of ${sizes.total + sizes.left} bytes, ${sizes.left} left` +
+      (sizes.room === undefined ? "" : `; for a product of your own ${sizes.room}`),
   ].join("\n");
 }
 
@@ -62,9 +66,9 @@ export function sizeTable(sizes: Sizes): string {
 export function holdToBudget(sizes: Sizes, sections: readonly Section[]): void {
   for (const { name, length } of sections)
     if (length > SECTION_LIMIT)
-      throw new Error(`section ${name} has ${length} bytes, ${SECTION_LIMIT} are allowed: split it`);
+      throw new UsageError(`section ${name} has ${length} bytes, ${SECTION_LIMIT} are allowed: split it`);
   if (sizes.left < 0)
-    throw new Error(
+    throw new UsageError(
       `${sizes.board}: ${sizes.total} bytes, ${-sizes.left} over the ${sizes.total + sizes.left} allowed`,
     );
 }

@@ -8,9 +8,11 @@
 //
 // Stays as it is: template literals, regular expressions, names of members that are reserved words, texts with characters
 // that are no byte. Line breaks go, so that statements must end with semicolons (guard.ts sees to it, before).
+
 import { parse as acornParse, type Token, tokTypes } from "acorn";
 import MagicString from "magic-string";
 import { RAW_INT0, RAW_INT8, RAW_INT16, RAW_STRING8, RAW_STRING16, TOKENS } from "../../../hal/tokens";
+import { UsageError } from "../cli/exit";
 import type { Section } from "./sections";
 import { type Node, parse, type Rewritten, rewritten, walk } from "./syntax";
 
@@ -112,7 +114,10 @@ export function tokeniseBundle(
     places.push({ text: end, byte: at });
     return { offset: start, length: at++ - start };
   });
-  if (at > 0x7fff) throw new Error(`the bundle has ${at} bytes: a section's place has 15 bits`);
+  if (at > 0x7fff)
+    throw new UsageError(
+      `the bundle has ${at} bytes, ${at - 0x7fff} over those that a section's place can name.`,
+    );
   const moved = sections.map(({ name }, number) => ({ name, ...placed[number + 1] }));
 
   for (const { offset, end, found } of parts) {

@@ -1,10 +1,8 @@
 // What `npm run push` does, once its command line is read (scripts/push.ts has the options).
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
 import type { Options } from "../../push";
 import { buildBundle } from "../bundle/build";
 import { errorText } from "../cli/error_text";
-import { DeviceError, UsageError } from "../cli/exit";
+import { DeviceError } from "../cli/exit";
 import { Progress } from "../cli/progress";
 import { parseIdentity } from "../keys/identity";
 import { Broker } from "../ota/broker";
@@ -12,7 +10,8 @@ import { type DeviceStatus, Fleet } from "../ota/fleet";
 import { clearManifests, publishManifests, publishPieces } from "../ota/publish";
 import { manifestsOf, signRows } from "../ota/sign";
 import { makeUpdate } from "../ota/update_file";
-import { PROJECT, readBoard } from "../project";
+import { productFile } from "../product/product_file";
+import { readBoard } from "../project";
 import { homeDevice } from "./devices";
 import { homeMaster, openHome } from "./home";
 
@@ -87,14 +86,4 @@ export async function run(options: Options, serial: string): Promise<void> {
     progress.stop();
     await broker.close();
   }
-}
-
-/** The path of a product's module: a name in firmware/product, or a file. */
-export function productFile(text: string): string {
-  const own = join(PROJECT, "firmware/product", `${text}.ts`);
-  if (/^[a-z_]+$/.test(text) && existsSync(own)) return own;
-  const path = resolve(text);
-  if (!existsSync(path))
-    throw new UsageError(`there is no product ${text}: neither in firmware/product nor a file.`);
-  return path;
 }

@@ -28,6 +28,8 @@ export interface BrokerOptions extends Endpoint {
 export interface Message {
   topic: string;
   payload: Buffer;
+  /** Whether the broker is to keep it: true where absent. */
+  retain?: boolean;
 }
 
 export interface PublishOptions {
@@ -231,7 +233,7 @@ export class Broker {
     }
   }
 
-  /** Publish retained messages, QoS 1; an empty payload takes a message away. `onDone` hears of each acknowledgement. */
+  /** Publish messages, retained unless they say otherwise, QoS 1; an empty payload takes a message away. `onDone` hears of each acknowledgement. */
   publish(messages: Iterable<Message>, options: PublishOptions = {}): Promise<void> {
     return this.orAbandoned(this.publishAll(messages, options));
   }
@@ -243,9 +245,9 @@ export class Broker {
     const waiting = new Set<Promise<void>>();
     const startMs = performance.now();
     let count = 0;
-    for (const { topic, payload } of messages) {
+    for (const { topic, payload, retain = true } of messages) {
       if (perSecond) await delay(startMs + (1000 * count++) / perSecond - performance.now());
-      const work = this.again(() => this.client.publishAsync(topic, payload, { qos: 1, retain: true }));
+      const work = this.again(() => this.client.publishAsync(topic, payload, { qos: 1, retain }));
       const sent: Promise<void> = this.answered(work, `a PUBLISH to ${topic}`)
         .then(() => onDone?.())
         .finally(() => waiting.delete(sent));

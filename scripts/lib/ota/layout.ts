@@ -5,13 +5,13 @@
 //   key        32 + 76              the place for the key record, erased
 //   .bootrst   32 + loader          firmware/boot/loader.ts
 //   .fill      32 + what is left    erased: the next header ends where a page ends
-//   .slots     32 + 2 x 16,384      slot 0 holds the image and its manifest, whose tag is zero: nobody signs for a device
+//   .slots     32 + 2 slots         slot 0 holds the image and its manifest, whose tag is zero: nobody signs for a device
 //                                   that has no keys yet; slot 1 the bench's program (firmware/boot/provision.ts), where the
 //                                   first update goes over it, and is erased behind that
 //
 // Leaves out what comes behind them: `conf`.
 import type { Board } from "../../../boards/board";
-import { AT_MANIFEST, SLOT_BYTES, SLOTS_FILE } from "../../../firmware/ota/manifest";
+import { KEYS_BYTES, MANIFEST_BYTES, SLOTS_FILE } from "../../../firmware/ota/manifest";
 import { BUNDLE_FILE } from "../../../firmware/profile";
 import { RECORD_LENGTH } from "../../../firmware/store/key_record";
 import { imageDigest } from "./digest";
@@ -31,17 +31,19 @@ export interface BenchImage {
   program?: string;
 }
 
-/** Where the bench's program lies in `.slots`. */
-export const AT_PROGRAM = SLOT_BYTES;
+/** The longest image of a board, bytes: behind it keys and a manifest end its slot. */
+export function imageLongest({ slotBytes }: Pick<Board, "slotBytes">): number {
+  return slotBytes - KEYS_BYTES - MANIFEST_BYTES;
+}
 
-/** The program on the device, of so many bytes: source for its prompt. */
-export function programIn(length: number): string {
-  return `require("Storage").read("${SLOTS_FILE}",${AT_PROGRAM},${length})`;
+/** The bench's program on the device, in slot 1, of so many bytes: source for its prompt. */
+export function programIn({ slotBytes }: Pick<Board, "slotBytes">, length: number): string {
+  return `require("Storage").read("${SLOTS_FILE}",${slotBytes},${length})`;
 }
 
 /** Lay out Storage of a board. Strings are bytes. Throws where loader or image are too long. */
 export function storageFiles(
-  board: Pick<Board, "name" | "hardware" | "storageStart" | "slotsStart" | "writeLength">,
+  board: Pick<Board, "name" | "hardware" | "storageStart" | "slotsStart" | "slotBytes" | "writeLength">,
   bundle: string,
   loader: string,
   image: BenchImage = {},
@@ -59,15 +61,17 @@ export function storageFiles(
     ...before,
     [FILL_FILE]: erased(fill),
     [SLOTS_FILE]:
-      slotOf(bundle, benchManifest(board, bundle, image)) + (image.program ?? "").padEnd(SLOT_BYTES, "\xff"),
+      slotOf(board, bundle, benchManifest(board, bundle, image)) +
+      (image.program ?? "").padEnd(board.slotBytes, "\xff"),
   };
 }
 
 /** Put an image and its manifest into a slot. */
-export function slotOf(bundle: string, manifest: Buffer): string {
-  if (bundle.length > AT_MANIFEST)
-    throw new Error(`the image has ${bundle.length} bytes, and a slot has room for ${AT_MANIFEST}`);
-  return bundle + erased(AT_MANIFEST - bundle.length) + manifest.toString("latin1");
+export function slotOf(board: Pick<Board, "slotBytes">, bundle: string, manifest: Buffer): string {
+  const left = imageLongest(board) - bundle.length;
+  if (left < 0)
+    throw new Error(`the image has ${bundle.length} bytes, and a slot has room for ${imageLongest(board)}`);
+  return bundle + erased(left + KEYS_BYTES) + manifest.toString("latin1");
 }
 
 function benchManifest({ hardware }: Pick<Board, "hardware">, bundle: string, image: BenchImage): Buffer {

@@ -12,8 +12,8 @@ export const PRODUCT_LONGEST = 16;
 export const SERIAL_LONGEST = TARGET_BYTES - PRODUCT_LONGEST - 2;
 /** Longest version text, characters. */
 export const VERSION_LONGEST = layout.AT_DIGEST - layout.AT_VERSION;
-/** The longest image, bytes: a slot ends with keys and a manifest. */
-export const IMAGE_LONGEST = layout.AT_KEYS;
+/** The longest image of any board, bytes: that of a slot of 32,768 (layout.ts has each board's own). */
+export const IMAGE_LONGEST = 32_768 - layout.KEYS_BYTES - layout.MANIFEST_BYTES;
 /** The greatest sequence: all ones is what erased flash reads as, and nothing could come after it. */
 export const SEQUENCE_GREATEST = 0xffff_fffe;
 /** The greatest key version that the manifest's one byte can name. */

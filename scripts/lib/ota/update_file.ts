@@ -8,7 +8,7 @@ import { UsageError } from "../cli/exit";
 import { fileFault } from "../files/fault";
 import { imageDigest, piecesOf } from "./digest";
 import { pack, unpack } from "./heatshrink";
-import { checkImageFields, ENCODINGS, type Encoding, IMAGE_LONGEST, type ImageFields } from "./manifest";
+import { checkImageFields, ENCODINGS, type Encoding, type ImageFields } from "./manifest";
 
 /** Value of `update` in the header. */
 const FORMAT = 1;
@@ -101,12 +101,12 @@ export function imageOf(encoding: Encoding, pieces: readonly Uint8Array[]): Buff
   return Buffer.concat(encoding === "heatshrink" ? pieces.map(unpack) : pieces);
 }
 
-/** Read an image. Throws UsageError where there is none, or none that fits into a slot. */
-export function readImage(path: string): Buffer {
+/** Read an image. Throws UsageError where there is none, or none of at most `longest` bytes, what the board's slot has room for. */
+export function readImage(path: string, longest: number): Buffer {
   try {
     const image = readFileSync(path);
-    if (image.length > 0 && image.length <= IMAGE_LONGEST) return image;
-    throw new UsageError(`${path} has ${image.length} bytes, and an image has 1 to ${IMAGE_LONGEST}.`);
+    if (image.length > 0 && image.length <= longest) return image;
+    throw new UsageError(`${path} has ${image.length} bytes, and an image has 1 to ${longest}.`);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`cannot read the image ${path}: ${fileFault(error)}.`);

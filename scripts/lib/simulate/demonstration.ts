@@ -159,9 +159,10 @@ class Show {
 
   private async build(version: string, sequence: number, defines = {}): Promise<Update> {
     const start = Date.now();
-    const { code, sections } = await buildBundle({ board: this.board.name, defines });
+    const { code, sections, sizes } = await buildBundle({ board: this.board.name, defines });
     this.view.show({
       ...{ kind: "bundle", board: this.board.name, bytes: code.length, sections: sections.length },
+      most: sizes.total + sizes.left,
       sectionBytes: sections.reduce((sum, { length }) => sum + length, 0),
       buildMs: Date.now() - start,
     });

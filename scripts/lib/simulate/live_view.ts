@@ -2,20 +2,19 @@
 // on a terminal) or one JSON object a line for machines. Keys are no part of any event.
 
 import { styleText } from "node:util";
-import { AT_KEYS } from "../../../firmware/ota/manifest";
 import { errorText } from "../cli/error_text";
 import { quoted, showBytes } from "../cli/show";
 import { wrap } from "../cli/wrap";
 import type { GatewayEvent } from "../gateway/gateway";
 import { hexLines, type WireMessage } from "./wire_view";
 
-export const BUNDLE_LIMIT = AT_KEYS; // bytes
-
 export type LiveEvent =
   | {
       kind: "bundle";
       board: string;
       bytes: number;
+      /** Most that it may have. */
+      most: number;
       sectionBytes: number;
       sections: number;
       buildMs: number;
@@ -40,6 +39,8 @@ export type LiveEvent =
   | { kind: "telemetry" | "command" | "answer" | "state"; topic: string; payload: Buffer }
   | { kind: "memory"; variables: number; of: number }
   | { kind: "refused"; event: Extract<GatewayEvent, { kind: "refused" | "denied" }> }
+  | { kind: "pin"; pin: string; level: number }
+  | { kind: "i2c"; address: number; bytes: Buffer }
   | { kind: "error"; code: number }
   | { kind: "console"; line: string }
   | { kind: "update" | "note"; text: string };
@@ -81,6 +82,7 @@ const COLOURS: Partial<Record<LiveEvent["kind"], Parameters<typeof styleText>[0]
   command: "magenta",
   answer: "magenta",
   update: "blue",
+  pin: "blue",
   error: "red",
   refused: "red",
   noise: "yellow",
@@ -100,7 +102,7 @@ function lines(event: LiveEvent): string[] {
     case "bundle":
       return [
         "bundle",
-        `${count(event.bytes)} of ${count(BUNDLE_LIMIT)} bytes ${bar(event.bytes / BUNDLE_LIMIT)} for ${event.board}, built in ${event.buildMs} ms`,
+        `${count(event.bytes)} of ${count(event.most)} bytes ${bar(event.bytes / event.most)} for ${event.board}, built in ${event.buildMs} ms`,
         `${count(event.bytes - event.sectionBytes)} bytes stay; ${event.sections} sections with ${count(event.sectionBytes)} bytes are evaluated when needed and dropped after`,
       ];
     case "device":
@@ -147,6 +149,10 @@ function lines(event: LiveEvent): string[] {
           : `no ${refusal.action} on ${quoted(refusal.topic)}`;
       return ["gateway", text];
     }
+    case "pin":
+      return ["pin", `${event.pin} ${event.level}`];
+    case "i2c":
+      return ["i2c", `0x${event.address.toString(16)} <- ${event.bytes.toString("hex")}`];
     case "error":
       return [`E${event.code}`, errorText(event.code) ?? "no code of this device"];
     case "console":

@@ -13,6 +13,8 @@ import { type Gateway, startGateway } from "../gateway/gateway";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, keyCheckValue, type SCHEME_NAMES } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
+import { play } from "../product/play";
+import { productFile } from "../product/product_file";
 import { demonstrateUpdate } from "./demonstration";
 import { DeviceRun, interrupted } from "./device_run";
 import { LiveView } from "./live_view";
@@ -39,8 +41,18 @@ export async function run(options: Options): Promise<void> {
   const view = new LiveView(options.json ?? false);
   const timeoutMs = (options.timeout ?? 30) * 1000;
   if (options.ota) {
-    refuseBesideOta(options);
+    refuseBeside("ota", options);
     return demonstrateUpdate(boardName, identity, view, timeoutMs);
+  }
+  if (options.product) {
+    refuseBeside("product", options);
+    return play(
+      {
+        ...{ product: productFile(options.product), board: boardName, identity: identity.text },
+        ...{ once: options.once, timeoutMs },
+      },
+      view,
+    );
   }
   const ownKey = options["key-file"] ? readSecret(options["key-file"]) : undefined;
   const master = options.master ? readSecret(options.master) : randomKey();
@@ -86,13 +98,14 @@ export async function run(options: Options): Promise<void> {
   }
 }
 
-/** What `--ota` brings along itself cannot be given. */
-function refuseBesideOta(options: Record<string, unknown>): void {
-  const beside = ["once", "server", "key-file", "master", "scheme", "noise", "set"].find(
+/** What `--ota` and `--product` bring along themselves cannot be given. */
+function refuseBeside(what: "ota" | "product", options: Record<string, unknown>): void {
+  const others = ["server", "key-file", "master", "scheme", "noise", "set"];
+  const beside = [...others, ...(what === "ota" ? ["once", "product"] : ["ota"])].find(
     (name) => options[name] !== undefined,
   );
   if (beside)
-    throw new UsageError(`--ota has a gateway, keys and images of its own: --${beside} is not for it.`);
+    throw new UsageError(`--${what} has a gateway, keys and images of its own: --${beside} is not for it.`);
 }
 
 /** Build the bundle and show its size. */
@@ -107,6 +120,7 @@ async function build(
     kind: "bundle",
     board: board.name,
     bytes: bundle.code.length,
+    most: bundle.sizes.total + bundle.sizes.left,
     sections: bundle.sections.length,
     sectionBytes: bundle.sections.reduce((sum, { length }) => sum + length, 0),
     buildMs: Date.now() - start,

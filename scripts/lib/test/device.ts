@@ -21,6 +21,8 @@ export interface DeviceOptions {
   entry?: string;
   /** A name in firmware/profiles.ts. */
   profile?: string;
+  /** Path of the product's module. */
+  product?: string;
   defines?: Defines;
   /** Fields of the board's data with other values: another driver. */
   board?: Record<string, unknown>;
@@ -44,12 +46,13 @@ export function bundleOf(
   defines: Defines = {},
   fields: Record<string, unknown> = {},
   profile = "main",
+  product?: string,
 ): Promise<Bundle> {
-  const variant = JSON.stringify([name, entry, defines, fields, profile]);
+  const variant = JSON.stringify([name, entry, defines, fields, profile, product]);
   let bundle = bundles.get(variant);
   if (!bundle) {
     bundle = readBoard(name).then((data) =>
-      buildBundle({ board: { ...data, ...fields }, entry, defines, profile }),
+      buildBundle({ board: { ...data, ...fields }, entry, defines, profile, product }),
     );
     bundles.set(variant, bundle);
   }
@@ -162,7 +165,8 @@ export class TestDevice extends Watch {
       host = "127.0.0.1",
       port = 1,
     } = options;
-    const bundle = await bundleOf(boardName, entry, defines, options.board, options.profile);
+    const { board: fields, profile, product } = options;
+    const bundle = await bundleOf(boardName, entry, defines, fields, profile, product);
     let device: TestDevice | undefined;
     const early: string[] = [];
     let machine: Machine | undefined;

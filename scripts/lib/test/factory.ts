@@ -57,7 +57,7 @@ export async function bootFactory(
 ): Promise<TestDevice> {
   const { entry = "firmware/main.ts", defines } = options;
   const [bundle, loader, program] = await Promise.all([
-    bundleOf(board, entry, defines, options.board),
+    bundleOf(board, entry, defines, options.board, options.profile, options.product),
     bundleOf(board, LOADER, {}, options.board),
     bundleOf(board, "firmware/boot/provision.ts"),
   ]);
@@ -81,15 +81,16 @@ export function bootLocked(
   board: SimulatedBoard,
   keys: Keys,
   files: Record<string, string> = {},
+  options: DeviceOptions = {},
 ): Promise<TestDevice> {
-  return bootFactory(board, { key: keys.record.toString("latin1"), ...files });
+  return bootFactory(board, { key: keys.record.toString("latin1"), ...files }, {}, options);
 }
 
 /** Call `provision(request)` at the prompt and give the line that it prints. */
 export async function provision(device: TestDevice, request: string): Promise<string> {
   device.lines = [];
   const { code } = await bundleOf(device.machine.board.name as SimulatedBoard, "firmware/boot/provision.ts");
-  device.machine.run(`eval(${programIn(code.length)})`);
+  device.machine.run(`eval(${programIn(device.machine.board, code.length)})`);
   device.machine.run(`provision(${JSON.stringify(request)})`);
   await device.until(() => device.lines.some((line) => /^E\d+$/.test(line)));
   return device.lines.find((line) => /^E\d+$/.test(line)) ?? "no answer";

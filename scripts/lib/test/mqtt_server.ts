@@ -25,10 +25,11 @@ export class MqttServer extends Watch {
 
   static async start(
     answer: (packet: Packet, server: MqttServer) => Answer | undefined = () => undefined,
+    key: Buffer = KEY,
   ): Promise<MqttServer> {
     const mqtt = new MqttServer(answer);
     const server = createServer(
-      { ciphers: CIPHERS, minVersion: "TLSv1.2", maxVersion: "TLSv1.2", pskCallback: () => KEY },
+      { ciphers: CIPHERS, minVersion: "TLSv1.2", maxVersion: "TLSv1.2", pskCallback: () => key },
       (socket) => mqtt.serve(socket),
     );
     server.on("tlsClientError", () => {});

@@ -51,13 +51,13 @@ export function testManifest(board: { hardware: number }, { code, sequence = 1 }
   });
 }
 
-function contentOf(board: { hardware: number }, image: TestImage | undefined): string {
-  return image ? slotOf(image.code, testManifest(board, image)) : "\xff".repeat(16384);
+function contentOf(board: Machine["board"], image: TestImage | undefined): string {
+  return image ? slotOf(board, image.code, testManifest(board, image)) : "\xff".repeat(board.slotBytes);
 }
 
 /** Where a slot begins in `machine.flash`. */
 export function slotStart({ board }: Machine, nth: number): number {
-  return board.slotsStart - board.storageStart + nth * 16384;
+  return board.slotsStart - board.storageStart + nth * board.slotBytes;
 }
 
 /** Where the journal begins in `machine.flash`. */

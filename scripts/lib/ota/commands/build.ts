@@ -1,9 +1,11 @@
 // `npm run ota -- build`: an image becomes an update.
 import { join } from "node:path";
+import type { Board } from "../../../../boards/board";
 import { UsageError } from "../../cli/exit";
 import { needed } from "../../cli/subcommands";
 import { checkNewFiles, PUBLIC, writeNewFile } from "../../files/new_file";
 import { PROJECT, readBoard } from "../../project";
+import { imageLongest } from "../layout";
 import type { Encoding } from "../manifest";
 import { tableText } from "../tables";
 import { makeUpdate, readImage, storedBytes, type Update, updateFile } from "../update_file";
@@ -29,11 +31,12 @@ export async function build(options: {
   const sequence = needed(options.sequence, "--sequence N");
   const out = needed(options.out, "--out FILE");
   checkNewFiles(out);
-  const image = readImage(options.image ?? join(PROJECT, "dist", board, "firmware.js"));
-  const data = await readBoard(board);
+  const data = (await readBoard(board)) as unknown as Board;
+  const path = options.image ?? join(PROJECT, "dist", board, "firmware.js");
+  const image = readImage(path, imageLongest(data));
   if (options.heatshrink && !data.heatshrink)
     throw new UsageError(`the Espruino of ${board} has no heatshrink: leave the image as it is.`);
-  const hardware = 2 ** Number(data.hardware);
+  const hardware = 2 ** data.hardware;
   const encoding: Encoding = options.heatshrink ? "heatshrink" : "none";
   const made = makeUpdate(image, { product, board, hardware, version, sequence, encoding });
   writeNewFile(out, updateFile(made), PUBLIC);

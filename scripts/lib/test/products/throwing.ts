@@ -16,3 +16,11 @@ export function telemetry(): string {
 export function well(): boolean {
   throw new Error("well");
 }
+
+export const everyS = 60;
+export function every(): void {
+  throw new Error("every");
+}
+export function stop(): void {
+  throw new Error("stop");
+}
