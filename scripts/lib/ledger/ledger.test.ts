@@ -126,6 +126,9 @@ function forge(path: string, change: (database: InstanceType<typeof DatabaseSync
   database.close();
 }
 
+/** Bytes from one to the next that is tried in free space. */
+const FREE_STEP = 16;
+
 describe("the chain", () => {
   test("an untouched ledger verifies, with its anchors, and is opened again", () => {
     const { path, head } = sample();
@@ -213,11 +216,15 @@ describe("the chain", () => {
     const before = contents(path);
     const flipped = newFile();
     let found = 0;
-    for (let offset = 0; offset < good.length; offset++) {
+    const nothing = Buffer.alloc(2 * FREE_STEP);
+    for (let offset = 0, tries = 0; offset < good.length; offset++) {
+      // in the midst of free space, zeros, each is like the next
+      const around = good.subarray(Math.max(0, offset - FREE_STEP), offset + FREE_STEP);
+      if (offset % FREE_STEP && around.equals(nothing)) continue;
       const bytes = Buffer.from(good);
       bytes[offset] ^= 0xff;
       writeFileSync(flipped, bytes);
-      if (offset % 128 === 0) await letFilesGo();
+      if (tries++ % 128 === 0) await letFilesGo();
       if (verifyLedger(flipped, [head]).faults.length) found++;
       else assert.deepEqual(contents(flipped), before, `byte ${offset}`);
     }
