@@ -230,6 +230,18 @@ describe("the terminal", { timeout: 1_000_000 }, () => {
       for (const form of ["hex", "base64", "latin1"] as const) assert.ok(!text.includes(key.toString(form)));
   });
 
+  test("conf set host says from when it counts, and then it does: hs goes to the new one", async (context) => {
+    const withMaster = [...argv(), "--master", masterFile];
+    const lines = ["unlock", "conf set port 1", "status", "hs", `conf set port ${server.port}`, "hs", "lock"];
+    const { stdout, stderr } = await pipe(context, withMaster, ...lines);
+    const effect = "done\nIt counts from the next session; hs begins one now.\n";
+    assert.equal(stdout.split(effect).length, 3, stdout + stderr);
+    const [, between, after] = stdout.split(effect);
+    assert.match(between, /^step +8 /m); // the session that it had goes on
+    assert.match(between, /^E6 /m); // nobody listens on port 1
+    assert.match(after, /^8 {2}up +\d+ ms$/m);
+  });
+
   test("unlocking without: the challenge in one line, the answer in the next", async (context) => {
     const program = Program.start(context, [...argv(), "--json"]);
     program.write("unlock\n");

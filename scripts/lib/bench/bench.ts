@@ -47,8 +47,6 @@ export class Bench implements BenchApi {
   private readonly listeners = new Set<(event: BenchEvent) => void>();
   private readonly loops: Promise<void>[] = [];
   private isStopped = false;
-  /** Of the range: the first serial that may be free. */
-  private firstFree: string | undefined;
 
   constructor(readonly options: BenchOptions) {
     this.operation = options.operation;
@@ -130,14 +128,7 @@ export class Bench implements BenchApi {
   nextSerial(): string | undefined {
     const { range, ledger, product, station } = this.options;
     if (!range) return undefined;
-    const rest = { first: this.firstFree ?? range.first, last: range.last };
-    let isFirst = true;
-    for (const serial of ledger.freeSerials(product, station, rest)) {
-      // what lies before is in use, which it stays for ever: it is not looked at again
-      if (isFirst) this.firstFree = serial;
-      isFirst = false;
-      if (!this.holder(serial)) return serial;
-    }
+    for (const serial of ledger.freeSerials(product, station, range)) if (!this.holder(serial)) return serial;
     return undefined;
   }
 

@@ -59,6 +59,28 @@ export function rangeFrom(first: string, count: number): Range {
   return { first, last: head + end.padStart(digits.length, "0") };
 }
 
+/** A serial as a number among those with the same head and length. */
+export interface Numbered {
+  head: string;
+  /** How many digits it ends with. */
+  digits: number;
+  number: number;
+}
+
+const DIGITS_MAX = 15; // of a number that a double holds
+
+/** Take a serial apart; undefined where it has no digits at its end, or more than a number holds. */
+export function numbered(serial: string): Numbered | undefined {
+  const { head, digits } = parts(serial);
+  if (!digits || digits.length > DIGITS_MAX) return undefined;
+  return { head, digits: digits.length, number: Number(digits) };
+}
+
+/** And together again. */
+export function serialOf({ head, digits, number }: Numbered): string {
+  return head + String(number).padStart(digits, "0");
+}
+
 /** Whether a serial lies in a range: equally long with the same head, so the order of text is that of the numbers. */
 export function isInRange(serial: string, { first, last }: Range): boolean {
   if (serial === first) return true;

@@ -39,6 +39,16 @@ export const SCHEMA: readonly string[] = [
     "BEGIN SELECT RAISE(ABORT, 'an entry comes after the last one'); END",
 ];
 
+/**
+ * The serials in use as runs of numbers, counted up to an entry. All of it follows from the entries: it is made where it is not
+ * there, and who takes a serial is held to the entries themselves.
+ */
+export const DERIVED: readonly string[] = [
+  "CREATE TABLE used_runs (product TEXT NOT NULL, head TEXT NOT NULL, digits INTEGER NOT NULL, first INTEGER NOT NULL, " +
+    "last INTEGER NOT NULL, PRIMARY KEY (product, head, digits, first)) STRICT, WITHOUT ROWID",
+  "CREATE TABLE used_until (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL) STRICT",
+];
+
 /** How a ledger is opened: `create` makes a missing one, `read` writes nothing. */
 export type Access = "create" | "write" | "read";
 
@@ -96,7 +106,7 @@ export function schemaFault(database: Database): string | undefined {
   if (pragma(database, "application_id") !== APPLICATION_ID) return "its application id is another";
   const format = pragma(database, "user_version");
   if (format !== FORMAT) return `its format is ${format}, not ${FORMAT}`;
-  const found = schemaOf(database);
+  const found = schemaOf(database).filter((sql) => !DERIVED.includes(sql));
   const wanted = [...SCHEMA].sort();
   const differs = found.length !== wanted.length || found.some((sql, i) => sql !== wanted[i]);
   return differs ? "its tables or triggers are others" : undefined;

@@ -24,8 +24,10 @@ import { PROJECT } from "../bundle/build";
 import { DeviceError, UsageError } from "../cli/exit";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, keyCheckValue } from "../keys/kdf";
+import { serialsOf } from "../keys/serials";
 import { randomKey } from "../keys/weak_keys";
 import { LOADER, modulePath } from "../test/program";
+import { openDatabase } from "./database";
 import { COLUMN_NAMES, COLUMNS, type Row, rowHash } from "./entry";
 import { openLedger } from "./ledger";
 import { countReport, reportTable } from "./report";
@@ -611,6 +613,43 @@ describe("what a bench asks at each unit", () => {
     other.append(begin("SN0002"));
     other.close();
     assert.equal(free(), "SN0005 SN0006 SN0009");
+    ledger.close();
+  });
+
+  test("the serials in use are kept as runs, counted once, whatever order they come in", () => {
+    const path = newFile();
+    const ledger = openLedger(path);
+    const range = { first: "SN0000", last: "SN0019" };
+    const all = [...serialsOf(range)];
+    const free = () => [...ledger.freeSerials("meter", "B1", range)];
+    const database = openDatabase(path, "read");
+    const runs = () =>
+      database.prepare("SELECT first, last FROM used_runs WHERE digits = 4 ORDER BY first").all();
+    const used = new Set<string>();
+    for (const number of [3, 5, 4, 0, 19, 18, 1, 2, 9, 7, 8, 6, 12, 11, 13, 10, 17, 15, 16, 14]) {
+      used.add(all[number]);
+      ledger.append(number % 3 ? begin(all[number]) : scrap(all[number]));
+      if (number % 5) continue; // what has come since is counted in one go
+      assert.deepEqual(
+        free(),
+        all.filter((serial) => !used.has(serial)),
+      );
+    }
+    assert.deepEqual(free(), []);
+    assert.equal(JSON.stringify(runs()), '[{"first":0,"last":19}]');
+    // serials that are no numbers, and longer ones, are none of these
+    ledger.append(begin("SN00001"));
+    ledger.append(begin("SPARE"));
+    assert.deepEqual(free(), []);
+    assert.deepEqual([...ledger.freeSerials("meter", "B1", { first: "SPARE", last: "SPARE" })], []);
+    assert.deepEqual([...ledger.freeSerials("meter", "B1", { first: "SPARES", last: "SPARES" })], ["SPARES"]);
+    database.close();
+    assert.deepEqual(verifyLedger(path).faults, []);
+    // made by a program that had no runs, or without them
+    const raw = new DatabaseSync(path);
+    raw.exec("DROP TABLE used_runs; DROP TABLE used_until");
+    raw.close();
+    assert.deepEqual(free(), []);
     ledger.close();
   });
 

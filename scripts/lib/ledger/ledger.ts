@@ -6,10 +6,11 @@
 import { existsSync, rmSync } from "node:fs";
 import type { Ledger, LedgerEntry, LedgerUnit, Yield } from "../bench/interfaces";
 import { UsageError } from "../cli/exit";
-import { checkRange, isInRange, overlap, type Range, serialsOf } from "../keys/serials";
+import { checkRange, isInRange, numbered, overlap, type Range, serialOf, serialsOf } from "../keys/serials";
 import { type Access, type Database, inTransaction, openDatabase } from "./database";
 import { COLUMN_NAMES, checkRow, FIRST_PREVIOUS, type Fields, type Row, rowHash, rowOf } from "./entry";
 import { localMidnight } from "./report";
+import { usedSerials } from "./used_serials";
 import { type Anchor, ENTRIES_IN_ORDER, verifyLedger } from "./verify";
 
 /** Open a ledger; one that is not there is made, unless `access` says otherwise. */
@@ -135,25 +136,24 @@ export class LedgerFile implements Ledger {
 
   /** The serials of a range that a station may begin: not begun, not scrapped, not reserved for another; in order. */
   *freeSerials(product: string, station: string, range: Range): Generator<string> {
-    const others = this.ranges(product).filter((row) => this.holderOf(row) !== station);
-    const used = this.database
-      .prepare(
-        "SELECT DISTINCT serial FROM entries WHERE product = ? AND serial BETWEEN ? AND ? AND type IN ('begin', 'scrap') ORDER BY serial",
-      )
-      .iterate(product, range.first, range.last) as IterableIterator<{ serial: string }>;
-    try {
-      let next = used.next();
-      for (const serial of serialsOf(range)) {
-        // text that is equally long and begins alike is in the order of its numbers
-        while (!next.done && next.value.serial < serial) next = used.next();
-        const isUsed = !next.done && next.value.serial === serial;
-        if (!isUsed && !others.some((row) => isInRange(serial, rangeOf(row)))) yield serial;
-      }
-    } finally {
-      used.return?.();
+    const others = this.ranges(product)
+      .filter((row) => this.holderOf(row) !== station)
+      .map(rangeOf);
+    const [first, last] = [numbered(range.first), numbered(range.last)];
+    if (!first || !last) {
+      for (const serial of serialsOf(range))
+        if (!this.unit(product, serial) && !others.some((other) => isInRange(serial, other))) yield serial;
+      return;
+    }
+    const used = usedSerials(this.path, this.database);
+    for (let at = first; at.number <= last.number; at = { ...at, number: at.number + 1 }) {
+      const serial = serialOf(at);
+      const other = others.find((each) => isInRange(serial, each));
+      const end = other ? numbered(other.last)?.number : used.runAround(product, at)?.last;
+      if (end === undefined) yield serial;
+      else at = { ...at, number: end };
     }
   }
-
   close(): void {
     this.database.close();
   }

@@ -96,6 +96,12 @@ function dim(text: string): string {
   return paint("dim", text);
 }
 
+/** Bytes of a line of hex, in groups of four with a space between: what fits, and 32 at most. */
+function hexWidth(): number {
+  const room = (process.stdout.columns ?? Number.POSITIVE_INFINITY) - TIME_WIDTH - LABEL_WIDTH;
+  return 4 * Math.min(8, Math.max(1, Math.floor((room + 1) / 9)));
+}
+
 /** A label, a headline, and further lines. */
 function lines(event: LiveEvent): string[] {
   switch (event.kind) {
@@ -122,7 +128,12 @@ function lines(event: LiveEvent): string[] {
       const { direction, name, bytes, encrypted, details } = event.message;
       const isData = name === "ApplicationData" && encrypted;
       const headline = `${name}, ${count(bytes.length)} ${bytes.length === 1 ? "byte" : "bytes"}${encrypted ? " encrypted" : ""}`;
-      return [direction === "out" ? "-->" : "<--", headline, ...details, ...(isData ? [] : hexLines(bytes))];
+      return [
+        direction === "out" ? "-->" : "<--",
+        headline,
+        ...details,
+        ...(isData ? [] : hexLines(bytes, hexWidth())),
+      ];
     }
     case "secured":
       return [
