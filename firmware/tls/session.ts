@@ -33,7 +33,7 @@ import {
 } from "./alert";
 import { ALERT, APPLICATION_DATA, FATAL, FINISHED, HANDSHAKE, WARNING } from "./constants";
 import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { contentType, incoming, outgoing } from "./record";
+import { contentType, incoming, keep, outgoing } from "./record";
 
 /** What a session tells whoever opened it, an event each: it stands. */
 export const SESSION_STANDS = -1;
@@ -97,7 +97,7 @@ function onTransport(event?: unknown): void {
       turn();
       // what came before the end counts
       if (event !== TURN) throw shaking || stands ? TRUNCATED : NO_SERVER;
-    } else section(import("./session")).proceed(event as Socket);
+    } else proceed(event as Socket);
     busy = false;
   } catch (error) {
     busy = false;
@@ -107,7 +107,7 @@ function onTransport(event?: unknown): void {
 
 /** TCP has brought bytes: they are worked through in a turn of their own, when the event that brought them is off the heap. */
 function bytes(data: Bytes): void {
-  section(import("./record")).keep(data);
+  keep(data);
   if (!queued) setTimeout(onTransport, 0, TURN);
   queued = true;
 }
@@ -123,7 +123,7 @@ function turn(): void {
 }
 
 /** Go on in a turn of the session's own: the handshake; TCP is open; or a socket's end that was put off. */
-export function proceed(event: Socket | number): void {
+function proceed(event: Socket | number): void {
   if (event === KEY_EXCHANGE) section(import("./session")).advance(KEY_EXCHANGE);
   else if (event === transport) {
     // it is open, or all that was written is on its way

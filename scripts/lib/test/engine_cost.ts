@@ -10,7 +10,7 @@ import { startScriptedServer } from "./scripted_server";
 import { profileWith, type Suite } from "./tls12/suites";
 
 /** Most instructions of a handshake on the 64-bit build. */
-export const INSTRUCTION_LIMIT = 60e6;
+export const INSTRUCTION_LIMIT = 55e6;
 
 const VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
 
