@@ -90,9 +90,9 @@ export const PRODUCT_WELL = 50;
 export const PRODUCT_STOP = 51;
 
 /** A server of TLS 1.3 wants a key exchange with public keys (psk_dhe_ke): its HelloRetryRequest asks for a key_share. */
-export const WANTS_KEY_SHARE = 62;
+export const WANTS_KEY_SHARE = 60;
 /** A server of TLS 1.3 wants its cookie back: its HelloRetryRequest has one. */
-export const WANTS_COOKIE = 63;
+export const WANTS_COOKIE = 61;
 
 /** Plus the alert: it came from the server. */
 export const RECEIVED = 256;
@@ -109,6 +109,5 @@ export const DECODE_ERROR = 50;
 export const DECRYPT_ERROR = 51;
 export const PROTOCOL_VERSION = 70;
 export const INTERNAL_ERROR = 80;
-export const USER_CANCELED = 90;
 export const NO_RENEGOTIATION = 100;
 export const UNSUPPORTED_EXTENSION = 110;

@@ -11,6 +11,9 @@ export const APPLICATION_DATA = 23;
 export const WARNING = 1;
 export const FATAL = 2;
 
+/** AlertDescription that ends nothing, whatever its level (RFC 8446, 6.1) */
+export const USER_CANCELED = 90;
+
 /** HandshakeType */
 export const HELLO_REQUEST = 0;
 export const SERVER_HELLO = 2;

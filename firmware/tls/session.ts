@@ -29,9 +29,8 @@ import {
   TIMEOUT,
   TRUNCATED,
   UNEXPECTED_MESSAGE,
-  USER_CANCELED,
 } from "./alert";
-import { ALERT, APPLICATION_DATA, FATAL, FINISHED, HANDSHAKE, WARNING } from "./constants";
+import { ALERT, APPLICATION_DATA, FATAL, FINISHED, HANDSHAKE, USER_CANCELED, WARNING } from "./constants";
 import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
 import { contentType, incoming, keep, outgoing } from "./record";
 
