@@ -38,7 +38,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     about: "TLS 1.3 with psk_ke, under CCM",
     constants: { ...TLS_1_3, TLS_AES_128_GCM_SHA256: false },
     over: { tls: "tls13" },
-    noRoom: ["esp32-idf4"],
+    noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
   "tls13-gcm": {
     about: "TLS 1.3 with psk_ke, under GCM alone; the console does not tell the journal's events",
@@ -49,6 +49,6 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
       HISTORY: false,
     },
     over: { tls: "tls13" },
-    noRoom: ["esp32-idf4"],
+    noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
 };
