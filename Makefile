@@ -21,7 +21,7 @@ explain: node_modules ## what an error code means: E=532
 	npm run -s explain -- $(E)
 
 help: ## this list
-	@sed -n -e 's/^##@ \(.*\)/@\1/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '/^@/ { print "\n" substr($$0, 2); next } { printf "%-18s%s\n", $$1, $$2 }'
+	@sed -n -e 's/^##@ \(.*\)/@\1/p' -e 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '/^@/ { print "\n" substr($$0, 2); next } { printf "%-20s%s\n", $$1, $$2 }'
 
 ##@ one board at home
 

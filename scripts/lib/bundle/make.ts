@@ -78,13 +78,18 @@ const FOLDING: Plugin[] = [1, 2, 3].flatMap((round) => [
   { name: `fold-${round}`, renderChunk: (code: string) => fold(code) },
 ]);
 
+/** Room for a readable bundle, bytes: the interpreter for Linux has it, the slots of the boards have not. */
+const READABLE_BYTES = 0x18000;
+
 /** The way of one bundle through rollup; `onBundle` gets what came out. */
 async function inputOptions(
   options: BuildOptions,
   onBundle: (bundle: Bundle) => void,
 ): Promise<InputOptions> {
   const { debug = false } = options;
-  const board = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  const data = typeof options.board === "string" ? await readBoard(options.board) : options.board;
+  // a readable bundle is as long as it is: its manifest, keys and other slot are looked for behind it
+  const board = debug ? { ...data, slotBytes: READABLE_BYTES } : data;
   const { constants, over = {} } = profileOf(options.profile ?? "main");
   // other programs have room
   const leavesOut = (options.entry ?? MAIN) === MAIN ? ((board.leavesOut as string[] | undefined) ?? []) : [];
@@ -123,7 +128,7 @@ async function inputOptions(
       productModule(resolve(PROJECT, options.product ?? ECHO)),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       {
-        name: "readable-sections", // are as long as they are, and so is the bundle
+        name: "readable-sections", // are as long as they are
         transform: (code, id) =>
           debug && id === LOAD_SECTION
             ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")"))
