@@ -46,6 +46,7 @@ for (const suite of SUITES_13)
     try {
       const [line] = await engine.line(
         /^closed .*|^error .*|(OUT OF MEMORY|Not enough memory|Uncaught|\bMEMORY).*/,
+        240_000,
       );
       if (/MEMORY|memory/.test(line)) return t.skip(`does not fit: ${line}`);
       assert.equal(line, `closed 0 ${RECORDS} 0`, engine.lines.join("\n"));
