@@ -51,4 +51,14 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     over: { tls: "tls13" },
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
+  akep2: {
+    about: "AKEP2 as EAP-PSK (RFC 4764): AES alone, no hash; records under CCM_8",
+    constants: {
+      AKEP2: true,
+      TLS_PSK_WITH_AES_128_CCM: false,
+      TLS_PSK_WITH_AES_128_CBC_SHA: false,
+      TLS_PSK_WITH_AES_128_CBC_SHA256: false,
+    },
+    over: { tls: "akep2" },
+  },
 };
