@@ -9,7 +9,6 @@ import {
   HANDSHAKE_FAILURE,
   NO_KEY,
   RECEIVED,
-  SENT,
   UNEXPECTED_MESSAGE,
   UNSUPPORTED_EXTENSION,
 } from "../tls/alert";
@@ -59,7 +58,7 @@ export function wipeSecrets(): void {
 
 /**
  * Take one step of the handshake: BEGIN waits for message 1; FINISH takes message 2, which key_schedule.ts returned; any other `step` has
- * an EAP packet in `fragment`. Returns 0, GO_ON or STANDS. Throws NO_KEY, RECEIVED plus handshake_failure, or SENT plus the alert.
+ * an EAP packet in `fragment`. Returns 0, GO_ON or STANDS. Throws NO_KEY, RECEIVED plus handshake_failure, or minus the alert that is to be told.
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN) {
@@ -71,7 +70,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   if (step !== FINISH) {
     const code = fragment.charCodeAt(0);
     const length = fragment.length;
-    if (uint16(fragment, 2) !== length) throw SENT + DECODE_ERROR;
+    if (uint16(fragment, 2) !== length) throw -DECODE_ERROR;
     if (code === FAILURE && length === 4) throw RECEIVED + HANDSHAKE_FAILURE;
     // too short is none of them
     if (
@@ -79,15 +78,14 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
       code !== REQUEST ||
       (uint16(fragment, 4) & METHOD) !== (expected === FIRST ? EAP_PSK_1 : EAP_PSK_3)
     )
-      throw SENT + UNEXPECTED_MESSAGE;
+      throw -UNEXPECTED_MESSAGE;
     if (expected === FIRST) {
-      if (length <= MESSAGE_1_LENGTH) throw SENT + DECODE_ERROR;
+      if (length <= MESSAGE_1_LENGTH) throw -DECODE_ERROR;
       message1 = fragment;
       expected = -1; // nothing may come before message 2
       return GO_ON;
     }
-    if (length !== MESSAGE_3_LENGTH)
-      throw SENT + (length < MESSAGE_3_LENGTH ? DECODE_ERROR : UNSUPPORTED_EXTENSION);
+    if (length !== MESSAGE_3_LENGTH) throw length < MESSAGE_3_LENGTH ? -DECODE_ERROR : -UNSUPPORTED_EXTENSION;
     fragment = section(import("./protected_channel"))(fragment);
   }
   transport.write(E.toString(fragment.length >> 8, fragment.length, fragment));

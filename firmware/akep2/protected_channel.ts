@@ -6,7 +6,6 @@ import {
   DECRYPT_ERROR,
   HANDSHAKE_FAILURE,
   RECEIVED,
-  SENT,
   UNSUPPORTED_EXTENSION,
 } from "../tls/alert";
 import { secrets } from "./handshake";
@@ -22,7 +21,7 @@ const DONE_FAILURE = 6;
 export default function protectedChannel(message3: Bytes): Bytes {
   /* EAP header (5 bytes), flags, RAND_S (16), MAC_S (16), PCHANNEL: N (4), tag (16), R, E and reserved bits (1) */
   const difference = section(import("../bytes")).difference;
-  if (difference(message3.substr(6, 32), secrets.substr(0, 32))) throw SENT + DECRYPT_ERROR;
+  if (difference(message3.substr(6, 32), secrets.substr(0, 32))) throw -DECRYPT_ERROR;
   const zeros = "\0".repeat(12);
   const context = section(import("../crypto/eax")).eaxKey(secrets.substr(32, 16));
   const eax = section(import("../crypto/eax")).eax;
@@ -33,10 +32,10 @@ export default function protectedChannel(message3: Bytes): Bytes {
   );
   // the server's N is 0, ours 1
   if (difference(message3.substr(38, 20), E.toString(zeros.substr(8), opened.substr(0, 16))))
-    throw SENT + BAD_RECORD_MAC;
+    throw -BAD_RECORD_MAC;
   const result = opened.charCodeAt(16) >> 5;
   if (result === DONE_FAILURE) throw RECEIVED + HANDSHAKE_FAILURE;
-  if (result !== DONE_SUCCESS) throw SENT + UNSUPPORTED_EXTENSION;
+  if (result !== DONE_SUCCESS) throw -UNSUPPORTED_EXTENSION;
   const header = E.toString(2, message3.substr(1, 1), 0, 43, 47, 0xc0, message3.substr(6, 16));
   return E.toString(header, 0, 0, 0, 1, eax(E.toString(context, zeros, 0, 0, 0, 1, header), "\x80", false));
 }

@@ -9,7 +9,6 @@ import {
   DECODE_ERROR,
   PROTOCOL_VERSION,
   RECORD_OVERFLOW,
-  SENT,
   SEQUENCE_END,
   UNEXPECTED_MESSAGE,
 } from "../tls/alert";
@@ -40,8 +39,8 @@ export function wipe(): void {
 }
 
 /** Add to `outgoing`. */
-export function put(data: Bytes): void {
-  outgoing = outgoing ? E.toString(outgoing, data) : data;
+export function put(data: Joinable): void {
+  outgoing = E.toString(outgoing, data);
 }
 
 /** Take as much of `outgoing` as a record carries. */
@@ -94,10 +93,10 @@ export function receiveRecord(): boolean | undefined {
   contentType = HANDSHAKE;
   if (keys) {
     contentType = input.charCodeAt(0);
-    if (contentType !== ALERT && contentType !== APPLICATION_DATA) throw SENT + UNEXPECTED_MESSAGE;
-    if (uint16(input, 1) !== 0x303) throw SENT + PROTOCOL_VERSION;
-    if (length > FRAGMENT_LIMIT + 8 + tagLength) throw SENT + RECORD_OVERFLOW;
-  } else if (length < 4 || length > MESSAGE_LIMIT) throw SENT + DECODE_ERROR;
+    if (contentType !== ALERT && contentType !== APPLICATION_DATA) throw -UNEXPECTED_MESSAGE;
+    if (uint16(input, 1) !== 0x303) throw -PROTOCOL_VERSION;
+    if (length > FRAGMENT_LIMIT + 8 + tagLength) throw -RECORD_OVERFLOW;
+  } else if (length < 4 || length > MESSAGE_LIMIT) throw -DECODE_ERROR;
   if (input.length < front + length) return;
   incoming = input.substr(front, length);
   input = input.substr(front + length);
@@ -107,7 +106,7 @@ export function receiveRecord(): boolean | undefined {
       section(import("./record")).macHead(readSequence, contentType),
       section(import("./record")).take(),
     ) as Bytes;
-    if (incoming === undefined) throw SENT + BAD_RECORD_MAC;
+    if (incoming === undefined) throw -BAD_RECORD_MAC;
     readSequence++;
   }
   return true;

@@ -1,11 +1,24 @@
 // AES-128-EAX and the CMAC of texts that are no whole blocks: the vectors of the paper (eprint.iacr.org/2003/069, appendix G), the
 // examples of SP 800-38B, and an implementation over node:crypto, by which every bit of key, nonce, header, text and tag is flipped.
-import "../../hal/simulator/globals";
+// It is the built code of the profile `akep2` that runs.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Machine } from "../../hal/simulator/machine";
+import { readBoard } from "../../scripts/lib/bundle/build";
 import * as host from "../../scripts/lib/test/akep2/eap_psk";
+import { bundleOf } from "../../scripts/lib/test/device";
 import { fromHex, generated, toHex } from "../../scripts/lib/test/vectors";
-import { eax, eaxKey, omac } from "./eax";
+
+interface Eax {
+  eaxKey(key: string): string;
+  omac(context: string, data: string, chain?: string): string;
+  eax(context: string, text: string, isSealed: boolean): string;
+}
+
+const { code } = await bundleOf("esp32-sim", "scripts/lib/test/apps/eax_app.ts", {}, {}, "akep2");
+const machine = new Machine({ board: await readBoard("esp32-sim"), bundle: code });
+machine.boot();
+const { eax, eaxKey, omac } = machine.run("eax") as Eax;
 
 /** Those of 1 to 16 bytes; the last is for the host's implementation alone. */
 // biome-ignore format: a table

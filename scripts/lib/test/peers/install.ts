@@ -28,6 +28,7 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "socat", package: "socat" },
   { program: "nats-server", package: "nats-server" },
   { program: "haproxy", package: "haproxy" },
+  { program: "hostapd", package: "hostapd" },
   { program: "gcc", package: "gcc" },
   { program: "make", package: "make" },
 ];
