@@ -60,4 +60,5 @@ for (const name of Object.keys(PROFILES))
         `firmware/${folder} in ${name}`,
       );
     assert.equal(modules.includes("firmware/crypto/ghash.ts"), /gcm$/.test(name));
+    assert.equal(modules.includes("firmware/crypto/eax.ts"), name === "akep2");
   });
