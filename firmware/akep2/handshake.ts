@@ -93,6 +93,6 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
   expected = FINISHED;
   if (step === FINISH) return 0;
   setKeys(secrets.substr(48));
-  section(import("./handshake")).wipeSecrets();
+  wipeSecrets();
   return STANDS;
 }

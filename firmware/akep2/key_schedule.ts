@@ -7,13 +7,6 @@ import type { Bytes } from "../bytes";
 import { key } from "../store/key";
 import { message1, setSecrets } from "./handshake";
 
-/** Encrypt `block` with its last byte changed by each number from 1 to `last`. */
-export function numbered(secret: Bytes, block: Bytes, last: number): Bytes {
-  let blocks = "";
-  for (let i = 1; i <= last; i++) blocks = E.toString(blocks, block.substr(0, 15), block.charCodeAt(15) ^ i);
-  return E.toString(aes(ECB_ENCRYPT, secret, blocks));
-}
-
 /**
  * Answer message 1 (handshake.ts). Returns message 2 (RFC 4764, 5.2), an EAP packet, and leaves in handshake.ts what message 3 is checked
  * with.
@@ -22,7 +15,7 @@ export default function keySchedule(): Bytes {
   // the natives want their results in one run of free variables
   E.defrag();
   const omac = section(import("../crypto/eax")).omac;
-  const mixed = section(import("./key_schedule")).numbered;
+  const mixed = section(import("./counter_mode")).numbered;
   /* EAP header: code 1, identifier, length (2 bytes), type 47; then flags, RAND_S (16), ID_S */
   const identity = section(import("../store/settings")).readSettings().id as Bytes;
   const randS = message1.substr(6, 16);

@@ -14,6 +14,7 @@ import {
 } from "../tls/alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "../tls/constants";
 import { keys, wipeKeys } from "../tls/keys";
+import { wipeSecrets } from "./handshake";
 import { sendLimit, tagLength } from "./server_hello";
 
 /** Longest message of the handshake that is taken, bytes: the server's identity may be long. */
@@ -33,7 +34,7 @@ export let outgoing: Bytes;
 /** Forget the connection. */
 export function wipe(): void {
   wipeKeys();
-  section(import("./handshake")).wipeSecrets();
+  wipeSecrets();
   outgoing = incoming = input = "";
   writeSequence = readSequence = 0;
 }
