@@ -4,6 +4,7 @@
 // Leaves out: making masters (scripts/keys.ts).
 import { UsageError } from "../cli/exit";
 import { readSecret } from "../files/private_file";
+import { leafOf, treeRoot } from "../keys/epoch_tree";
 import type { Identity } from "../keys/identity";
 import {
   type AesKey,
@@ -27,8 +28,13 @@ export interface Master {
   /** Where it is, for sentences. */
   readonly about: string;
   checkValue(): string;
-  /** Derive the key of one device for this master's purpose, or another label of it: 16 bytes, which the caller wipes. */
+  /**
+   * Derive the key of one device for this master's purpose, or another label of it, of its epoch where it says one: 16 bytes, which the caller
+   * wipes.
+   */
   deviceKey(identity: Identity, label?: Label): Buffer;
+  /** Derive the root of one device's tree of epochs: 16 bytes, which the caller wipes. Throws UsageError in the older schemes. */
+  treeRoot(identity: Identity): Buffer;
   /** Wipe it, or end the token's session. */
   close(): void;
 }
@@ -51,12 +57,25 @@ function masterOf(
   about: string,
   close: () => void,
 ): Master {
+  const rootOf = (identity: Identity) => {
+    if (scheme !== "kdf" || purpose !== "psk")
+      throw new UsageError(`${about} has no tree of epochs: that is for the master psk and the scheme kdf.`);
+    return treeRoot(key, identity.text);
+  };
   return {
     purpose,
     scheme,
     about,
     checkValue: () => keyCheckValue(key),
-    deviceKey: (identity, label = purpose) => deriveDeviceKey(key, identity, scheme, label),
+    deviceKey(identity, label = purpose) {
+      if (identity.epoch === undefined) return deriveDeviceKey(key, identity, scheme, label);
+      if (label !== "psk") throw new UsageError("an identity with an epoch has a key for TLS 1.2 alone.");
+      const root = rootOf(identity);
+      const leaf = leafOf(root, identity.epoch);
+      root.fill(0);
+      return leaf;
+    },
+    treeRoot: rootOf,
     close,
   };
 }

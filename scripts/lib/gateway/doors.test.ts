@@ -3,6 +3,7 @@
 // Rows 2, 3, 4, 11, 12, 25 and 37. Where a door may do the same thing in two ways that MQTT allows, the test says so.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { leafOf, treeRoot } from "../keys/epoch_tree";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
@@ -86,6 +87,37 @@ for (const [name, row] of Object.entries(DOORS)) {
     test("R12 the longest identity, 64 bytes, is let in", async () => {
       const longest = `v7.m.${"S".repeat(59)}`;
       assert.equal(await knock(door, longest, keyOf(longest)), "in");
+    });
+
+    test("R38 an identity with an epoch has the key of its leaf, and stays one device on the list, in topics and name", {
+      skip: name.endsWith("the plugin") && "the plugin knows no epochs",
+    }, async () => {
+      const epochKey = (identity: string, epoch: number) => leafOf(treeRoot(master, identity), epoch);
+      const identity = "v7.meter.SN70";
+      for (const epoch of [0, 0x2f0, 0xffffff, 0x2f0]) {
+        const shown = `${identity}.e${epoch.toString(16)}`;
+        // one that it has seen it takes again: it keeps nothing of epochs
+        assert.equal(await knock(door, shown, epochKey(identity, epoch)), "in", shown);
+        assert.equal(await knock(door, shown, epochKey(identity, epoch ^ 1)), WRONG_KEY, shown);
+        assert.equal(await knock(door, shown, keyOf(identity)), WRONG_KEY, "the key without an epoch");
+      }
+      const connect = { clientId: "meter-SN70" };
+      const first = await mqttClient(door, `${identity}.e7`, epochKey(identity, 7), connect);
+      await first.publish("meter/SN70/up/x", "1", { qos: 1 });
+      assert.equal(await operator.heard(), "meter/SN70/up/x 1");
+      // two devices of one identity: the later one ends the earlier one, whichever has the higher epoch
+      const second = await mqttClient(door, `${identity}.e3`, epochKey(identity, 3), connect);
+      await first.ended;
+      await door.setList(`${LIST}${identity}\n`);
+      await second.ended;
+      assert.equal(await knock(door, `${identity}.e8`, epochKey(identity, 8)), WRONG_KEY, "denied");
+      await door.setList(LIST);
+      for (const malformed of ["e", "e08", "e1000000", "E8", "8", "e8.e8"])
+        assert.equal(
+          (await rawKnock(door, Buffer.from(`${identity}.${malformed}`))).toString("hex"),
+          WRONG_KEY_ALERT,
+          malformed,
+        );
     });
 
     test("R2 no two identities make one client id: a product with a hyphen has no key here", async () => {

@@ -13,7 +13,7 @@ import type { Aedes } from "aedes";
 import { DeviceError, UsageError } from "../cli/exit";
 import { listen } from "../cli/listen";
 import { type Master, masterFromBytes } from "../custody/master";
-import { type Identity, parseIdentity } from "../keys/identity";
+import { type Identity, parseIdentity, parsePresented } from "../keys/identity";
 import type { Label } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import { Admission } from "./admission";
@@ -431,7 +431,7 @@ class KeySource {
 
   private parseAndDerive(text: string, label: Label): { identity?: Identity; keys: Buffer[] } {
     try {
-      const identity = parseIdentity(text);
+      const identity = parsePresented(text);
       return { identity, keys: this.deriveBoth(identity, label) };
     } catch (error) {
       if (error instanceof UsageError) return { keys: this.deriveBoth(this.nobody, label) };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { UsageError } from "../cli/exit";
-import { identityFault, parseIdentity, topicPrefix } from "./identity";
+import { identityFault, parseIdentity, parsePresented, topicPrefix } from "./identity";
 import { kbkdf } from "./kdf";
 import { randomKey } from "./weak_keys";
 
@@ -60,6 +60,32 @@ describe("R12 identities", () => {
   for (const [name, text] of Object.entries(refused)) {
     test(`R12 refused: ${name}`, () => assert.throws(() => parseIdentity(text), UsageError));
   }
+
+  test("R12 R38 at the handshake an epoch may stand behind it, in one way of writing", () => {
+    const identity = parseIdentity("v1.meter.SN1");
+    for (const [epoch, text] of [
+      [0, "0"],
+      [0x2f0, "2f0"],
+      [0xffffff, "ffffff"],
+    ])
+      assert.deepEqual(parsePresented(`v1.meter.SN1.e${text}`), { ...identity, epoch });
+    // a serial that looks like an epoch is a serial
+    for (const text of ["v1.meter.SN1", "v1.meter.e2f0", `v1.m.${"S".repeat(59)}`])
+      assert.deepEqual(parsePresented(text), parseIdentity(text));
+    const longest = `v1.m.${"S".repeat(51)}.effffff`;
+    assert.equal(longest.length, 64);
+    assert.equal(parsePresented(longest).epoch, 0xffffff);
+    const refused = ["e", "e00", "e02f0", "E2f0", "e2F0", "e1000000", "e2f0.e2f0", "e-1", "e1 ", "2f0"];
+    for (const end of refused) assert.throws(() => parsePresented(`v1.meter.SN1.${end}`), UsageError, end);
+    for (const text of [
+      `v1.m.${"S".repeat(52)}.effffff`,
+      "v1.meter.e2f0.e2f0.e1",
+      "meter.SN1.e1",
+      "v1.meter..e1",
+    ])
+      assert.throws(() => parsePresented(text), UsageError, text);
+    assert.throws(() => parseIdentity("v1.meter.SN1.e2f0"), UsageError, "no identity by itself");
+  });
 
   test("R12 what any TLS-PSK identity may hold is the wider rule", () => {
     assert.equal(identityFault("any printable ~ text"), undefined);

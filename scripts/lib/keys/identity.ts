@@ -12,6 +12,8 @@ export interface Identity {
   keyVersion: number;
   product: string;
   serial: string;
+  /** Of a device of the profile `epochs`, at the handshake alone: which leaf of its tree is the key (epoch_tree.ts). */
+  epoch?: number;
 }
 
 /**
@@ -53,6 +55,19 @@ export function parseIdentity(text: string): Identity {
     );
   }
   return { text, keyVersion: Number(version[1]), product, serial };
+}
+
+/** An identity in three parts, and an epoch behind it: `.e` and hexadecimal digits without a zero before them. */
+const WITH_EPOCH = /^([^.]*\.[^.]*\.[^.]*)\.e(0|[1-9a-f][0-9a-f]{0,5})$/;
+
+/**
+ * Parse what a device says in a handshake: its identity, and of the profile `epochs` its epoch behind it, `v1.meter.SN1.e2f0`; both together have
+ * at most 64 characters. `text` is the identity without it, by which it is listed. Throws UsageError.
+ */
+export function parsePresented(text: string): Identity {
+  const [, identity, epoch] = (text.length <= IDENTITY_MAX_LENGTH && WITH_EPOCH.exec(text)) || [];
+  if (identity === undefined) return parseIdentity(text);
+  return { ...parseIdentity(identity), epoch: Number.parseInt(epoch, 16) };
 }
 
 /** The prefix of every topic that a device may use. */

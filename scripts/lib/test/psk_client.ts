@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import mqtt, { type Packet } from "mqtt-packet";
-import { clientIdOf, parseIdentity } from "../keys/identity";
+import { clientIdOf, parsePresented } from "../keys/identity";
 
 /** Where it is; every function here takes a gateway or a peer as well. */
 interface Where {
@@ -234,7 +234,7 @@ export async function mqttClient(
   connect: object = {},
   answerTimeoutMs?: number,
 ): Promise<MqttClient> {
-  const clientId = clientIdOf(parseIdentity(identity));
+  const clientId = clientIdOf(parsePresented(identity));
   return mqttOver(await secure(where, identity, key), { clientId, ...connect }, answerTimeoutMs);
 }
 
