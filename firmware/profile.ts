@@ -22,6 +22,9 @@ export const TLS_AES_128_GCM_SHA256 = true;
 /** AKEP2 (RFC 4764) in the place of TLS's handshake: akep2/ (profiles.ts). */
 export const AKEP2 = false;
 
+/** A key of its own for each session, of which nothing stays (store/tree.ts): for servers that derive. */
+export const EPOCHS = false;
+
 /** Take the console's port once there is a key record, and answer on it (console/). False: the prompt stays open. */
 export const CONSOLE = true;
 /** What provisioning adds: prove keys to the bench, finish at the start what a power cut has left of a record. */

@@ -61,4 +61,15 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     },
     over: { tls: "akep2" },
   },
+  epochs: {
+    about:
+      "TLS 1.2 under CCM, each session under a key of which nothing stays; the console does not tell the journal's events",
+    constants: {
+      EPOCHS: true,
+      HISTORY: false,
+      TLS_PSK_WITH_AES_128_CBC_SHA: false,
+      TLS_PSK_WITH_AES_128_CBC_SHA256: false,
+    },
+    noRoom: ["esp32-idf4", "mdbt42q-w5500"],
+  },
 };

@@ -4,9 +4,10 @@ import { board } from "board";
 import { failures, retry, retryAt } from "../app/application";
 import { startedAt } from "../app/started";
 import { bundle } from "../boot/load_section";
-import { uint16 } from "../bytes";
+import { type Bytes, uint16 } from "../bytes";
 import { AT_VERSION } from "../ota/manifest";
 import { AT_MANIFEST } from "../ota/slot";
+import { EPOCHS } from "../profile";
 import { boots, lastError, lastStep, log } from "../store/event_log";
 import { AT_FAILURES, AT_REVERT, AT_SESSIONS, AT_TRIES, STATE } from "../store/journal";
 import { until } from "./unlock";
@@ -24,8 +25,8 @@ export default function tell(which: number): Record<string, unknown> {
   const revert = which === STATUS && uint16(section(import("../store/journal")).newest(STATE), AT_REVERT);
   const sequence = section(import("../ota/running")).sequence();
   const now = getTime();
-  if (which === STATUS)
-    return {
+  if (which === STATUS) {
+    const status: Record<string, unknown> = {
       id: section(import("../store/settings")).readSettings().id || "",
       step: section(import("../app/application")).step(),
       err: lastError,
@@ -39,6 +40,9 @@ export default function tell(which: number): Record<string, unknown> {
       lock: +(now >= until),
       rev: revert,
     };
+    if (EPOCHS) status.epoch = section(import("../store/tree")).take(status.id as Bytes, true);
+    return status;
+  }
   if (which === CNT)
     return {
       boots: boots,

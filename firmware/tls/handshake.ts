@@ -4,7 +4,7 @@
 import { RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
-import { falseStart } from "../profile";
+import { EPOCHS, falseStart } from "../profile";
 import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, UNEXPECTED_MESSAGE } from "./alert";
 import {
   CHANGE_CIPHER_SPEC,
@@ -48,7 +48,7 @@ export const STANDS = 1;
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step < FINISH) {
-    const identity: Bytes | undefined = section(import("../store/settings")).readSettings().id;
+    let identity: Bytes | undefined = section(import("../store/settings")).readSettings().id;
     if (!identity) throw NO_KEY;
     if (step === BEGIN) {
       pending = transcript = "";
@@ -60,6 +60,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
       transcript = RUNNING ? update(32, transcript, hello) : E.toString(transcript, hello);
       return 0;
     }
+    if (EPOCHS) identity = section(import("../store/tree")).take(identity);
     /* struct { opaque psk_identity<0..2^16-1>; } ClientKeyExchange; */
     const exchange = E.toString(16, 0, 0, 2 + identity.length, 0, identity.length, identity);
     transcript = RUNNING ? update(32, transcript, exchange) : E.toString(transcript, exchange);

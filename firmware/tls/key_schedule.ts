@@ -4,6 +4,7 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Bytes } from "../bytes";
 import { prf } from "../crypto/prf";
+import { EPOCHS } from "../profile";
 import { key } from "../store/key";
 import { randoms, transcript } from "./handshake";
 import { setKeys } from "./keys";
@@ -25,7 +26,13 @@ export default function keySchedule(): Bytes {
   const serverRandom = 10 + transcript.charCodeAt(3);
   /* struct { opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>; } premaster, other_secret being as many zeros as
      the key has bytes */
-  let master = hmacKey(32, E.toString("\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10", key.substr(0, 16)));
+  let master = hmacKey(
+    32,
+    E.toString(
+      "\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10",
+      EPOCHS ? section(import("../store/tree")).taken() : key.substr(0, 16),
+    ),
+  );
   let output = extendedMasterSecret
     ? prf(hmac, master, "extended master secret" + hash, 48)
     : prf(

@@ -61,4 +61,5 @@ for (const name of Object.keys(PROFILES))
       );
     assert.equal(modules.includes("firmware/crypto/ghash.ts"), /gcm$/.test(name));
     assert.equal(modules.includes("firmware/crypto/eax.ts"), name === "akep2");
+    assert.equal(modules.includes("firmware/store/tree.ts"), name === "epochs");
   });

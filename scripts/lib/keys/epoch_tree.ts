@@ -1,4 +1,4 @@
-// Keys that a device forgets: the tree of epochs (firmware/README.md 12). The root is the device's key of label `psk/tree`; a node's child is
+// Keys that a device forgets: the tree of epochs (firmware/README.md 13). The root is the device's key of label `psk/tree`; a node's child is
 // AES-128 under it of sixteen bytes 00, the left one, or 01, the right one; a leaf is the pre-shared key of its epoch. A server keeps
 // nothing: 24 blocks of AES lead from the root to any leaf. Leaves out what a device keeps of it (firmware/store/tree.ts).
 import { createCipheriv } from "node:crypto";
