@@ -62,7 +62,7 @@ test("a board without a true source of noise does not build (R13)", async () => 
 test("a section that is longer than the interpreter may print is refused, a readable one is not", async () => {
   const files = (lines: number) => ({
     "main.ts": `declare function section<T>(module: Promise<{ default: T }>): T;
-      print(section(import("./long"))(1));`,
+      print(section(import("./long"))(1), section(import("./long"))(2));`,
     "long.ts": `export default function long(x: number): number {
       ${'print("some", x);'.repeat(lines)} return x; }`,
   });
