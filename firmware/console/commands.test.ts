@@ -472,7 +472,7 @@ test("hs in the midst of the broker's answer: that of the session which it ends 
       if (device.lines.includes("step:8")) stood ??= device.machine.value("stands");
       return stood !== undefined;
     });
-    assert.equal(stood, true, device.lines.join(" "));
+    assert.ok(stood, device.lines.join(" "));
   } finally {
     await server.stop();
   }

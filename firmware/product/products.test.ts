@@ -146,12 +146,18 @@ describe("meter", { concurrency: true }, () => {
       machine.pins.set("D4", level);
       await machine.later(2);
     }
-    await pass(61);
-    await server.until(() => litres(told) === 7);
+    // a minute's message may find the one before it still unanswered
+    const tells = async (value: number) => {
+      for (let minute = 0; minute < 20 && litres(told) !== value; minute++) {
+        await pass(61);
+        await server.until(() => litres(told) === value, 1000);
+      }
+      assert.equal(litres(told), value);
+    };
+    await tells(7);
     await unlock(device, keys.console);
     assert.equal(await ask(device, "conf set perLitre 2"), '{"err":0}');
-    await pass(61);
-    await server.until(() => litres(told) === 3.5);
+    await tells(3.5);
   });
 
   test("keeps its count over a restart and, but for the last minute's, over a power cut; it is never torn and never too high", async () => {
