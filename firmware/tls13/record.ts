@@ -50,8 +50,8 @@ export function restart(end: number): void {
 }
 
 /** Add to `outgoing`. */
-export function put(data: Bytes): void {
-  outgoing = outgoing ? E.toString(outgoing, data) : data;
+export function put(data: Joinable): void {
+  outgoing = E.toString(outgoing, data);
 }
 
 /** Take as much of `outgoing` as the server takes in a record. */
