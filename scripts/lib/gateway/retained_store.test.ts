@@ -82,7 +82,7 @@ test("a file that is none, one that another gateway has open: a sentence, and no
   writeFileSync(none, "this is no database, and longer than its header of one hundred bytes is. ".repeat(4));
   assert.throws(
     () => new RetainedStore(none),
-    (error) => error instanceof UsageError && /not a database/.test(error.message),
+    (error) => error instanceof UsageError && /it is no SQLite file/.test(error.message),
   );
   const path = join(folder, "held");
   const store = new RetainedStore(path);
