@@ -9,7 +9,7 @@ import { detokenise } from "../../../hal/tokens";
 import { buildBundle, LOADER } from "../bundle/build";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { imageDigest } from "../ota/digest";
 import { imageLongest, storageFiles } from "../ota/layout";
 import { runCli } from "./cli";

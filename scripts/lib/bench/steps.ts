@@ -4,8 +4,8 @@
 // Leaves out fixtures and who watches (bench.ts).
 
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import type { DeviceKeys, KeySource } from "../custody/master";
-import { fileFault } from "../files/fault";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { checkValuesOf, PURPOSES } from "../keys/kdf";
 import { strongKey } from "../keys/weak_keys";

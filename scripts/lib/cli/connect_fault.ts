@@ -1,6 +1,6 @@
 // Why a TCP connection did not come about or broke off, in words, for every command that makes one.
 // Leaves out: alerts of TLS (error_text.ts), serial ports (bench/port.ts).
-import { systemFault } from "../files/fault";
+import { systemFault } from "./fault";
 
 const FAULTS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there",

@@ -1,7 +1,7 @@
 // A server of ours takes its port, or says in a sentence why it cannot.
 import { createServer, type ListenOptions, type Server } from "node:net";
-import { systemFault } from "../files/fault";
 import { UsageError } from "./exit";
+import { systemFault } from "./fault";
 
 const FAULTS: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program listens there already",

@@ -4,9 +4,9 @@
 // Leaves out: keeping pages out of swap, which Node cannot do; strength meters, as no rule sees what a person knows.
 import { readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import { oneLineEnd } from "../cli/line_ends";
 import { type OptionTable, options } from "../cli/options";
-import { fileFault } from "../files/fault";
 import { readPrivateFile } from "../files/private_file";
 
 /** The rows that every command with a passphrase or PIN has. */

@@ -2,7 +2,7 @@
 // system's own file locks stand behind it, on every system, and go with the process however it ends. The file stays.
 import { DatabaseSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "./fault";
+import { fileFault } from "../cli/fault";
 
 const SQLITE_BUSY = 5;
 

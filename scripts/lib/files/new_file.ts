@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "./fault";
+import { fileFault } from "../cli/fault";
 
 /** Modes of files. */
 export const PRIVATE = 0o600;

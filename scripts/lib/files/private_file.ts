@@ -1,9 +1,9 @@
 // Secrets in files of mode 0600, whole or not at all; what others can read is refused. They are never printed.
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import { KEY_LENGTH } from "../keys/kdf";
 import { strongKey } from "../keys/weak_keys";
-import { fileFault } from "./fault";
 import { PRIVATE, writeNewFile } from "./new_file";
 
 /** Write a secret into a new file of mode 0600; a file that is already there is never written over. */

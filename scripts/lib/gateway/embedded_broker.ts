@@ -10,7 +10,7 @@ import { Duplex, Readable } from "node:stream";
 import { Aedes, type Client } from "aedes";
 import memoryPersistence from "aedes-persistence";
 import type { IConnectPacket } from "mqtt-packet";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import type { Limits } from "./limits";
 import { encodePacket } from "./packet_reader";
 import type { RetainedStore } from "./retained_store";

@@ -4,7 +4,7 @@
 // replaces what it said.
 import { readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { type Identity, parseIdentity } from "../keys/identity";
 
 export interface FleetList {

@@ -6,7 +6,7 @@
 // Leaves out: sessions and wills, which end with their connections here.
 import { DatabaseSync, type StatementSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { takeLock } from "../files/lock";
 import { matches } from "./topics";
 

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import { quoted } from "../cli/show";
-import { fileFault } from "../files/fault";
 import { PRIVATE, replaceFile } from "../files/new_file";
 
 export interface HomeDevice {

@@ -4,8 +4,8 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, stat
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import { type Master, masterFromBytes } from "../custody/master";
-import { fileFault } from "../files/fault";
 import { readSecret, writeSecret } from "../files/private_file";
 import { PURPOSES, type Purpose } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";

@@ -6,7 +6,7 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DatabaseSync } from "@photostructure/sqlite";
 import { DeviceError, UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { COLUMN_NAMES, COLUMNS, FIRST_PREVIOUS } from "./entry";
 
 export type Database = InstanceType<typeof DatabaseSync>;

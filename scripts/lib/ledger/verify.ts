@@ -3,7 +3,7 @@
 // its last entries were cut off, nor that somebody wrote all of it anew.
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { type Database, openDatabase } from "./database";
 import { COLUMN_NAMES, FIRST_PREVIOUS, type Row, rowHash } from "./entry";
 

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { takeLock } from "../files/lock";
 import { PUBLIC, replaceFile } from "../files/new_file";
 import type { ImageFields } from "./manifest";

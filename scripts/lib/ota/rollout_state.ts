@@ -8,7 +8,7 @@
 // itself before it had tried the update.
 import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { DeviceError, UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { takeLock } from "../files/lock";
 import { PUBLIC, writeNewFile } from "../files/new_file";
 

@@ -6,8 +6,8 @@
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { AT_TAG, MANIFEST_BYTES, TYPE_IMAGE, TYPE_REKEY } from "../../../firmware/ota/manifest";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import type { Master } from "../custody/master";
-import { fileFault } from "../files/fault";
 import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../keys/identity";
 import { aesKey } from "../keys/kdf";
 import {

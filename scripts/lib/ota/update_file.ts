@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { PACKET_LIMIT } from "../../../firmware/profile";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { imageDigest, piecesOf } from "./digest";
 import { pack, unpack } from "./heatshrink";
 import { checkImageFields, ENCODINGS, type Encoding, type ImageFields, piecesPrefix } from "./manifest";

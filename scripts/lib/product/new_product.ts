@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { PROJECT } from "../project";
 
 const MAIN = `// A thermometer: a TMP102 or an LM75 on I2C1, SCL at D22, SDA at D21. \`up/temperature\` has degrees Celsius, retained.

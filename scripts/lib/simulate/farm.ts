@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { Pty } from "../bench/pty";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../files/fault";
+import { fileFault } from "../cli/fault";
 import { SimulatedBoard } from "./simulated_board";
 
 /** What runs for so long hangs: a board's watchdog bites then. */

@@ -7,8 +7,8 @@ import type { Options } from "../../simulate";
 import { PROJECT, readBoard } from "../bundle/build";
 import { errorCode, errorText } from "../cli/error_text";
 import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 import { oneOf } from "../cli/options";
-import { fileFault } from "../files/fault";
 import { readSecret } from "../files/private_file";
 
 const SIMULATED = readdirSync(join(PROJECT, "boards"))

@@ -60,7 +60,7 @@ const WRONG: readonly [string, string][] = [
   ["scripts/lib/bench/device.ts", 'import { SimulatedBoard } from "../simulate/simulated_board";'],
   ["scripts/lib/simulate/farm.ts", 'import { TestBench } from "../test/bench";'],
   ["scripts/lib/keys/kdf.ts", 'import { Master } from "../custody/master";'],
-  ["scripts/lib/cli/exit.ts", 'await import("../files/fault");'],
+  ["scripts/lib/cli/exit.ts", 'await import("../files/lock");'],
   ["scripts/lib/ota/sign.ts", 'import { BUILD } from "../../ota";'],
 ];
 

@@ -1,9 +1,9 @@
 // What several words of `npm run ota` are given: the broker, an update with its manifests, a list in a file.
 import { readFileSync } from "node:fs";
 import { UsageError } from "../../cli/exit";
+import { fileFault } from "../../cli/fault";
 import type { Endpoint } from "../../cli/options";
 import { needed } from "../../cli/subcommands";
-import { fileFault } from "../../files/fault";
 import { readSecret } from "../../files/private_file";
 import { identityFault } from "../../keys/identity";
 import { Broker } from "../broker";

@@ -6,12 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { DatabaseSync } from "@photostructure/sqlite";
-import { connectFault } from "../cli/connect_fault";
+import { takeLock } from "../files/lock";
 import { openLedger } from "../ledger/ledger";
 import { readBoard } from "../project";
 import { startFarm } from "../simulate/farm";
+import { connectFault } from "./connect_fault";
 import { fileFault } from "./fault";
-import { takeLock } from "./lock";
 
 const folder = mkdtempSync(join(tmpdir(), "fault-"));
 after(() => rmSync(folder, { recursive: true }));
