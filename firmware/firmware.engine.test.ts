@@ -19,6 +19,7 @@ import {
   startMosquitto,
   startOpenssl,
 } from "../scripts/lib/test/engine_run";
+import { SOCKET_RECORDS, startSocketApplication } from "../scripts/lib/test/engine_socket";
 import { skipWithout } from "../scripts/lib/test/peers/install";
 import * as opensslServer from "../scripts/lib/test/peers/openssl_s_server";
 import { EVERY_SUITE, profileWith, SUITES, type Suite } from "../scripts/lib/test/tls12/suites";
@@ -95,33 +96,12 @@ for (const suite of EVERY_SUITE)
       entry: "firmware/tls/socket_app.ts",
       profile: profileWith(suite),
     });
-    // names of the bundle's top level are minified: those of the application are inside a function
-    const application = `(function () {
-      var size = 512, sent = 0, got = "", wrong = 0, drained = 0;
-      function next() { sent++; got = ""; socket.write(String.fromCharCode(64 + sent).repeat(size)); }
-      var socket = tls.connect({ host: "127.0.0.1", port: ${server.port} }, next);
-      socket.on("data", function (data) {
-        got += data;
-        if (got.length < size) return;
-        if (got != String.fromCharCode(64 + sent).repeat(size)) wrong++;
-        if (sent < ${RECORDS}) next(); else socket.end();
-      });
-      socket.on("drain", function () { drained++; });
-      socket.on("error", function (code) { print("error " + code); });
-      socket.on("close", function (code) { print("closed", code || 0, sent, wrong, drained > 0); });
-    })();`;
-    const engine = new Engine({
-      ...loneBundle(code),
-      ".boot0": 'setTimeout(function () { eval(require("Storage").read("app")); }, 1);',
-      app: application,
-      conf: JSON.stringify({ id: IDENTITY }),
-      key: KEY.toString("latin1"),
-    });
+    const engine = startSocketApplication(code, server.port);
     try {
       const failed = /OUT OF MEMORY|interpreter error: .*\bMEMORY|Not enough memory|Uncaught/;
       const [line] = await engine.line(new RegExp(`^closed .*|^error .*|${failed.source}.*`));
       if (tooSmall(t, failed.test(line) ? line : "", APPLICATION_MOST)) return;
-      assert.equal(line, `closed 0 ${RECORDS} 0 true`, engine.lines.join("\n"));
+      assert.equal(line, `closed 0 ${SOCKET_RECORDS} 0 true`, engine.lines.join("\n"));
     } finally {
       await engine.stop();
       await server.stop();

@@ -69,6 +69,9 @@ export const OUTGOING_LIMIT = 512;
 /** Fewer free variables than that are too few to let an answer wait beside another one, or to lie in pieces. */
 export const SCARCE = 200;
 
+/** Longest line of the console, bytes: `conf set pass ` and 64 hex digits, which WPA2 takes, are 78. */
+export const LINE_LIMIT = 80;
+
 /** A place in the file `conf` (settings.ts), and the longest that settings may be in it, bytes. */
 export const SETTINGS_PLACE = 320;
 export const SETTINGS_LIMIT = 312;

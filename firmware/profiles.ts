@@ -13,37 +13,28 @@ export interface Profile {
   noRoom?: readonly string[];
 }
 
-const TLS_1_3 = {
-  TLS_1_3: true,
-  TLS_PSK_WITH_AES_128_CCM_8: false,
-  TLS_PSK_WITH_AES_128_CCM: false,
-  TLS_PSK_WITH_AES_128_CBC_SHA: false,
-  TLS_PSK_WITH_AES_128_CBC_SHA256: false,
-};
+const NO_CBC = { TLS_PSK_WITH_AES_128_CBC_SHA: false, TLS_PSK_WITH_AES_128_CBC_SHA256: false };
+/** No suite of TLS 1.2 that the main profile has. */
+const NO_SUITE = { ...NO_CBC, TLS_PSK_WITH_AES_128_CCM_8: false, TLS_PSK_WITH_AES_128_CCM: false };
 
 export const PROFILES: Readonly<Record<string, Profile>> = {
   main: { about: "TLS 1.2 under CCM and CBC", constants: {} },
   gcm: {
     about: "TLS 1.2 under GCM alone, the AEAD that every server takes as it comes",
-    constants: {
-      TLS_PSK_WITH_AES_128_GCM_SHA256: true,
-      TLS_PSK_WITH_AES_128_CCM_8: false,
-      TLS_PSK_WITH_AES_128_CCM: false,
-      TLS_PSK_WITH_AES_128_CBC_SHA: false,
-      TLS_PSK_WITH_AES_128_CBC_SHA256: false,
-    },
+    constants: { ...NO_SUITE, TLS_PSK_WITH_AES_128_GCM_SHA256: true },
     noRoom: ["esp32-idf4"],
   },
   tls13: {
     about: "TLS 1.3 with psk_ke, under CCM",
-    constants: { ...TLS_1_3, TLS_AES_128_GCM_SHA256: false },
+    constants: { ...NO_SUITE, TLS_1_3: true, TLS_AES_128_GCM_SHA256: false },
     over: { tls: "tls13" },
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
   "tls13-gcm": {
     about: "TLS 1.3 with psk_ke, under GCM alone; the console does not tell the journal's events",
     constants: {
-      ...TLS_1_3,
+      ...NO_SUITE,
+      TLS_1_3: true,
       TLS_AES_128_CCM_8_SHA256: false,
       TLS_AES_128_CCM_SHA256: false,
       HISTORY: false,
@@ -53,23 +44,13 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
   },
   akep2: {
     about: "AKEP2 as EAP-PSK (RFC 4764): AES alone, no hash; records under CCM_8",
-    constants: {
-      AKEP2: true,
-      TLS_PSK_WITH_AES_128_CCM: false,
-      TLS_PSK_WITH_AES_128_CBC_SHA: false,
-      TLS_PSK_WITH_AES_128_CBC_SHA256: false,
-    },
+    constants: { ...NO_CBC, AKEP2: true, TLS_PSK_WITH_AES_128_CCM: false },
     over: { tls: "akep2" },
   },
   epochs: {
     about:
       "TLS 1.2 under CCM, each session under a key of which nothing stays; the console does not tell the journal's events",
-    constants: {
-      EPOCHS: true,
-      HISTORY: false,
-      TLS_PSK_WITH_AES_128_CBC_SHA: false,
-      TLS_PSK_WITH_AES_128_CBC_SHA256: false,
-    },
+    constants: { ...NO_CBC, EPOCHS: true, HISTORY: false },
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
 };

@@ -16,7 +16,9 @@ import {
   type DeviceSocket,
   IDENTITY,
   KEY,
+  powerOffShared,
   SIMULATED_BOARDS,
+  sharedDevice,
   TestDevice,
 } from "../../scripts/lib/test/device";
 import {
@@ -36,13 +38,7 @@ import {
 /** Bytes of application data: one, one record but for a byte, one, one and a byte, many. */
 const PAYLOADS = [1, 511, 512, 513, 20_000];
 
-const devices = new Map<string, Promise<TestDevice>>();
-
-function deviceOf(board: string): Promise<TestDevice> {
-  let device = devices.get(board);
-  if (!device) devices.set(board, (device = TestDevice.boot(board, { profile: "akep2" })));
-  return device;
-}
+const deviceOf = (board: string) => sharedDevice(board, { profile: "akep2" });
 
 const servers: Akep2Server[] = [];
 
@@ -53,7 +49,7 @@ async function serverOf(conduct: Conduct): Promise<Akep2Server> {
 }
 
 after(async () => {
-  for (const device of devices.values()) (await device).powerOff();
+  await powerOffShared();
   for (const server of servers) await server.stop();
 });
 

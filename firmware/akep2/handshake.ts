@@ -13,6 +13,7 @@ import {
   UNSUPPORTED_EXTENSION,
 } from "../tls/alert";
 import { FINISHED } from "../tls/constants";
+import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE, STANDS } from "../tls/handshake_steps";
 import { setKeys } from "../tls/keys";
 
 /** Codes of EAP packets, and the method's type, with its flags: the message's number, from 0, in the upper two bits. */
@@ -34,15 +35,6 @@ const FIRST = 1;
 export let message1: Bytes;
 /** RAND_S and the MAC_S that must come (16 bytes each), TEK (16), the keys of the records (40); empty: there are none yet. */
 export let secrets: Bytes = "";
-
-/** Steps that are no message: the beginning, the keys that are to be made, and that are made. */
-export const BEGIN = 0;
-export const KEY_EXCHANGE = 1;
-export const FINISH = 2;
-/** What a step returns to ask for KEY_EXCHANGE in a turn of its own, when all that led to it is off the heap. */
-export const GO_ON = -1;
-/** What it returns when the session stands. */
-export const STANDS = 1;
 
 /** Take what message 3 is checked with. */
 export function setSecrets(made: Bytes): void {

@@ -12,8 +12,8 @@ import { message1, setSecrets } from "./handshake";
  * with.
  */
 export default function keySchedule(): Bytes {
-  // the natives want their results in one run of free variables
-  E.defrag();
+  // here the heap is at its fullest
+  section(import("../tls/tidy")).tidy();
   const omac = section(import("../crypto/eax")).omac;
   const mixed = section(import("./counter_mode")).numbered;
   /* EAP header: code 1, identifier, length (2 bytes), type 47; then flags, RAND_S (16), ID_S */

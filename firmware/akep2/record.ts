@@ -14,8 +14,9 @@ import {
 } from "../tls/alert";
 import { ALERT, APPLICATION_DATA, HANDSHAKE } from "../tls/constants";
 import { keys, wipeKeys } from "../tls/keys";
+import { clearOutgoing } from "../tls/outgoing";
 import { wipeSecrets } from "./handshake";
-import { sendLimit, tagLength } from "./server_hello";
+import { tagLength } from "./server_hello";
 
 /** Longest message of the handshake that is taken, bytes: the server's identity may be long. */
 const MESSAGE_LIMIT = 512;
@@ -28,36 +29,18 @@ let input: Bytes = "";
 /** ContentType of the record that `receiveRecord` has opened, and what it has brought, until `take` has it. */
 export let contentType: number;
 export let incoming: Bytes;
-/** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
-export let outgoing: Bytes;
 
 /** Forget the connection. */
 export function wipe(): void {
   wipeKeys();
   wipeSecrets();
-  outgoing = incoming = input = "";
+  clearOutgoing();
+  incoming = input = "";
   writeSequence = readSequence = 0;
 }
 
-/** Add to `outgoing`. */
-export function put(data: Joinable): void {
-  outgoing = E.toString(outgoing, data);
-}
-
-/** Take as much of `outgoing` as a record carries. */
-export function cut(): Bytes {
-  const fragment = outgoing.substr(0, sendLimit);
-  outgoing = outgoing.substr(sendLimit);
-  return fragment;
-}
-
-/** What the tag covers before the length (RFC 5246, 6.2.3.3): the number of 8 bytes, type and version. */
-export function macHead(n: number, type: number): Bytes {
-  return E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3);
-}
-
 /**
- * Write the record that carries `message`, or else what `outgoing` has for one, as content `type` to `transport`; nothing before there are
+ * Write the record that carries `message`, or else what waits for one (outgoing.ts), as content `type` to `transport`; nothing before there are
  * keys. Throws SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
@@ -65,8 +48,8 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
   if ((writeSequence + 1) >> 31) throw SEQUENCE_END;
   section(import("../tls/aead_records")).protect(
     transport,
-    section(import("./record")).macHead(writeSequence++, type),
-    message || section(import("./record")).cut(),
+    section(import("../tls/record_head")).recordHead(writeSequence++, type),
+    message || section(import("../tls/outgoing")).cut(),
   );
 }
 
@@ -104,7 +87,7 @@ export function receiveRecord(): boolean | undefined {
   if (keys) {
     if ((readSequence + 1) >> 31) throw SEQUENCE_END;
     incoming = section(import("../tls/aead_records")).unprotect(
-      section(import("./record")).macHead(readSequence, contentType),
+      section(import("../tls/record_head")).recordHead(readSequence, contentType),
       section(import("./record")).take(),
     ) as Bytes;
     if (incoming === undefined) throw -BAD_RECORD_MAC;

@@ -26,10 +26,9 @@ import {
   unlock,
 } from "../../scripts/lib/test/factory";
 import { KEYS_BYTES } from "../ota/manifest";
+import { LINE_LIMIT } from "../profile";
 import { ANSWER_WRONG, LOCKED, NOISE_DEAD, REQUEST_UNKNOWN } from "../tls/alert";
 
-/** Longest line, bytes. */
-const LINE_LIMIT = 80;
 const BOARD = "mdbt42q-w5500-sim";
 const UNKNOWN = JSON.stringify({ err: REQUEST_UNKNOWN });
 

@@ -9,11 +9,10 @@
 import { resetCause, shutOtherPrompts } from "hal:system";
 import { STEP_CONSOLE, STEP_IDLE } from "../app/steps";
 import type { Bytes } from "../bytes";
-import { PROVISIONING } from "../profile";
+import { LINE_LIMIT, PROVISIONING } from "../profile";
 import { BOOTS } from "../store/event_log";
 import { FLASH_FAILED, FLASH_FULL, INTERNAL_ERROR, REQUEST_UNKNOWN, SENT } from "../tls/alert";
 import { which } from "./commands";
-import { LINE_LIMIT } from "./line_editor";
 
 /** What a command answers: members; a code, 0: done; a line as it is; undefined: nothing, or what it has said itself. */
 export type Answer = Record<string, unknown> | number | Bytes | undefined;

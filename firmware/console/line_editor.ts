@@ -2,12 +2,10 @@
 // back; other control bytes, Ctrl-C too, are passed over. Echoes, unless the console speaks to a machine. Leaves out
 // cursor keys and history: the terminal has them (scripts/console.ts).
 import type { Bytes } from "../bytes";
+import { LINE_LIMIT } from "../profile";
 import { isJson } from "./console";
 
-/** Longest line, bytes: `conf set pass ` and 64 hex digits, which WPA2 takes, are 78. One byte more is kept of a longer one, and tells that it is too long. */
-export const LINE_LIMIT = 80;
-
-/** The line as far as it has come. */
+/** The line as far as it has come: of one that is too long a byte more than it may have. */
 let line: Bytes = "";
 /** Bytes that came behind its end. */
 let input: Bytes = "";

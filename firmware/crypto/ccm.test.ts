@@ -5,7 +5,7 @@ import "../../hal/simulator/globals";
 import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { test } from "node:test";
-import { fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/test/vectors";
+import { flipped, fromHex, generated, needs, toHex, vectorCases } from "../../scripts/lib/test/vectors";
 import { ccmMac } from "./ccm";
 import { ctrTurn } from "./ctr";
 
@@ -71,23 +71,15 @@ for (const tagLength of [8, 16]) {
   test(`R16 CCM with a tag of ${tagLength}: any bit flipped, nothing is given`, () => {
     const text = generated(4, 45);
     const sealed = seal(KEY, NONCE, ASSOCIATED, text, tagLength);
-    const flip = (bytes: string, bit: number) => {
-      const at = bit >> 3;
-      return (
-        bytes.substr(0, at) +
-        String.fromCharCode(bytes.charCodeAt(at) ^ (1 << (bit & 7))) +
-        bytes.substr(at + 1)
-      );
-    };
     assert.equal(open(KEY, NONCE, ASSOCIATED, sealed, tagLength), text);
     for (let bit = 0; bit < sealed.length * 8; bit++)
-      assert.equal(open(KEY, NONCE, ASSOCIATED, flip(sealed, bit), tagLength), undefined);
+      assert.equal(open(KEY, NONCE, ASSOCIATED, flipped(sealed, bit), tagLength), undefined);
     for (let bit = 0; bit < 96; bit++)
-      assert.equal(open(KEY, flip(NONCE, bit), ASSOCIATED, sealed, tagLength), undefined);
+      assert.equal(open(KEY, flipped(NONCE, bit), ASSOCIATED, sealed, tagLength), undefined);
     for (let bit = 0; bit < 104; bit++)
-      assert.equal(open(KEY, NONCE, flip(ASSOCIATED, bit), sealed, tagLength), undefined);
+      assert.equal(open(KEY, NONCE, flipped(ASSOCIATED, bit), sealed, tagLength), undefined);
     for (let bit = 0; bit < 128; bit++)
-      assert.equal(open(flip(KEY, bit), NONCE, ASSOCIATED, sealed, tagLength), undefined);
+      assert.equal(open(flipped(KEY, bit), NONCE, ASSOCIATED, sealed, tagLength), undefined);
   });
 }
 

@@ -7,7 +7,7 @@ import { hasOnline, hasPublish } from "product";
 import { type Bytes, uint16 } from "../bytes";
 import { KEEP_ALIVE_S, OUTGOING_LIMIT, PACKET_LIMIT } from "../profile";
 import { MQTT_PROTOCOL, MQTT_REFUSED } from "../tls/alert";
-import { outgoing } from "../tls/record";
+import { outgoing } from "../tls/outgoing";
 import {
   CONNACK,
   CONNECT,
@@ -113,7 +113,7 @@ export function publish(end: Bytes, text: Bytes, flags: number): boolean {
 /** Ask for a sign of life. */
 export function ping(): void {
   asked |= 1 << PING;
-  section(import("../tls/record")).put("\xc0\0"); // PINGREQ
+  section(import("../tls/outgoing")).put("\xc0\0"); // PINGREQ
 }
 
 /** Ask for a sign of life; what was asked and has no answer by the next tick is overdue. */
@@ -164,7 +164,7 @@ export function next(): number {
       const textStart = topicEnd + (type & QOS_1);
       if (textStart > end || topicEnd === start + 2) throw MQTT_PROTOCOL;
       if (textStart !== topicEnd && textStart <= input.length && outgoing.length < 2 * OUTGOING_LIMIT)
-        section(import("../tls/record")).put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
+        section(import("../tls/outgoing")).put("\x40\x02" + input.substr(topicEnd, 2)); // PUBACK
       asked |= 1 << HEARD;
       if (!long) {
         name = input.substr(start + 2, topicEnd - start - 2);

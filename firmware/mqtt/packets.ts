@@ -3,7 +3,7 @@
 import { board } from "board";
 import type { Bytes } from "../bytes";
 import { OUTGOING_LIMIT, SCARCE } from "../profile";
-import { outgoing } from "../tls/record";
+import { outgoing } from "../tls/outgoing";
 import { sending } from "../tls/session";
 
 /** First bytes of the fixed headers (2.2): packet type in the high half, flags in the low one. */
@@ -68,11 +68,11 @@ export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   ) {
     if (waiting) dropped++;
     waiting = E.toString(head, payload);
-  } else section(import("../tls/record")).put([head, payload]);
+  } else section(import("../tls/outgoing")).put([head, payload]);
 }
 
 /** Put out what waits. */
 export function release(): void {
-  if (waiting) section(import("../tls/record")).put(waiting);
+  if (waiting) section(import("../tls/outgoing")).put(waiting);
   waiting = undefined;
 }

@@ -45,7 +45,7 @@ let isToReset = false;
 /** Good ones since the last message. */
 let count = 0;
 
-/** The CRC of `length` bytes from `at` on and the CRC behind them: 0 where it is right (4.12: polynomial 0x31, from 0xff on). */
+/** The CRC of the word at `at` with the CRC behind it: 0 where that is right (4.12: polynomial 0x31, from 0xff on). */
 function crcFault(bytes: Uint8Array, at: number): number {
   let crc = 0xff;
   for (let i = 0; i < 3; i++) {

@@ -6,7 +6,7 @@ import type { Bytes } from "../bytes";
 import { PRODUCT, QOS_1, RETAIN } from "../mqtt/packets";
 import { OUTGOING_LIMIT } from "../profile";
 import { STORE } from "../store/journal";
-import { outgoing } from "../tls/record";
+import { outgoing } from "../tls/outgoing";
 
 export type { Settings } from "./product";
 export type { ProductValue, ProductValues as Values } from "./values";

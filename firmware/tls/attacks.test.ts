@@ -10,7 +10,9 @@ import {
   type DeviceOptions,
   IDENTITY,
   KEY,
+  powerOffShared,
   SIMULATED_BOARDS,
+  sharedDevice,
   TestDevice,
 } from "../../scripts/lib/test/device";
 import { startRelay } from "../../scripts/lib/test/relay";
@@ -45,18 +47,11 @@ const LENIENT = { requireExtendedMasterSecret: false, requireEncryptThenMac: fal
 /** Real time without an event after which both ends are taken to wait for each other, milliseconds. */
 const QUIET_MS = 50;
 
-const devices = new Map<string, Promise<TestDevice>>();
-
 function deviceOf(board: string, defines: DeviceOptions["defines"] = {}): Promise<TestDevice> {
-  const name = `${board} ${JSON.stringify(defines)}`;
-  let device = devices.get(name);
-  if (!device) devices.set(name, (device = TestDevice.boot(board, { defines })));
-  return device;
+  return sharedDevice(board, { defines });
 }
 
-after(async () => {
-  for (const device of devices.values()) (await device).powerOff();
-});
+after(powerOffShared);
 
 /** The honest steps, and then others. */
 function afterwards(...steps: Step[]): Step[] {

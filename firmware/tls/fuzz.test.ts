@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { IDENTITY, KEY, SIMULATED_BOARDS, TestDevice } from "../../scripts/lib/test/device";
+import { generator } from "../../scripts/lib/test/generator";
 import {
   type Connection,
   startScriptedServer,
@@ -37,17 +38,6 @@ async function boot(board = "esp32-sim", profile = "main"): Promise<TestDevice> 
   const device = await TestDevice.boot(board, { profile });
   booted.push(device);
   return device;
-}
-
-/** mulberry32: a small generator with a seed, so that a failure can be run again. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below) | 0;
-  };
 }
 
 const LEGAL: Step[] = [

@@ -15,6 +15,7 @@ import {
   SERVER_HELLO_DONE,
   SERVER_KEY_EXCHANGE,
 } from "./constants";
+import { BEGIN, FINISH, GO_ON, STANDS } from "./handshake_steps";
 
 /** Longest handshake message that is taken, bytes: a ServerHello needs a tenth of it, an identity hint may be long. */
 const MESSAGE_LIMIT = 2048;
@@ -31,15 +32,6 @@ let passOver: number;
 export let expected: number;
 /** verify_data that the server's Finished must carry. */
 let verifyData: Bytes | undefined;
-
-/** Steps that are no record's content type: our ClientHello, our ClientKeyExchange, our Finished. */
-export const BEGIN = 0;
-export const KEY_EXCHANGE = 1;
-export const FINISH = 2;
-/** What a step returns to ask for KEY_EXCHANGE in a turn of its own, when all that led to it is off the heap. */
-export const GO_ON = -1;
-/** What it returns when the session stands. */
-export const STANDS = 1;
 
 /**
  * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE the ClientKeyExchange; FINISH takes what

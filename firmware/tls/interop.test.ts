@@ -10,10 +10,13 @@ import {
   type DeviceSocket,
   IDENTITY,
   KEY,
+  powerOffShared,
   SIMULATED_BOARDS,
+  sharedDevice,
   TestDevice,
   Watch,
 } from "../../scripts/lib/test/device";
+import { assertEchoes, PAYLOADS, payload } from "../../scripts/lib/test/echo";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
 import * as mosquitto from "../../scripts/lib/test/peers/mosquitto";
 import { freePort, type Peer, runProgram } from "../../scripts/lib/test/peers/process";
@@ -21,53 +24,23 @@ import { PEERS, type PeerRow, REFUSAL } from "../../scripts/lib/test/peers/table
 import { EVERY_SUITE, profileWith, SUITES, type Suite } from "../../scripts/lib/test/tls12/suites";
 import { NO_SERVER, RECEIVED, TRUNCATED } from "./alert";
 
-/** Bytes of application data: nothing, one, one record but for a byte, one, one and a byte, many. */
-const PAYLOADS = [0, 1, 511, 512, 513, 20_000];
-
 /** The profile's names of the suites, for bundles that offer one alone. */
 const PROFILE_NAMES = SUITES.map((suite) => suite.name);
-
-const devices = new Map<string, Promise<TestDevice>>();
 
 /** A device of the profile that has the suite, which offers all of the profile's suites, or `only` this one. */
 function deviceOf(board: string, suite: Suite = SUITES[0], only = false): Promise<TestDevice> {
   const profile = profileWith(suite);
-  const name = `${board} ${only ? suite.name : profile}`;
   const defines =
     only && profile === "main"
       ? Object.fromEntries(PROFILE_NAMES.map((each) => [each, each === suite.name]))
       : undefined;
-  let device = devices.get(name);
-  if (!device) devices.set(name, (device = TestDevice.boot(board, { profile, defines })));
-  return device;
+  return sharedDevice(board, { profile, defines });
 }
 
-after(async () => {
-  for (const device of devices.values()) (await device).powerOff();
-});
+after(powerOffShared);
 
 function title(peer: PeerRow): string {
   return peer.defaults ? `${peer.name} as it comes` : peer.name;
-}
-
-/** Text of `length` bytes that ends with a line feed, for servers that echo lines. */
-function payload(length: number): Buffer {
-  const bytes = Buffer.alloc(length, "the quick brown fox jumps over the lazy dog, ");
-  if (length) bytes[length - 1] = 10;
-  return bytes;
-}
-
-async function assertEchoes(socket: DeviceSocket, peer: Peer): Promise<void> {
-  for (const length of PAYLOADS) {
-    const sent = payload(length);
-    socket.received = Buffer.alloc(0);
-    socket.write(sent);
-    await socket.until(() => socket.received.length >= length || socket.closed, 10_000);
-    assert.ok(
-      sent.equals(socket.received),
-      `${length} bytes: ${socket.received.length} back, error ${socket.error}\n${peer.output()}`,
-    );
-  }
 }
 
 /** The same payloads through an MQTT broker: published by us to a topic that we subscribe to. */

@@ -17,7 +17,7 @@ import { extendedMasterSecret, macLength } from "./server_hello";
  */
 export default function keySchedule(): Bytes {
   // here the heap is at its fullest
-  section(import("./record")).tidy();
+  section(import("./tidy")).tidy();
   const hmac = section(import("../crypto/hmac")).hmac;
   const hmacKey = section(import("../crypto/hmac")).hmacKey;
   const hash = E.toString(finish(32, transcript));

@@ -7,7 +7,14 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { IDENTITY, KEY, SIMULATED_BOARDS, TestDevice } from "../../scripts/lib/test/device";
+import {
+  IDENTITY,
+  KEY,
+  powerOffShared,
+  SIMULATED_BOARDS,
+  sharedDevice,
+  TestDevice,
+} from "../../scripts/lib/test/device";
 import {
   type Connection,
   startScriptedServer,
@@ -863,24 +870,17 @@ const CASES: Case[] = [
 
 // --- running the table ------------------------------------------------------------------------------------------
 
-const devices = new Map<string, Promise<TestDevice>>();
-
 /** The device of a board, a profile and a policy; one for all cases, so that each must leave it as it was. */
 function deviceOf(
   board: string,
   profile: string,
   { lenient, hasty }: Pick<Case, "lenient" | "hasty">,
 ): Promise<TestDevice> {
-  const name = `${board} ${profile} ${lenient ? "lenient" : ""} ${hasty ? "hasty" : ""}`;
   const defines = { ...(lenient ? LENIENT : {}), ...(hasty ? HASTY : {}) };
-  let device = devices.get(name);
-  if (!device) devices.set(name, (device = TestDevice.boot(board, { profile, defines })));
-  return device;
+  return sharedDevice(board, { profile, defines });
 }
 
-after(async () => {
-  for (const device of devices.values()) (await device).powerOff();
-});
+after(powerOffShared);
 
 /** Run one case; returns what happened, for the assertions. */
 async function meet(device: TestDevice, conduct: WireConduct, ping = false) {

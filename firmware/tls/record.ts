@@ -3,12 +3,13 @@
 // variables, for a variable costs less heap than a member. Sending and receiving are sections. Leaves out compression.
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
-import { FRAGMENT_LIMIT, SCARCE } from "../profile";
+import { FRAGMENT_LIMIT } from "../profile";
 import { BAD_RECORD_MAC, PROTOCOL_VERSION, RECORD_OVERFLOW, SEQUENCE_END, UNEXPECTED_MESSAGE } from "./alert";
 import { AEAD, CBC } from "./cipher_suites";
 import { CHANGE_CIPHER_SPEC, HANDSHAKE } from "./constants";
 import { keys, wipeKeys } from "./keys";
-import { encryptThenMac, macLength, sendLimit, tagLength } from "./server_hello";
+import { clearOutgoing } from "./outgoing";
+import { encryptThenMac, macLength, tagLength } from "./server_hello";
 
 /** Longest record before there are keys, bytes (RFC 5246, 6.2.1): the limits that we ask for are those of protected ones. */
 const CLEAR_LIMIT = 16384;
@@ -23,36 +24,18 @@ let left = 0;
 /** ContentType of the record that `receiveRecord` has opened, and what it has brought, until `take` has it. */
 export let contentType: number;
 export let incoming: Bytes;
-/** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
-export let outgoing: Bytes;
 
 /** Forget the connection. */
 export function wipe(): void {
   wipeKeys();
-  outgoing = incoming = input = "";
+  clearOutgoing();
+  incoming = input = "";
   writeSequence = readSequence = -1;
   left = 0;
 }
 
-/** Add to `outgoing`. */
-export function put(data: Joinable): void {
-  outgoing = E.toString(outgoing, data);
-}
-
-/** Take as much of `outgoing` as the server takes in a record. */
-export function cut(): Bytes {
-  const fragment = outgoing.substr(0, sendLimit);
-  outgoing = outgoing.substr(sendLimit);
-  return fragment;
-}
-
-/** What a MAC covers before the length (RFC 5246, 6.2.3.1): the number of 8 bytes, type and version. */
-export function macHead(n: number, type: number): Bytes {
-  return E.toString(0, 0, 0, 0, n >> 24, n >> 16, n >> 8, n, type, 3, 3);
-}
-
 /**
- * Write the record that carries `message`, or else what `outgoing` has for one, as content `type` to `transport`. Throws
+ * Write the record that carries `message`, or else what waits for one (outgoing.ts), as content `type` to `transport`. Throws
  * SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
@@ -68,19 +51,14 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
     ? section(import("./cbc_records")).protect
     : section(import("./aead_records")).protect)(
     transport,
-    section(import("./record")).macHead(writeSequence++, type),
-    message || section(import("./record")).cut(),
+    section(import("./record_head")).recordHead(writeSequence++, type),
+    message || section(import("./outgoing")).cut(),
   );
-}
-
-/** Move what lies on the heap together, where it is scarce: natives want one run of free variables, and so does a record. */
-export function tidy(): void {
-  if ((process as any).memory(false).free < SCARCE) E.defrag();
 }
 
 /** Keep bytes that TCP brought for `receiveRecord`, in one piece. */
 export function keep(data: Bytes): void {
-  section(import("./record")).tidy();
+  section(import("./tidy")).tidy();
   input = E.toString(input, data);
 }
 
@@ -140,7 +118,7 @@ function unprotect(mac: Bytes): void {
       ? section(import("./cbc_records")).unprotect
       : section(import("./aead_records")).unprotect
   )(
-    section(import("./record")).macHead(readSequence, contentType),
+    section(import("./record_head")).recordHead(readSequence, contentType),
     section(import("./record")).take(),
     mac,
   ) as Bytes;

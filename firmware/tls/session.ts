@@ -31,8 +31,10 @@ import {
   UNEXPECTED_MESSAGE,
 } from "./alert";
 import { ALERT, APPLICATION_DATA, FATAL, FINISHED, HANDSHAKE, USER_CANCELED, WARNING } from "./constants";
-import { BEGIN, expected, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake";
-import { contentType, incoming, keep, outgoing } from "./record";
+import { expected } from "./handshake";
+import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake_steps";
+import { outgoing } from "./outgoing";
+import { contentType, incoming, keep } from "./record";
 
 /** What a session tells whoever opened it, an event each: it stands. */
 export const SESSION_STANDS = -1;

@@ -19,7 +19,7 @@ export function connect(options: Server, callback?: (socket: TlsSocket) => void)
   // every object of Espruino's is an emitter
   const socket: any = {
     write: (data: Joinable) => {
-      section(import("./record")).put(data);
+      section(import("./outgoing")).put(data);
       section(import("./session")).flush();
       return false;
     },

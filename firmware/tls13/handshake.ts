@@ -4,8 +4,9 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Socket } from "../../hal/hal";
 import { type Bytes, uint16 } from "../bytes";
-import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, SENT, UNEXPECTED_MESSAGE } from "../tls/alert";
+import { DECODE_ERROR, DECRYPT_ERROR, NO_KEY, UNEXPECTED_MESSAGE } from "../tls/alert";
 import { CHANGE_CIPHER_SPEC, FINISHED, HANDSHAKE, SERVER_HELLO } from "../tls/constants";
+import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE, STANDS } from "../tls/handshake_steps";
 import { ENCRYPTED_EXTENSIONS, KEY_UPDATE, NEW_SESSION_TICKET } from "./handshake_types";
 import { AT_FINISHED, CLIENT, keys, SERVER, setKeys } from "./keys";
 
@@ -23,15 +24,6 @@ export let expected: number;
 /** Whether a change_cipher_spec has come: for middle boxes, it says nothing (D.4). */
 let isChanged: boolean;
 
-/** Steps that are no record's content type: our ClientHello, the keys that are to be made, and that are made. */
-export const BEGIN = 0;
-export const KEY_EXCHANGE = 1;
-export const FINISH = 2;
-/** What a step returns to ask for KEY_EXCHANGE in a turn of its own, when all that led to it is off the heap. */
-export const GO_ON = -1;
-/** What it returns when the session stands. */
-export const STANDS = 1;
-
 /** Add a message to the transcript. */
 function hashed(message: Bytes): void {
   transcript = RUNNING ? update(32, transcript, message) : E.toString(transcript, message);
@@ -40,7 +32,7 @@ function hashed(message: Bytes): void {
 /**
  * Take one step of the handshake: BEGIN sends the ClientHello; FINISH takes what key_schedule.ts returned, twice, and the second time sends
  * our Finished; any other `step` is the content type of a record that came and `fragment` its plaintext. Returns 0, GO_ON or
- * STANDS. Throws NO_KEY, or SENT plus the alert.
+ * STANDS. Throws NO_KEY, or minus the alert that is to be sent.
  */
 export default function handshake(transport: Socket, step: number, fragment: Bytes): number {
   if (step === BEGIN) {
@@ -77,11 +69,11 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     return STANDS;
   }
   if (step === CHANGE_CIPHER_SPEC) {
-    if (!expected || isChanged || pending || fragment !== "\x01") throw SENT + UNEXPECTED_MESSAGE;
+    if (!expected || isChanged || pending || fragment !== "\x01") throw -UNEXPECTED_MESSAGE;
     isChanged = true;
     return 0;
   }
-  if (step !== HANDSHAKE || !fragment) throw SENT + UNEXPECTED_MESSAGE;
+  if (step !== HANDSHAKE || !fragment) throw -UNEXPECTED_MESSAGE;
   pending += fragment;
   for (;;) {
     let type = NEW_SESSION_TICKET;
@@ -89,7 +81,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
       if (pending.length < 4) return 0;
       type = pending.charCodeAt(0);
       if (expected ? type !== expected : type !== NEW_SESSION_TICKET && type !== KEY_UPDATE)
-        throw SENT + UNEXPECTED_MESSAGE;
+        throw -UNEXPECTED_MESSAGE;
       const length = 4 + uint16(pending, 2);
       if (
         pending.charCodeAt(1) ||
@@ -97,7 +89,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
         (type === FINISHED && length !== 36) ||
         (type === KEY_UPDATE && length !== 5)
       )
-        throw SENT + DECODE_ERROR;
+        throw -DECODE_ERROR;
       if (pending.length < length && type !== NEW_SESSION_TICKET) return 0;
       passOver = length;
     }
@@ -107,7 +99,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (passOver) return 0;
     if (type === NEW_SESSION_TICKET) continue;
     // keys change only between two records (5.1)
-    if (pending && type !== ENCRYPTED_EXTENSIONS) throw SENT + UNEXPECTED_MESSAGE;
+    if (pending && type !== ENCRYPTED_EXTENSIONS) throw -UNEXPECTED_MESSAGE;
     if (type === KEY_UPDATE) {
       section(import("./key_update")).keyUpdate(transport, message);
       return 0;
@@ -115,7 +107,7 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     if (type === FINISHED) {
       const pads = section(import("../crypto/hmac")).hmacKey(32, keys.substr(AT_FINISHED + 32));
       const verifyData = section(import("../crypto/hmac")).hmac(32, pads, E.toString(finish(32, transcript)));
-      if (section(import("../bytes")).difference(message.substr(4), verifyData)) throw SENT + DECRYPT_ERROR;
+      if (section(import("../bytes")).difference(message.substr(4), verifyData)) throw -DECRYPT_ERROR;
     }
     if (type === SERVER_HELLO) section(import("./server_hello"))(message);
     if (type === ENCRYPTED_EXTENSIONS) section(import("./encrypted_extensions"))(message);

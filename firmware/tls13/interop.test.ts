@@ -5,7 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { type DeviceSocket, IDENTITY, KEY, TestDevice } from "../../scripts/lib/test/device";
+import { IDENTITY, KEY, powerOffShared, sharedDevice, TestDevice } from "../../scripts/lib/test/device";
+import { assertEchoes } from "../../scripts/lib/test/echo";
 import * as gnutlsServ from "../../scripts/lib/test/peers/gnutls_serv";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
 import * as mosquitto from "../../scripts/lib/test/peers/mosquitto";
@@ -14,9 +15,6 @@ import * as openssl from "../../scripts/lib/test/peers/openssl_s_server";
 import type { Peer, PeerOptions } from "../../scripts/lib/test/peers/process";
 import { profileWith, SUITES_13 } from "../../scripts/lib/test/tls13/suites";
 import { RECEIVED, TRUNCATED, WANTS_KEY_SHARE } from "../tls/alert";
-
-/** Bytes of application data: nothing, one, one record but for a byte, one, one and a byte, many. */
-const PAYLOADS = [0, 1, 510, 511, 512, 513, 20_000];
 
 interface Server {
   name: string;
@@ -41,32 +39,7 @@ const SERVERS: Server[] = [
   { name: "Mosquitto", ...mosquitto, says: [MISSING_EXTENSION], skip: skipWithout("mosquitto"), echoes: false },
 ];
 
-const devices = new Map<string, Promise<TestDevice>>();
-
-function deviceOf(board: string, profile: string): Promise<TestDevice> {
-  const name = `${board} ${profile}`;
-  let device = devices.get(name);
-  if (!device) devices.set(name, (device = TestDevice.boot(board, { profile })));
-  return device;
-}
-
-after(async () => {
-  for (const device of devices.values()) (await device).powerOff();
-});
-
-async function assertEchoes(socket: DeviceSocket, peer: Peer): Promise<void> {
-  for (const length of PAYLOADS) {
-    const sent = Buffer.alloc(length, "the quick brown fox jumps over the lazy dog, ");
-    if (length) sent[length - 1] = 10;
-    socket.received = Buffer.alloc(0);
-    socket.write(sent);
-    await socket.until(() => socket.received.length >= length || socket.closed, 10_000);
-    assert.ok(
-      sent.equals(socket.received),
-      `${length} bytes: ${socket.received.length} back, error ${socket.error}\n${peer.output()}`,
-    );
-  }
-}
+after(powerOffShared);
 
 for (const board of ["esp32-sim", "esp32-idf4-sim", "mdbt42q-w5500-sim"])
   for (const server of SERVERS)
@@ -76,7 +49,7 @@ for (const board of ["esp32-sim", "esp32-idf4-sim", "mdbt42q-w5500-sim"])
       }, async () => {
         const peer = await server.start({ suite: suite.code, tls13: true, identity: IDENTITY, key: KEY });
         try {
-          const device = await deviceOf(board, profileWith(suite));
+          const device = await sharedDevice(board, { profile: profileWith(suite) });
           const socket = device.connect(peer.port);
           await socket.until(() => socket.connected || socket.closed);
           assert.ok(socket.connected, `error ${socket.error}\n${peer.output()}`);
@@ -96,7 +69,7 @@ for (const server of SERVERS)
   test(`R11 ${server.name} under TLS 1.3 refuses a wrong key and an unknown identity`, {
     skip: server.skip,
   }, async () => {
-    const device = await deviceOf("esp32-sim", "tls13");
+    const device = await sharedDevice("esp32-sim", { profile: "tls13" });
     for (const { identity, key } of [
       { identity: IDENTITY, key: Buffer.alloc(16, 0x33) },
       { identity: "v1.sensor.9999", key: KEY },
@@ -121,7 +94,7 @@ for (const server of SERVERS.filter(({ says }) => says.length > 0))
   test(`R5 a device of TLS 1.3 meets ${server.name} as it comes`, { skip: server.skip }, async () => {
     const peer = await server.start({ identity: IDENTITY, key: KEY, tls13: "as it comes" });
     try {
-      const device = await deviceOf("esp32-sim", "tls13-gcm");
+      const device = await sharedDevice("esp32-sim", { profile: "tls13-gcm" });
       const socket = device.connect(peer.port);
       await socket.until(() => socket.closed || socket.connected);
       assert.ok(server.says.includes(socket.error), `error ${socket.error}\n${peer.output()}`);
@@ -135,7 +108,7 @@ for (const server of SERVERS)
   test(`R4 a device of TLS 1.3 takes no TLS 1.2 from ${server.name}`, { skip: server.skip }, async () => {
     const peer = await server.start({ identity: IDENTITY, key: KEY, suite: 0xc0a8 });
     try {
-      const device = await deviceOf("esp32-sim", "tls13");
+      const device = await sharedDevice("esp32-sim", { profile: "tls13" });
       const socket = device.connect(peer.port);
       await socket.until(() => socket.closed || socket.connected);
       assert.ok(!socket.connected && socket.error > RECEIVED, `error ${socket.error}\n${peer.output()}`);

@@ -12,8 +12,8 @@ import { secret } from "./secrets";
  * data (120 bytes), then our Finished message (36 bytes).
  */
 export default function keySchedule(): Bytes {
-  // the natives want their results in one run of free variables, and here the heap is at its fullest
-  E.defrag();
+  // here the heap is at its fullest
+  section(import("../tls/tidy")).tidy();
   const hmac = section(import("../crypto/hmac")).hmac;
   const hmacKey = section(import("../crypto/hmac")).hmacKey;
   const expandLabel = section(import("./hkdf")).expandLabel;

@@ -1,7 +1,7 @@
 // The KeyUpdate of TLS 1.3 (RFC 8446, 4.6.3 and 7.2), as sections: what comes from the server, our answer where it asks for one.
 import type { Socket } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { ILLEGAL_PARAMETER, SENT } from "../tls/alert";
+import { ILLEGAL_PARAMETER } from "../tls/alert";
 import { HANDSHAKE } from "../tls/constants";
 import { AT_IVS, AT_KEYS, CLIENT, keys, SERVER, setKeys } from "./keys";
 
@@ -9,7 +9,7 @@ import { AT_IVS, AT_KEYS, CLIENT, keys, SERVER, setKeys } from "./keys";
 export function keyUpdate(transport: Socket, message: Bytes): void {
   /* struct { KeyUpdateRequest request_update; } KeyUpdate; */
   const isRequested = message.charCodeAt(4);
-  if (isRequested >> 1) throw SENT + ILLEGAL_PARAMETER;
+  if (isRequested >> 1) throw -ILLEGAL_PARAMETER;
   section(import("./key_update")).nextKeys(SERVER);
   if (!isRequested) return;
   section(import("./record")).send(transport, HANDSHAKE, "\x18\0\0\x01\0");

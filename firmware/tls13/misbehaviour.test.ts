@@ -6,7 +6,8 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { IDENTITY, KEY, TestDevice } from "../../scripts/lib/test/device";
+import { IDENTITY, KEY, powerOffShared, sharedDevice, TestDevice } from "../../scripts/lib/test/device";
+import { generator } from "../../scripts/lib/test/generator";
 import { startScriptedServer13, type WireConduct13 } from "../../scripts/lib/test/scripted_server";
 import { handshakeMessage, type ServerHello, uint } from "../../scripts/lib/test/tls12/messages";
 import {
@@ -453,18 +454,9 @@ const CASES: Case[] = [
   },
 ];
 
-const devices = new Map<string, Promise<TestDevice>>();
+const deviceOf = (board: string, profile = "tls13") => sharedDevice(board, { profile });
 
-function deviceOf(board: string, profile = "tls13"): Promise<TestDevice> {
-  const name = `${board} ${profile}`;
-  let device = devices.get(name);
-  if (!device) devices.set(name, (device = TestDevice.boot(board, { profile })));
-  return device;
-}
-
-after(async () => {
-  for (const device of devices.values()) (await device).powerOff();
-});
+after(powerOffShared);
 
 /** Let a device meet one conduct; where it lives, its own data come back to it. `mayStall`: its time passes when both wait. */
 async function meet(device: TestDevice, conduct: WireConduct13, mayStall = true) {
@@ -577,17 +569,6 @@ test("R17 R29 an end of TCP, or a stall, at every byte of the flight", async () 
   assert.ok((await meet(device, conduct)).alive);
   assert.equal(device.heldCharacters, held);
 });
-
-/** mulberry32: a small generator with a seed, so that a failure can be run again. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below) | 0;
-  };
-}
 
 const MUTATIONS = 400;
 

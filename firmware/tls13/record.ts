@@ -7,12 +7,11 @@ import {
   BAD_RECORD_MAC,
   PROTOCOL_VERSION,
   RECORD_OVERFLOW,
-  SENT,
   SEQUENCE_END,
   UNEXPECTED_MESSAGE,
 } from "../tls/alert";
 import { ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE } from "../tls/constants";
-import { sendLimit } from "./encrypted_extensions";
+import { clearOutgoing } from "../tls/outgoing";
 import { expected } from "./handshake";
 import { CLIENT, wipeKeys } from "./keys";
 import { tagLength } from "./server_hello";
@@ -30,39 +29,26 @@ let left = 0;
 /** ContentType of the record that `receiveRecord` has opened, and what it has brought, until `take` has it. */
 export let contentType: number;
 export let incoming: Bytes;
-/** Application data that waits to be sent: here, so that no caller holds it while its ciphertext grows. */
-export let outgoing: Bytes;
 
 /** Forget the connection. */
 export function wipe(): void {
   wipeKeys();
   section(import("./secrets")).forget();
-  outgoing = incoming = input = "";
+  clearOutgoing();
+  incoming = input = "";
   writeSequence = readSequence = -1;
   left = 0;
 }
 
 /** Begin with new keys of an `end` (5.3: its numbers begin anew). Throws unexpected_message where a record in the clear goes on (5.1). */
 export function restart(end: number): void {
-  if (left) throw SENT + UNEXPECTED_MESSAGE;
+  if (left) throw -UNEXPECTED_MESSAGE;
   if (end === CLIENT) writeSequence = 0;
   else readSequence = 0;
 }
 
-/** Add to `outgoing`. */
-export function put(data: Joinable): void {
-  outgoing = E.toString(outgoing, data);
-}
-
-/** Take as much of `outgoing` as the server takes in a record. */
-export function cut(): Bytes {
-  const fragment = outgoing.substr(0, sendLimit);
-  outgoing = outgoing.substr(sendLimit);
-  return fragment;
-}
-
 /**
- * Write the record that carries `message`, or else what `outgoing` has for one, as content `type` to `transport`. Throws
+ * Write the record that carries `message`, or else what waits for one (outgoing.ts), as content `type` to `transport`. Throws
  * SEQUENCE_END after 2^31 - 1 records.
  */
 export function send(transport: Socket, type: number, message?: Bytes): void {
@@ -75,7 +61,7 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
   section(import("./aead_records")).protect(
     transport,
     writeSequence++,
-    E.toString(message || section(import("./record")).cut(), type),
+    E.toString(message || section(import("../tls/outgoing")).cut(), type),
   );
 }
 
@@ -105,12 +91,11 @@ export function receiveRecord(): boolean | undefined {
     contentType = input.charCodeAt(0);
     const isClear = readSequence < 0 || contentType === CHANGE_CIPHER_SPEC;
     // the content types are 20 to 23, and what is protected has but one
-    if (contentType >> 2 !== 5 || (!isClear && contentType !== APPLICATION_DATA))
-      throw SENT + UNEXPECTED_MESSAGE;
+    if (contentType >> 2 !== 5 || (!isClear && contentType !== APPLICATION_DATA)) throw -UNEXPECTED_MESSAGE;
     // the minor version is ignored (5.1)
-    if (input.charCodeAt(1) !== 3) throw SENT + PROTOCOL_VERSION;
+    if (input.charCodeAt(1) !== 3) throw -PROTOCOL_VERSION;
     // the content's type is one byte more than the content (5.2)
-    if (length > (isClear ? CLEAR_LIMIT : FRAGMENT_LIMIT + 1 + tagLength)) throw SENT + RECORD_OVERFLOW;
+    if (length > (isClear ? CLEAR_LIMIT : FRAGMENT_LIMIT + 1 + tagLength)) throw -RECORD_OVERFLOW;
     if (isClear && contentType === HANDSHAKE && length) {
       input = input.substr(5);
       left = length;
@@ -135,12 +120,12 @@ function unprotect(): void {
     readSequence,
     section(import("./record")).take(),
   ) as Bytes;
-  if (incoming === undefined) throw SENT + BAD_RECORD_MAC;
+  if (incoming === undefined) throw -BAD_RECORD_MAC;
   readSequence++;
   // padding may follow the type (5.4); of nothing but zeros there is no type
   let end = incoming.length;
   do contentType = incoming.charCodeAt(--end);
   while (!contentType && end > 0);
-  if (!(contentType >= ALERT && contentType <= APPLICATION_DATA)) throw SENT + UNEXPECTED_MESSAGE;
+  if (!(contentType >= ALERT && contentType <= APPLICATION_DATA)) throw -UNEXPECTED_MESSAGE;
   incoming = incoming.substr(0, end);
 }

@@ -7,7 +7,6 @@ import {
   HANDSHAKE_FAILURE,
   ILLEGAL_PARAMETER,
   PROTOCOL_VERSION,
-  SENT,
   WANTS_COOKIE,
   WANTS_KEY_SHARE,
 } from "../tls/alert";
@@ -17,6 +16,9 @@ import { CCM, GCM, GCM_PLACE, SUITE_CODES } from "./cipher_suites";
 export let tagLength: number;
 /** Whether the AEAD is GCM, where there is CCM as well. */
 export let isGcm: boolean;
+
+/** Longest content of a record that the server takes, bytes: agreed a message later. */
+export { sendLimit } from "./encrypted_extensions";
 
 /** Types of the extensions, as they stand in a list (4.2). */
 const SUPPORTED_VERSIONS = "\0\x2b";
@@ -38,26 +40,26 @@ export default function serverHello(message: Bytes): void {
      uint8 legacy_compression_method = 0; Extension extensions<6..2^16-1>; } ServerHello; */
   const sessionIdLength = message.charCodeAt(38);
   const at = 39 + sessionIdLength;
-  if (!(sessionIdLength <= 32) || message.length < at + 3) throw SENT + DECODE_ERROR;
-  if (uint16(message, 4) !== 0x303) throw SENT + PROTOCOL_VERSION;
-  if (message.substr(30, 7) === DOWNGRADE) throw SENT + ILLEGAL_PARAMETER;
+  if (!(sessionIdLength <= 32) || message.length < at + 3) throw -DECODE_ERROR;
+  if (uint16(message, 4) !== 0x303) throw -PROTOCOL_VERSION;
+  if (message.substr(30, 7) === DOWNGRADE) throw -ILLEGAL_PARAMETER;
   const isRetry = message.substr(6, 8) === RETRY;
   // without extensions it is of an earlier version
-  if (message.length === at + 3) throw SENT + PROTOCOL_VERSION;
+  if (message.length === at + 3) throw -PROTOCOL_VERSION;
   const found = section(import("./extensions"))(
     message,
     at + 3,
     SUPPORTED_VERSIONS + PRE_SHARED_KEY + (isRetry ? KEY_SHARE + COOKIE : ""),
   );
-  if (found[0] === undefined) throw SENT + PROTOCOL_VERSION;
+  if (found[0] === undefined) throw -PROTOCOL_VERSION;
   const suite = SUITE_CODES.indexOf(message.substr(at, 2));
   // odd is none of ours: found across two of them, or not at all, -1
   if (found[0] !== "\x03\x04" || sessionIdLength || suite & 1 || message.charCodeAt(at + 2))
-    throw SENT + ILLEGAL_PARAMETER;
-  if (isRetry) throw found[2] ? WANTS_KEY_SHARE : found[3] ? WANTS_COOKIE : SENT + ILLEGAL_PARAMETER;
-  if (found[1] === undefined) throw SENT + HANDSHAKE_FAILURE;
+    throw -ILLEGAL_PARAMETER;
+  if (isRetry) throw found[2] ? WANTS_KEY_SHARE : found[3] ? WANTS_COOKIE : -ILLEGAL_PARAMETER;
+  if (found[1] === undefined) throw -HANDSHAKE_FAILURE;
   // the first identity, and the only one
-  if (found[1] !== "\0\0") throw SENT + ILLEGAL_PARAMETER;
+  if (found[1] !== "\0\0") throw -ILLEGAL_PARAMETER;
   tagLength = TLS_AES_128_CCM_8_SHA256 && !suite ? 8 : 16;
   if (GCM && CCM) isGcm = suite === GCM_PLACE;
 }

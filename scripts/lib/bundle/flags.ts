@@ -38,24 +38,15 @@ export function flagsAsNumbers(code: string): Rewritten {
   const kept = new Map<Node, number>();
   for (const literals of values.values())
     for (const literal of literals) kept.set(literal, (kept.get(literal) ?? 0) + 1);
-  walk(program, (node) => {
+  walk(program, (node, above) => {
     if (node.type !== "AssignmentExpression" || node.right.type === "AssignmentExpression") return;
-    const targets = chainOf(node, program);
+    // the variables that it and the assignments around it write to
+    const targets = above.length - above.findLastIndex(({ type }) => type !== "AssignmentExpression");
     const count = kept.get(node.right);
     if (count !== undefined && count < targets) kept.delete(node.right);
   });
   for (const literal of kept.keys()) text.overwrite(literal.start, literal.end, literal.value ? "1" : "0");
   return rewritten(text);
-}
-
-/** How many variables the innermost assignment of a chain and those around it write to. */
-function chainOf(innermost: Node, program: Node): number {
-  let count = 1;
-  walk(program, (node, above) => {
-    if (node !== innermost) return;
-    for (let i = above.length - 1; above[i].type === "AssignmentExpression"; i--) count++;
-  });
-  return count;
 }
 
 function isBoolean(node: Node): boolean {

@@ -8,7 +8,7 @@ import MagicString from "magic-string";
 import type { Plugin } from "rollup";
 import { UsageError } from "../cli/exit";
 import { PROJECT } from "../project";
-import { checkProduct } from "./product_settings";
+import { checkMembers } from "./product_settings";
 import { analyse, type Node, parse, type Rewritten, rewritten } from "./syntax";
 
 /** What a product may have: functions; and values, with what stands where there is none. */
@@ -50,7 +50,7 @@ export function productModule(file: string): Plugin {
       ].join("\n");
     },
     transform(code, id) {
-      if (id === file) checkProduct(parse(code), text, relative(process.cwd(), file));
+      if (id === file) checkMembers(parse(code), text, relative(process.cwd(), file));
       return sectionUses(code);
     },
   };

@@ -1,11 +1,9 @@
 // What a product's file may say of itself, held to before anything is built: its settings (firmware/product/product.ts), its own
 // times, and that none of its members is meant and not exported. A fault is a sentence with file, line and what to do.
-import { SETTINGS_LIMIT } from "../../../firmware/profile";
+import { LINE_LIMIT, SETTINGS_LIMIT } from "../../../firmware/profile";
 import { UsageError } from "../cli/exit";
 import type { Node } from "./syntax";
 
-/** Longest line of the console, bytes (firmware/console/line_editor.ts). */
-const LINE_LIMIT = 80;
 /** Settings that every device has (firmware/store/settings.ts). */
 const DEVICES_OWN = ["id", "host", "port", "ssid", "pass", "ems", "window", "battery"];
 const NAME = /^[A-Za-z_]\w{0,15}$/;
@@ -14,7 +12,7 @@ const ROW = "a row is [default, least, most] of whole numbers, or [text, shortes
 type Row = [number | string, number, number];
 
 /** Hold a product to it. `program`: its syntax tree, types stripped; `text`: its source; `file`: as people know it. */
-export function checkProduct(program: Node, text: string, file: string): void {
+export function checkMembers(program: Node, text: string, file: string): void {
   const fault = (what: string, near: RegExp, nth = 0): never => {
     const at = [...text.matchAll(new RegExp(near, "gm"))][nth]?.index ?? 0;
     throw new UsageError(`${file}:${text.slice(0, at).split("\n").length}: ${what}`);

@@ -3,6 +3,7 @@
 // A device that restarts comes back in its mode for people: that is seen by its answers, JSON is asked for anew, and
 // what may be asked twice is.
 // Leaves out what an answer means (answer_text.ts) and what carries the bytes.
+import { LINE_LIMIT } from "../../../firmware/profile";
 import { REQUEST_UNKNOWN } from "../../../firmware/tls/alert";
 import { quoted, showSaid } from "../cli/show";
 import { type CommandText, commandOf } from "./command_text";
@@ -16,8 +17,6 @@ export class NoAnswer extends Error {
   override name = "NoAnswer";
 }
 
-/** Longest line that the device takes, bytes (firmware/console). */
-export const LINE_LIMIT = 80;
 /** A line longer than any answer is noise. */
 const ANSWER_LIMIT = 2048;
 

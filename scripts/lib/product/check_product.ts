@@ -1,24 +1,18 @@
 // `npm run product -- check` and `test`: a product's types, its build, its tests.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { buildBundle } from "../bundle/build";
 import { DeviceError, UsageError } from "../cli/exit";
 import { oneOf } from "../cli/options";
 import { boardNames, PROJECT } from "../project";
+import { productFile } from "./product_file";
 
 const DEFAULT_BOARD = "esp32";
 
-/** The product's file: of a folder its main.ts. */
-function fileOf(path: string): string {
-  const file = existsSync(path) && statSync(path).isDirectory() ? join(path, "main.ts") : path;
-  if (!existsSync(file)) throw new UsageError(`there is no product ${file}.`);
-  return resolve(file);
-}
-
 /** Hold a product to its types, where its folder says how, and build it. Throws UsageError with what is wrong. */
 export async function checkProduct(path: string, options: { board?: string; json?: boolean }): Promise<void> {
-  const file = fileOf(path);
+  const file = productFile(path);
   const board = oneOf(boardNames())(options.board ?? DEFAULT_BOARD);
   const config = join(dirname(file), "tsconfig.json");
   if (existsSync(config)) {

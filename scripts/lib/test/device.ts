@@ -130,8 +130,13 @@ export class DeviceSocket extends Watch {
       this.wake();
     });
   }
+  /** Send; what a server that has just closed TCP will not get is lost, as `close` tells next. */
   write(data: Buffer): void {
-    this.socket.write(data.toString("latin1"));
+    try {
+      this.socket.write(data.toString("latin1"));
+    } catch (error) {
+      if ((error as Error).message !== "This socket is closed") throw error;
+    }
   }
   end(): void {
     this.socket.end();
@@ -206,4 +211,25 @@ export class TestDevice extends Watch {
   powerOff(): void {
     this.machine.powerOff();
   }
+}
+
+const shared = new Map<string, Promise<TestDevice>>();
+
+/** A device that the tests of a file share, one for each board and setting, so that each must leave it as it was. */
+export function sharedDevice(
+  board: string,
+  options: Pick<DeviceOptions, "profile" | "defines"> = {},
+): Promise<TestDevice> {
+  const name = JSON.stringify([board, options]);
+  let device = shared.get(name);
+  if (!device) {
+    device = TestDevice.boot(board, options);
+    shared.set(name, device);
+  }
+  return device;
+}
+
+/** Power them off, for `after`. */
+export async function powerOffShared(): Promise<void> {
+  for (const device of shared.values()) (await device).powerOff();
 }

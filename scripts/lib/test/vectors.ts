@@ -69,3 +69,10 @@ export function generated(seed: number, length: number): string {
   }
   return bytes;
 }
+
+/** Turn one bit of a binary string, bit 0 the lowest of its first byte. */
+export function flipped(bytes: string, bit: number): string {
+  const at = bit >> 3;
+  const byte = bytes.charCodeAt(at) ^ (1 << (bit & 7));
+  return bytes.substr(0, at) + String.fromCharCode(byte) + bytes.substr(at + 1);
+}

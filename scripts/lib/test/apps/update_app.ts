@@ -9,7 +9,7 @@ import { awaited } from "../../../../firmware/ota/updater";
 import { FRAGMENT_LIMIT } from "../../../../firmware/profile";
 import { key } from "../../../../firmware/store/key";
 import { APPLICATION_DATA } from "../../../../firmware/tls/constants";
-import { outgoing } from "../../../../firmware/tls/record";
+import { outgoing } from "../../../../firmware/tls/outgoing";
 import { SESSION_DATA, SESSION_STANDS } from "../../../../firmware/tls/session";
 import { NETWORK_UP } from "../../../../hal/hal";
 
