@@ -2,12 +2,14 @@
 // the bundle is scripts/lib/bundle/build.ts; run it through `npm run build`, which loads TypeScript for it.
 import { stripVTControlCharacters } from "node:util";
 import { boardNames, LOADER, rollupOptions } from "./scripts/lib/bundle/build.ts";
+import { EXIT_FAILED, EXIT_USAGE, UsageError } from "./scripts/lib/cli/exit.ts";
 
 const boards = process.env.BOARD ? [process.env.BOARD] : boardNames();
 
 const debug = process.env.DEBUG === "1";
 const programs = boards.flatMap((board) => [
-  { board, debug, product: process.env.PRODUCT, profile: process.env.PROFILE },
+  // make hands on what it was not given as an empty text
+  { board, debug, product: process.env.PRODUCT || undefined, profile: process.env.PROFILE || undefined },
   { board, debug, entry: LOADER },
 ]);
 
@@ -17,6 +19,6 @@ try {
 } catch (error) {
   // what the guard refuses is said in sentences with their places; the way there through rollup is of no use to its reader
   console.error(`build: ${stripVTControlCharacters(error.message)}`);
-  process.exit(1);
+  process.exit(error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED);
 }
 export default outputs;

@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { UsageError } from "./cli/exit";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -20,9 +21,9 @@ export function boardNames(): string[] {
     .sort();
 }
 
-/** Read the data of boards/<name>.ts; an unknown name throws a sentence that lists the known ones. */
+/** Read the data of boards/<name>.ts; throws UsageError where there is none of that name. */
 export async function readBoard(name: string): Promise<BoardData> {
   const known = boardNames();
-  if (!known.includes(name)) throw new Error(`no board "${name}"; there are ${known.join(", ")}`);
+  if (!known.includes(name)) throw new UsageError(`no board "${name}"; there are ${known.join(", ")}.`);
   return (await import(new URL(`../../boards/${name}.ts`, import.meta.url).href)).board;
 }

@@ -43,7 +43,7 @@ test("a file of the folder above stands in the place of the one of the same name
 });
 
 test("an unknown profile is a sentence with the known ones", () => {
-  assert.throws(() => profileOf("gmc"), /^Error: no profile "gmc"; there are main, gcm/);
+  assert.throws(() => profileOf("gmc"), /^UsageError: no profile "gmc"; there are main, gcm/);
   assert.throws(() => profileOf("toString"), /no profile "toString"/);
 });
 

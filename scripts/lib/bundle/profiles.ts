@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Plugin } from "rollup";
 import { PROFILES, type Profile } from "../../../firmware/profiles";
+import { UsageError } from "../cli/exit";
 
 /** Give the profile of that name; an unknown one throws a sentence that lists the known ones. */
 export function profileOf(name: string): Profile {
   const profile = Object.hasOwn(PROFILES, name) ? PROFILES[name] : undefined;
-  if (!profile) throw new Error(`no profile "${name}"; there are ${Object.keys(PROFILES).join(", ")}`);
+  if (!profile) throw new UsageError(`no profile "${name}"; there are ${Object.keys(PROFILES).join(", ")}.`);
   return profile;
 }
 
