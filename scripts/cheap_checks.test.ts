@@ -1,13 +1,15 @@
 // What is quickly looked at comes first, in every command: before a build, before a passphrase, before a board is asked. Each command
 // of the table gets one thing wrong, and has a master that needs a passphrase where it takes one; nobody is there to type it, so that a
-// command that asked would say so. Commands that do neither are not in the table: derive, explain, size, simulate, farm, ledger.
+// command that asked would say so. Commands that do neither are not in the table: explain, ledger, sheet, console-page.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
+import { writeSecret } from "./lib/files/private_file";
+import { rememberDevice } from "./lib/home/devices";
 import { PURPOSES } from "./lib/keys/kdf";
 import { randomKey } from "./lib/keys/weak_keys";
 import { updateFile } from "./lib/ota/update_file";
@@ -15,7 +17,7 @@ import { BOARD } from "./lib/test/bench";
 import { freePort } from "./lib/test/peers/process";
 import { nodeArguments } from "./lib/test/program";
 import { run } from "./lib/test/psk_client";
-import { testImage, testUpdate } from "./lib/test/update";
+import { testImage, testMasters, testUpdate } from "./lib/test/update";
 
 const folder = mkdtempSync(join(tmpdir(), "cheap-"));
 const at = (...names: string[]) => join(folder, ...names);
@@ -33,6 +35,12 @@ before(async () => {
   writeFileSync(at("update"), updateFile(testUpdate()));
   writeFileSync(at("image"), testImage(2700));
   writeFileSync(at("file"), "");
+  mkdirSync(at("farm"));
+  writeFileSync(at("farm", "board-1.flash"), "");
+  // a key folder with one device
+  mkdirSync(at("home"), { mode: 0o700 });
+  for (const [purpose, key] of Object.entries(testMasters())) writeSecret(at("home", purpose), key);
+  rememberDevice(at("home"), "SN1", { identity: "v1.demo.SN1", board: BOARD });
   server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   free = await freePort();
@@ -151,7 +159,69 @@ const COMMANDS: Record<string, () => [script: string, args: string[], sentence: 
     ["--master", at("console"), "--challenge", "UNLOCK me"],
     /challenge/i,
   ],
-  "push: the device": () => ["push", ["SN1", "--keys", at("nobody")], /there is no key folder/],
+  "setup: the serial": () => [
+    "setup",
+    [...["--port", at("file"), "--ssid", "home", "--server", "127.0.0.1:8883"], "--serial", "SN 1"],
+    /the identity "v1\.demo\.SN 1" is not/,
+  ],
+  "setup: the key folder": () => [
+    "setup",
+    ["--port", at("file"), "--ssid", "home", "--server", "127.0.0.1:8883", "--keys", below()],
+    BELOW_FILE,
+  ],
+  "push: the key folder": () => ["push", ["SN1", "--keys", at("nobody")], /there is no key folder/],
+  "push: the device": () => ["push", ["SN2", "--keys", at("home")], /knows no device "SN2"; it knows SN1\./],
+  "push: the product": () => [
+    "push",
+    ["SN1", "--keys", at("home"), "--product", nowhere()],
+    /there is no product/,
+  ],
+  "push: the broker": () => [
+    "push",
+    ["SN1", "--keys", at("home"), "--product", "valve", "--broker", `127.0.0.1:${free}`],
+    /nothing listens there/,
+    1,
+  ],
+  "start: the key": () => ["start", ["--key-file", nowhere()], /there is no such file/],
+  "start: the master": () => ["start", ["--master", nowhere()], /there is no such file/],
+  "start: a value": () => ["start", ["--set", "requireEncryptThenMac=maybe"], /none of true, false/],
+  "start: the product": () => ["start", ["--product", nowhere()], /there is no product/],
+  "start: the product and the key": () => [
+    "start",
+    ["--product", "valve", "--key-file", nowhere()],
+    /--product has a gateway, keys and images of its own/,
+  ],
+  "simulate: the bundle": () => ["simulate", ["--bundle", nowhere()], /there is no bundle/],
+  "simulate: the device": () => ["simulate", ["--bundle", at("file"), "--device", nowhere()], /there is no/],
+  "farm: the folder": () => ["farm", ["--folder", below()], BELOW_FILE],
+  "farm: a folder where none can be": () => ["farm", ["--folder", "/proc/farm"], /cannot make the folder/],
+  "farm: another board's flash": () => [
+    "farm",
+    ["--boards", "1", "--folder", at("farm")],
+    /board-1\.flash has 0 bytes, .* it is another board's/,
+  ],
+  "product new: the folder": () => ["product", ["new", below()], BELOW_FILE],
+  "product new: a file": () => ["product", ["new", at("file")], BELOW_FILE],
+  "product new: what is there": () => ["product", ["new", at("farm")], /is there already, and not empty/],
+  "product check: the product": () => ["product", ["check", nowhere()], /there is no product/],
+  "product check: the board": () => ["product", ["check", "valve", "--board", "x"], /"x" is none of/],
+  "product test: the folder": () => ["product", ["test", folder], /there is no test in/],
+  "discovery: the product": () => ["discovery", ["--product", "nobody", "--serials", "SN1"], /no product/],
+  "discovery: the list": () => [
+    "discovery",
+    ["--product", "climate", "--list", nowhere()],
+    /cannot read the list .*: there is no such file/,
+  ],
+  "discovery: the broker": () => [
+    "discovery",
+    ["--product", "climate", "--serials", "SN1", "--broker", `127.0.0.1:${free}`],
+    /nothing listens there/,
+    1,
+  ],
+  "module: the board": () => ["module", ["--board", "x"], /"x" is none of esp32, /],
+  "image: the board": () => ["image", [], /--board is missing/],
+  "derive: the folder": () => ["derive", ["--out", below()], BELOW_FILE],
+  "size: the board": () => ["size", ["--board", "x"], /"x" is none of esp32, /],
 };
 
 for (const [name, command] of Object.entries(COMMANDS))
@@ -160,5 +230,5 @@ for (const [name, command] of Object.entries(COMMANDS))
     const done = await run(process.execPath, nodeArguments(`scripts/${script}.ts`, ...args));
     assert.match(done.output, sentence);
     assert.equal(done.code, code, done.output);
-    assert.doesNotMatch(done.output, /passphrase|making the image|building|\n\s+at /i);
+    assert.doesNotMatch(done.output, /passphrase|password of|making the|building|\n\s+at /i);
   });

@@ -170,6 +170,7 @@ describe("the terminal", { timeout: 1_000_000 }, () => {
     assert.match(stdout, /^board +esp32-sim$/m);
     assert.match(stdout, /^\d+ {2}boot 1 {2}started \(reset cause \d+\)$/m);
     assert.match(stdout, /^sessions +[1-9]/m);
+    assert.match(stdout, /^err +E0 +none$/m);
     assert.match(stdout, /^ms +\d+ +milliseconds$/m);
     assert.match(stdout, /^conf set NAME VALUE +Change a setting\. \(unlocked only\)$/m);
     assert.ok(!stdout.includes(PASSPHRASE));

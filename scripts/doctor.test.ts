@@ -2,6 +2,9 @@
 // on chips with one fault each.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import type { Board } from "../boards/board";
 import { board as esp32 } from "../boards/esp32-sim";
@@ -18,8 +21,13 @@ import { nodeArguments } from "./lib/test/program";
 
 const FAST = 10_000_000; // bits per second
 const all = (await Promise.all(boardNames().map(readBoard))) as unknown as Board[];
+const { version } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+const folder = mkdtempSync(join(tmpdir(), "doctor-"));
 const started: SimulatedBoard[] = [];
-after(() => Promise.all(started.map((board) => board.unplug())));
+after(async () => {
+  await Promise.all(started.map((board) => board.unplug()));
+  rmSync(folder, { recursive: true });
+});
 
 async function start(board: SimulatedBoard): Promise<Port> {
   started.push(board);
@@ -139,6 +147,20 @@ test("the doctor finds each fault of a chip's units", async () => {
     ),
     ["noise, radio on"],
   );
+});
+
+test("the doctor's report is one file, whole", async () => {
+  const board = new SimulatedBoard({
+    ...{ board: mdbt42q, chip: "chip", lineRate: FAST, machine: { network: { up: false } } },
+  });
+  started.push(board);
+  const file = join(folder, "report.json");
+  const args = ["--port", await board.start(), "--drivers", "--host", "127.0.0.1", "--blocks", "100"];
+  const { code, stdout, stderr } = await doctor(...args, "--report", file);
+  assert.equal(code, 0, stdout + stderr);
+  const report = JSON.parse(readFileSync(file, "utf8"));
+  assert.deepEqual([report.board, report.firmware], ["mdbt42q-w5500", version]);
+  assert.equal(report.findings.length, 11);
 });
 
 test("the doctor as a command: exit codes and sentences", async () => {

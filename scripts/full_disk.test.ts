@@ -212,6 +212,19 @@ describe("R29 a full disk is a sentence, and nothing changes", {
         ],
       ],
     ],
+    "keys export": () => [
+      "keys",
+      [
+        ...["export", "--master", at("psk"), "--format", "stunnel", "--product", "meter"],
+        ...["--serials", "SN1..SN9", "--out", full("psk.txt")],
+      ],
+    ],
+    "setup: the key folder": () => [
+      "setup",
+      ["--port", "tcp://127.0.0.1:1", "--server", "127.0.0.1:8883", "--keys", full("keys")],
+    ],
+    farm: () => ["farm", ["--boards", "1", "--folder", full("farm")]],
+    "product new": () => ["product", ["new", full("thermometer")]],
   };
   before(() => writeFileSync(at("bundle.js"), "print(1);"));
 

@@ -1,11 +1,10 @@
 // `make module BOARD=esp32`: the module `tls-psk` for one's own Espruino code, dist/<board>/tls-psk.js.
 // Leaves out the firmware around it (rollup.config.mjs) and getting it onto a board: the Web IDE or the espruino CLI do that.
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { moduleBundle } from "./lib/bundle/module_bundle";
 import { runCommand, UsageError } from "./lib/cli/exit";
 import { oneOf, option, parseCommand } from "./lib/cli/options";
-import { replaceFile } from "./lib/files/new_file";
+import { checkFolder, makeFolder, replaceFile } from "./lib/files/new_file";
 import { boardNames, PROJECT } from "./lib/project";
 
 const COMMAND = {
@@ -23,9 +22,10 @@ await runCommand("module", async (argv) => {
   const name = parsed.options.board ?? process.env.BOARD;
   if (!name) throw new UsageError("--board is missing. See --help.");
   const board = oneOf(boardNames())(name);
-  const code = await moduleBundle(board);
   const folder = join(PROJECT, "dist", board);
-  mkdirSync(folder, { recursive: true });
+  checkFolder(folder);
+  const code = await moduleBundle(board);
+  makeFolder(folder);
   const path = join(folder, "tls-psk.js");
   replaceFile(path, Buffer.from(code, "latin1"));
   console.log(

@@ -132,8 +132,11 @@ describe("from an empty folder to a temperature on a broker", { timeout: 600_000
     const { code, output } = await run(onPage("product", "check"));
     assert.equal(code, 2, output);
     assert.match(output, new RegExp(`main\\.ts\\(${line},\\d+\\): error TS\\d+: Cannot find name 'Map'`));
+    const empty = join(folder, "empty.ts");
+    writeFileSync(empty, "// a product one day\n");
     for (const [args, sentence] of [
       [["scripts/start.ts", "--product", join(folder, "nowhere.ts")], /there is no product/],
+      [["scripts/start.ts", "--product", empty], /exports nothing that a product has: .* start, online, /],
       [["scripts/start.ts", "--product", "valve", "--ota"], /--ota is not for it|--product is not for it/],
       [["scripts/product.ts", "check", join(folder, "nowhere")], /there is no product/],
       [["scripts/product.ts", "check", main, "--board", "esp33"], /esp32/],

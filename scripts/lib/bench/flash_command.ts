@@ -35,7 +35,9 @@ export async function run(options: Options): Promise<void> {
       device.close();
     }
   } catch (error) {
-    if (error instanceof NoAnswer || error instanceof PortClosed || error instanceof StepFailed)
+    // this one names the port itself
+    if (error instanceof PortClosed) throw new DeviceError(`${error.message}.`);
+    if (error instanceof NoAnswer || error instanceof StepFailed)
       throw new DeviceError(`${portPath}: ${error.message}`);
     throw error;
   }

@@ -35,7 +35,8 @@ export class Pty {
     const deadline = Date.now() + WAIT_MS;
     while (!existsSync(path)) {
       if (fault) throw new DeviceError(`there is no pseudo-terminal: ${fault}.`);
-      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`socat made no ${path}`);
+      if (child.exitCode !== null || Date.now() > deadline)
+        throw new DeviceError(`there is no pseudo-terminal: socat made no ${path}.`);
       await sleep(10);
     }
     return new Pty(child);

@@ -22,6 +22,10 @@ export function productModule(file: string): Plugin {
   if (!existsSync(file)) throw new UsageError(`there is no product ${file}.`);
   const text = readFileSync(file, "utf8");
   const exported = exportsOf(text);
+  if (![...MEMBERS, ...Object.keys(VALUES)].some((name) => exported.has(name)))
+    throw new UsageError(
+      `${relative(process.cwd(), file)} exports nothing that a product has: \`export function\` one of ${MEMBERS.join(", ")}.`,
+    );
   const used = usesOf(file);
   const path = JSON.stringify(file);
   return {

@@ -2,6 +2,7 @@
 // A UsageError or a DeviceError carries one sentence for people; anything else is a programming error and keeps its
 // stack. Leaves out: logging, colours.
 import { showLines } from "./show";
+import { wrapLines } from "./wrap";
 
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
@@ -31,7 +32,7 @@ export async function runCommand(
     await main(process.argv.slice(2));
   } catch (error) {
     if (!(error instanceof UsageError) && !(error instanceof DeviceError)) throw error;
-    console.error(`${name}: ${showLines(error.message)}`);
+    console.error(wrapLines(`${name}: ${showLines(error.message)}`, process.stderr.columns));
     process.exitCode = error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED;
   }
 }

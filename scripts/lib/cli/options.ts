@@ -3,6 +3,7 @@
 // Leaves out: commands of several words, which subcommands.ts makes of several such tables.
 import { parseArgs } from "node:util";
 import { UsageError } from "./exit";
+import { wrap, wrapLines } from "./wrap";
 
 /** One row: `value` names the argument in the help; a row without `value` is a switch. */
 export interface OptionRow<T> {
@@ -67,7 +68,7 @@ export function parseCommand<Table extends OptionTable>(
     throw new UsageError(`${(error as Error).message.split(". ")[0]}. See --help.`);
   }
   if (raw.values.help) {
-    console.log(helpText(command));
+    console.log(helpText(command, process.stdout.columns));
     return undefined;
   }
   const wanted = command.positionals ?? [];
@@ -95,8 +96,8 @@ export function parseCommand<Table extends OptionTable>(
   return { options: parsed as Parsed<Table>, positionals: raw.positionals };
 }
 
-/** Make the text of `--help` from the command's table. */
-export function helpText(command: Command<OptionTable>): string {
+/** Make the text of `--help` from the command's table, broken at the terminal's `columns`. */
+export function helpText(command: Command<OptionTable>, columns?: number): string {
   const rows = Object.entries({ ...command.options, help: flag("this text", "h") }).map(([name, row]) => {
     const head = `${row.short ? `-${row.short}, ` : ""}--${name}${row.value ? ` ${row.value}` : ""}`;
     return { head, help: row.help };
@@ -104,11 +105,11 @@ export function helpText(command: Command<OptionTable>): string {
   const width = Math.max(...rows.map((row) => row.head.length));
   const positionals = (command.positionals ?? []).map((name) => ` ${name}`).join("");
   return [
-    `usage: ${command.usage}${positionals} [options]`,
+    wrapLines(`usage: ${command.usage}${positionals} [options]`, columns),
     "",
-    command.about,
+    wrapLines(command.about, columns, 0),
     "",
-    ...rows.map((row) => `  ${row.head.padEnd(width)}  ${row.help}`),
+    ...rows.map((row) => wrap(`  ${row.head.padEnd(width)}  ${row.help}`, columns, width + 4)),
   ].join("\n");
 }
 

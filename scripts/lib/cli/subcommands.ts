@@ -2,6 +2,7 @@
 // the list that the command prints without a word is made from the rows.
 import { runCommand, UsageError } from "./exit";
 import { type Command, type OptionTable, type Parsed, parseCommand } from "./options";
+import { wrap } from "./wrap";
 
 export interface Subcommand {
   about: string;
@@ -38,7 +39,13 @@ export async function runSubcommands(
       console.log(`usage: npm run ${name} -- COMMAND [options]\n\n${about} COMMAND --help says more.\n`);
       const width = Math.max(10, ...Object.keys(commands).map((key) => key.length));
       for (const [key, row] of Object.entries(commands))
-        console.log(`  ${key.padEnd(width)}  ${row.about.replaceAll("\n", " ").split(". ")[0]}`);
+        console.log(
+          wrap(
+            `  ${key.padEnd(width)}  ${row.about.replaceAll("\n", " ").split(". ")[0]}`,
+            process.stdout.columns,
+            width + 4,
+          ),
+        );
       if (word === undefined) throw new UsageError("which COMMAND?");
       return;
     }

@@ -89,7 +89,7 @@ export class Terminal {
   }
 
   private async greet(): Promise<void> {
-    this.print("The device's console. help lists its commands, Tab completes them, Ctrl-D ends.\n");
+    this.say("The device's console. help lists its commands, Tab completes them, Ctrl-D ends.");
     await this.send("status", this.show);
   }
 
@@ -102,12 +102,15 @@ export class Terminal {
       else if (word === "json")
         throw new UsageError("this program sets json itself; start it with --json for objects.");
       else if (word === "help" && !this.options.json) await this.help();
+      // here no error is an answer, not that something was done
+      else if (word === "err" && !this.options.json)
+        await this.send(line, (answer) => this.print(rowsOf(answer, this.columns)));
       else await this.send(line, this.show);
     } catch (error) {
       if (!(error instanceof UsageError) && !(error instanceof DeviceError)) throw error;
       if (error instanceof UsageError) this.result.misused++;
       else this.result.failed++;
-      this.options.errors.write(`${error.message}\n`);
+      this.options.errors.write(`${wrap(error.message, this.columns, 2)}\n`);
     }
   }
 
@@ -116,7 +119,7 @@ export class Terminal {
     const answers = await this.options.session.ask(line, show);
     const failure = failureOf(answers.at(-1) as Answer);
     const effect = settingEffect(line);
-    if (effect && !failure && !this.options.json) this.print(`${effect}\n`);
+    if (effect && !failure && !this.options.json) this.say(effect);
     if (MISUSE.includes(failure)) this.result.misused++;
     else if (failure && commandOf(line)?.word !== "err") this.result.failed++;
     return answers;
@@ -141,25 +144,24 @@ export class Terminal {
       const [done] = await this.send(`unlock ${role} ${minutes} ${answer}`, json ? this.show : () => {});
       if (json) return;
       if (done.err === ANSWER_WRONG)
-        this.print(`E${ANSWER_WRONG}  ${codeText(ANSWER_WRONG)} This master is not the one of ${id}.\n`);
+        this.say(`E${ANSWER_WRONG}  ${codeText(ANSWER_WRONG)} This master is not the one of ${id}.`);
       else if (done.err) this.show(done);
-      else
-        this.print(`unlocked for ${minutes} minutes${role === ROLES.reset ? ", with factory reset" : ""}\n`);
+      else this.say(`unlocked for ${minutes} minutes${role === ROLES.reset ? ", with factory reset" : ""}`);
       return;
     }
     this.show(challenge);
     if (json || !input.isTTY) return;
     const text = challengeText({ id, nonce, boots });
     this.print(`${qrForTerminal(text)}\n${text}\n`);
-    this.print(
-      "Read this to the service desk, or let it be scanned. Type the line that comes back, or the answer alone.\n",
+    this.say(
+      "Read this to the service desk, or let it be scanned. Type the line that comes back, or the answer alone.",
     );
     this.reader.setPrompt("answer> ");
     this.reader.prompt();
     const typed = await lines.next();
     this.reader.setPrompt("> ");
     const line = typed.done ? "" : typed.value.trim();
-    if (!line) return this.print("given up; the device stays as it is\n");
+    if (!line) return this.say("given up; the device stays as it is");
     checkLine(line);
     await this.send(
       /^unlock\s/i.test(line) ? line : `unlock ${role} ${minutes} ${line.replace(/\s+/g, "-")}`,
@@ -170,7 +172,7 @@ export class Terminal {
   // -------------------------------------------------------------------------------------------------- show
 
   private readonly show = (answer: Answer): void => {
-    const { columns } = this.options.output as { columns?: number };
+    const { columns } = this;
     this.print(this.options.json ? `${JSON.stringify(withWords(answer))}\n` : textOf(answer, columns));
   };
 
@@ -183,7 +185,7 @@ export class Terminal {
     const rows = Object.entries(COMMAND_TEXT).filter(([word]) => said.includes(word.split(" ")[0]));
     const heads = rows.map(([word, { takes }]) => (takes ? `${word} ${takes}` : word));
     const width = Math.max(...heads.map(({ length }) => length));
-    const { columns } = this.options.output as { columns?: number };
+    const { columns } = this;
     for (const [i, [, { about, service }]] of rows.entries())
       this.print(
         `${wrap(`${heads[i].padEnd(width)}  ${about}${service ? " (unlocked only)" : ""}`, columns, width + 2)}\n`,
@@ -193,6 +195,15 @@ export class Terminal {
 
   private print(text: string): void {
     this.options.output.write(text);
+  }
+
+  /** A sentence of the host's own. */
+  private say(text: string): void {
+    this.print(`${wrap(text, this.columns, 2)}\n`);
+  }
+
+  private get columns(): number | undefined {
+    return (this.options.output as { columns?: number }).columns;
   }
 }
 
@@ -204,6 +215,11 @@ export function textOf(answer: Answer, columns?: number): string {
   if (isLogEntry(answer)) return `${wrap(logText(answer), columns, 4)}\n`;
   if (names.includes("step") && names.every((name) => name === "step" || name === "ms"))
     return `${answer.step}  ${stepText(Number(answer.step)).word.padEnd(13)}${answer.ms === undefined ? "" : `${answer.ms} ms`}\n`;
+  return rowsOf(answer, columns);
+}
+
+/** Each name of an answer on a line of its own. */
+export function rowsOf(answer: Answer, columns?: number): string {
   const rows = answerRows(answer);
   const width = Math.max(...rows.map(({ name }) => name.length));
   const valueWidth = Math.max(...rows.filter(({ words }) => words).map(({ value }) => value.length), 0);

@@ -171,13 +171,20 @@ export function checkWritten(path: string): void {
 
 /** Refuse a folder that makeFolder() could not make; nothing is made. Throws UsageError. */
 export function checkFolder(folder: string): void {
+  missingOf(folder);
+}
+
+/** The folders that are missing for this one, the uppermost first. */
+function missingOf(folder: string): string[] {
+  const missing: string[] = [];
   let there = folder;
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  for (; !existsSync(there) && dirname(there) !== there; there = dirname(there)) missing.unshift(there);
   try {
     checkIsFolder(there);
   } catch (error) {
     throw new UsageError(`cannot make the folder ${folder}: ${fileFault(error)}.`);
   }
+  return missing;
 }
 
 function checkIsFolder(path: string): void {
@@ -188,8 +195,10 @@ function checkIsFolder(path: string): void {
 /** Make a folder, its owner's alone, and those above it. Throws UsageError. */
 export function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // one by one: Node's own `recursive` never ends where there can be none, in /proc
+    for (const each of missingOf(folder)) if (!existsSync(each)) mkdirSync(each, 0o700);
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(`cannot make the folder ${folder}: ${fileFault(error)}.`);
   }
 }

@@ -1,14 +1,16 @@
 // What `npm run doctor` does, once its command line is read (scripts/doctor.ts has the options).
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
+import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import type { Options } from "../../doctor";
 import { onlyPort, Port, PortClosed } from "../bench/port";
 import { NoAnswer } from "../bench/prompt";
 import { DeviceError, UsageError } from "../cli/exit";
+import { print } from "../cli/wrap";
 import { checkNewFiles, writeNewFile } from "../files/new_file";
 import { readPrivateFile } from "../files/private_file";
-import { boardNames, readBoard } from "../project";
+import { boardNames, PROJECT, readBoard } from "../project";
 import { type DriverFinding, examineDrivers } from "./drivers";
 import { type Examination, examine } from "./examine";
 
@@ -24,12 +26,12 @@ export async function run(options: Options): Promise<void> {
   checkNewFiles(options.noise, options.report);
   const name = options.port ?? (await onlyPort());
   const boards = (await Promise.all(boardNames().map(readBoard))) as unknown as Board[];
-  const print = (line: string) => void (options.json || console.log(line));
+  const say = (line: string) => void (options.json || print(line));
   try {
     const port = await Port.open(name);
     try {
       const examination = await examine(port, boards);
-      for (const line of describe(name, examination)) print(line);
+      for (const line of describe(name, examination)) say(line);
       let findings: DriverFinding[] | undefined;
       if (options.drivers) {
         if (examination.state.mode === "locked")
@@ -40,7 +42,7 @@ export async function run(options: Options): Promise<void> {
           ? boards.find((each) => each.name === options.board)
           : examination.boards[0];
         if (!board) throw new DeviceError(`${name}: no file of boards/ is for it; name one with --board.`);
-        print("");
+        say("");
         const report = await examineDrivers(port, {
           board,
           ssid: options.ssid,
@@ -48,7 +50,7 @@ export async function run(options: Options): Promise<void> {
           host: options.host,
           blocks: options.blocks,
           noiseBytes: options.noise ? NOISE_BYTES : 0,
-          onFinding: (finding) => print(line(finding)),
+          onFinding: (finding) => say(line(finding)),
         });
         findings = report.findings;
         if (options.noise) writeNewFile(options.noise, report.noise);
@@ -61,7 +63,7 @@ export async function run(options: Options): Promise<void> {
         const text = `${JSON.stringify({ ...whole, firmware: version(), board: board.name, ...seen, boards: undefined, findings }, undefined, 2)}\n`;
         if (options.report) {
           writeNewFile(options.report, Buffer.from(text));
-          print(`\nThe report is in ${options.report}.`);
+          say(`\nThe report is in ${options.report}.`);
         }
       }
       if (options.json) {
@@ -121,5 +123,5 @@ function line({ name, isGood, text, seconds }: DriverFinding): string {
 }
 
 function version(): string {
-  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
+  return JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8")).version;
 }

@@ -1,11 +1,12 @@
 // The key folder of a person who has no factory: four masters and a ledger, in a private folder of one's own. setup makes it at
 // first, and gateway, console and push take their keys from it. Leaves out passphrases and shares, which custody/ has for fleets.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { type Master, masterFromBytes } from "../custody/master";
+import { checkFolder, makeFolder } from "../files/new_file";
 import { readSecret, writeSecret } from "../files/private_file";
 import { PURPOSES, type Purpose } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
@@ -43,6 +44,12 @@ export function openHome(folder = homeFolder(), { make = false } = {}): Home {
   return { folder, ledger: join(folder, "ledger.sqlite"), isNew };
 }
 
+/** Refuse a folder that openHome() would not open, nor could make; nothing is made. Throws UsageError. */
+export function checkHome(folder = homeFolder()): void {
+  if (hasHome(folder)) openHome(folder);
+  else checkFolder(folder);
+}
+
 /** Open one of its masters. */
 export function homeMaster(purpose: Purpose, folder = homeFolder()): Master {
   return masterFromBytes(
@@ -57,7 +64,7 @@ export function homeMaster(purpose: Purpose, folder = homeFolder()): Master {
 function makeHome(folder: string): void {
   let made: string | undefined;
   try {
-    mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(folder));
     made = mkdtempSync(`${folder}.`);
     chmodSync(made, 0o700);
     for (const purpose of PURPOSES) writeSecret(join(made, purpose), randomKey());

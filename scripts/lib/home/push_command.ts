@@ -4,6 +4,7 @@ import { buildBundle } from "../bundle/build";
 import { errorText } from "../cli/error_text";
 import { DeviceError } from "../cli/exit";
 import { Progress } from "../cli/progress";
+import { print } from "../cli/wrap";
 import { parseIdentity } from "../keys/identity";
 import { Broker } from "../ota/broker";
 import { type DeviceStatus, Fleet } from "../ota/fleet";
@@ -24,7 +25,7 @@ export async function run(options: Options, serial: string): Promise<void> {
   const identity = parseIdentity(device.identity);
   const board = options.board ?? device.board;
   const product = productFile(options.product ?? "echo");
-  const say = (text: string) => void (options.json || console.log(text));
+  const say = (text: string) => void (options.json || print(text));
   // the broker first: it is quickly asked
   const broker = await Broker.connect(options.broker ?? { host: "127.0.0.1", port: 1883 });
   const progress = new Progress(!options.json);

@@ -7,9 +7,10 @@ import { isPresent, onlyPort, PortClosed } from "../bench/port";
 import { NoAnswer } from "../bench/prompt";
 import { DeviceError, UsageError } from "../cli/exit";
 import { show } from "../cli/show";
+import { print } from "../cli/wrap";
 import { Secrets, WrongSecret } from "../custody/secrets";
 import { boardNames, readBoard } from "../project";
-import { homeFolder, openHome } from "./home";
+import { checkHome, homeFolder, openHome } from "./home";
 import { checkWishes, eraseBoard, setUp } from "./setup";
 import { wifiFault } from "./wifi";
 
@@ -18,7 +19,7 @@ export async function run(options: Options): Promise<void> {
   const folder = options.keys ?? homeFolder();
   const port = options.port ?? (await onlyPort());
   if (!isPresent(port)) throw new DeviceError(`${port}: nothing is plugged in there.`);
-  const say = (text: string) => void (options.json || console.log(text));
+  const say = (text: string) => void (options.json || print(text));
   const boards = (await Promise.all(boardNames().map(readBoard))) as unknown as Board[];
   try {
     if (options.erase) {
@@ -30,9 +31,12 @@ export async function run(options: Options): Promise<void> {
     if (!server)
       throw new UsageError("--server is missing: HOST:PORT of your broker, as the board reaches it.");
     const { ssid = "" } = options;
-    // cheap things first: what can be wrong is found before anything is built
+    // cheap things first: what can be wrong is found before anything is asked for or built
+    const given = { product: options.product ?? "demo", serial: options.serial, server, ssid };
+    checkWishes({ ...given, password: "" });
+    checkHome(folder);
     const password = ssid ? await wifiPassword(ssid, new Secrets(options, ["wifi"])) : "";
-    const wishes = { product: options.product ?? "demo", serial: options.serial, server, ssid, password };
+    const wishes = { ...given, password };
     checkWishes(wishes);
     const home = openHome(folder, { make: true });
     if (home.isNew) say(`Your keys are new, and lie in ${home.folder}: keep a copy of that folder.`);

@@ -1,9 +1,10 @@
 // `npm run product -- new FOLDER`: a product of one's own, to begin with. The folder lies wherever one likes; it finds the project by the
 // path between the two. Nothing that is there is written over.
-import { existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { UsageError } from "../cli/exit";
-import { fileFault } from "../cli/fault";
+import { print } from "../cli/wrap";
+import { checkFolder, makeFolder, PUBLIC, writeNewFiles } from "../files/new_file";
 import { PROJECT } from "../project";
 
 const MAIN = `// A thermometer: a TMP102 or an LM75 on I2C1, SCL at D22, SDA at D21. \`up/temperature\` has degrees Celsius, retained.
@@ -107,20 +108,26 @@ const PATHS = {
   "hal:serial": "hal/espruino/console_port.ts",
 };
 
-/** Make the folder. Throws UsageError where something is there, or none can be made. */
+/** Make the folder, all of it or nothing. Throws UsageError where something is there, or none can be made. */
 export function newProduct(path: string): void {
   const folder = resolve(path);
-  if (existsSync(folder) && readdirSync(folder).length > 0)
+  checkFolder(folder);
+  const isThere = existsSync(folder);
+  if (isThere && readdirSync(folder).length > 0)
     throw new UsageError(`${path} is there already, and not empty: name another folder.`);
+  makeFolder(join(folder, "test"));
   try {
-    mkdirSync(join(folder, "test"), { recursive: true });
     const project = relative(realpathSync(folder), realpathSync(PROJECT));
-    for (const [name, text] of Object.entries(filesOf(project)))
-      writeFileSync(join(folder, name), text, { flag: "wx" });
+    writeNewFiles(
+      Object.entries(filesOf(project)).map(([name, text]) => {
+        return { path: join(folder, name), bytes: Buffer.from(text), mode: PUBLIC };
+      }),
+    );
   } catch (error) {
-    throw new UsageError(`cannot make ${path}: ${fileFault(error)}.`);
+    rmSync(isThere ? join(folder, "test") : folder, { recursive: true });
+    throw error;
   }
-  console.log(
+  print(
     `${path} has a thermometer, main.ts, and its test.\n\n` +
       `  npm start -- --product ${path}/main.ts      runs it here; then type: i2c 0x48 21 128\n` +
       `  npm run product -- test ${path}             runs its test\n` +

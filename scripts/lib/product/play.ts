@@ -7,14 +7,15 @@ import { createInterface } from "node:readline";
 import { Sht3x } from "../../../hal/simulator/sht3x";
 import { DeviceError, UsageError } from "../cli/exit";
 import { interrupted } from "../simulate/device_run";
-import type { LiveView } from "../simulate/live_view";
+import { BUILDING, type LiveView } from "../simulate/live_view";
 import { ProductDevice, type ProductEvent } from "./product_device";
 
 /** What may be typed in: words, what it does, and how. Throws UsageError. */
 const COMMANDS: Record<string, { help: string; run(device: ProductDevice, words: string[]): unknown }> = {
   pin: {
     help: "pin D5 1        give a pin a level, 0 to 1; without a level: tell it",
-    run(device, [name = "", level]) {
+    run(device, [name, level]) {
+      if (!name) throw new UsageError("which pin? pin D5, or pin D5 1.");
       const share = level === undefined ? undefined : Number(level);
       if (share !== undefined && !(share >= 0 && share <= 1))
         throw new UsageError(`${level} is no level: 0, 1, or what is between them for analogRead.`);
@@ -104,6 +105,7 @@ export async function play(
       if (event.name === "status") heard();
     } else view.show(event);
   };
+  note(BUILDING);
   const device = await ProductDevice.start({ ...options, onEvent });
   note(
     `its broker takes plain MQTT of this machine at 127.0.0.1:${device.gateway.operatorPort}; help: what may be typed in`,

@@ -1,12 +1,13 @@
 // Simulated boards behind pseudo-terminals (pty.ts), each with its flash in a file. A pseudo-terminal ends when whoever had it
 // open closes it; a serial port does not: so each is made anew at once, and the board goes on meanwhile. Leaves out the
 // network: what a board connects to is reached on this machine.
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { Pty } from "../bench/pty";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
+import { makeFolder, writeNewFile } from "../files/new_file";
 import { SimulatedBoard } from "./simulated_board";
 
 /** What runs for so long hangs: a board's watchdog bites then. */
@@ -41,11 +42,7 @@ export interface Farm {
 /** Make the boards and power them. Throws UsageError: a folder that cannot be made, a flash file of another board. */
 export async function startFarm(options: FarmOptions): Promise<Farm> {
   const { board, count, folder, lineRate } = options;
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw new UsageError(`cannot make the folder ${folder}: ${fileFault(error)}.`);
-  }
+  makeFolder(folder);
   const boards: FarmBoard[] = [];
   const stops: (() => Promise<void>)[] = [];
   const stop = async () => void (await Promise.all(stops.map((each) => each())));
@@ -75,16 +72,20 @@ export async function startFarm(options: FarmOptions): Promise<Farm> {
 /** Load a board's flash from its file, or make that of erased flash, and write every change through. Returns what ends that. */
 function keepFlash({ machine }: SimulatedBoard, path: string, isBlank: boolean): () => Promise<void> {
   const { flash, board } = machine;
-  if (!isBlank) {
+  if (isBlank) writeNewFile(path, flash.bytes);
+  let file: number;
+  try {
     const { size } = statSync(path);
     if (size !== flash.length)
       throw new UsageError(
         `${path} has ${size} bytes, and the flash of ${board.name} ${flash.length}: it is another board's. Take another --folder.`,
       );
-    flash.load(readFileSync(path));
+    file = openSync(path, "r+");
+    flash.load(readFileSync(file));
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`cannot use ${path}: ${fileFault(error)}.`);
   }
-  const file = openSync(path, isBlank ? "wx+" : "r+", 0o600);
-  if (isBlank) writeSync(file, flash.bytes, 0, flash.length, 0);
   flash.onChange = (offset, length) => void writeSync(file, flash.bytes, offset, length, offset);
   return async () => {
     flash.onChange = () => {};

@@ -73,6 +73,9 @@ export class LiveView {
   }
 }
 
+/** Said before a bundle is made: nobody waits without a word. */
+export const BUILDING = "making the bundle; one that was made before is at hand at once";
+
 const TIME_WIDTH = 10;
 const LABEL_WIDTH = 11;
 

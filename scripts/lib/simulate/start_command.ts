@@ -17,7 +17,7 @@ import { play } from "../product/play";
 import { productFile } from "../product/product_file";
 import { demonstrateUpdate } from "./demonstration";
 import { DeviceRun, interrupted } from "./device_run";
-import { LiveView } from "./live_view";
+import { BUILDING, LiveView } from "./live_view";
 import { estimateVariables } from "./memory_estimate";
 import { NoiseMonitor } from "./noise_monitor";
 
@@ -115,6 +115,7 @@ async function build(
   view: LiveView,
 ): Promise<Bundle> {
   const start = Date.now();
+  view.show({ kind: "note", text: BUILDING });
   const bundle = await buildBundle({ board: board.name, defines });
   view.show({
     kind: "bundle",
