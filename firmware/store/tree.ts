@@ -26,12 +26,12 @@ export const PLACE = 32;
 /** Where a node begins in its place. */
 export const AT_NODE = 8;
 const NODE_BYTES = 16;
-/** What must be free to take an epoch, bytes: a place a level, and one that says whose half they are in. */
-const ROOM = 25 * PLACE;
 /** What a place of erased flash adds up to. */
 const ERASED = 255 * PLACE;
+/** Variables that stay free while the others are written over: what the loop itself takes, and a collection wants none. */
+const SPARE = 50;
 /** Epochs of a tree: one more than the last. */
-const TREE_EPOCHS = 1 << 24;
+const TREE_EPOCHS = 0x1000000;
 
 /** The key of the epoch that was taken, until it is used. */
 let leaf: Bytes;
@@ -51,40 +51,32 @@ export function take(identity: Bytes, isAsked?: boolean): Bytes {
   const flash = require("Flash");
   const tag = (parseInt(identity.substr(1), 10) & 127) << 24;
   const record = slotKeys > 1 ? board.slotsStart + slot + AT_KEYS : board.storageStart + PLACE;
-  let node = E.toString(flash.read(NODE_BYTES, record));
-  const hasRoot = E.sum(node);
+  const root = flash.read(NODE_BYTES, record);
+  // of the array: the bytes of a text are signed, and add up to 0 now and then
+  const hasRoot = E.sum(root);
+  let node = E.toString(root);
   let epoch = TREE_EPOCHS;
   /** Of each half: bytes up to the last that was written, bytes of places that count. */
   const used = [0, 0];
   const nodes = [0, 0];
   for (let at = 0; at < 2 * HALF; at += PLACE) {
-    const place = flash.read(PLACE, TREE_START + at);
-    const head = new Int32Array(place.buffer);
+    const bytes = flash.read(PLACE, TREE_START + at);
+    const place = E.toString(bytes);
+    // not of the array's own buffer: three classes would come to stay, 26 variables
+    const head = new Int32Array(E.toArrayBuffer(place));
     const half = +(at >= HALF);
-    if (E.sum(place) < ERASED) used[half] = (at % HALF) + PLACE;
+    if (E.sum(bytes) < ERASED) used[half] = (at % HALF) + PLACE;
     if (!head[1] || head[0] !== ~head[1]) continue;
     nodes[half] += PLACE;
     // of another tree it is more than any epoch
     if ((head[0] ^ tag) < epoch) {
       epoch = head[0] ^ tag;
-      node = E.toString(place).substr(AT_NODE, NODE_BYTES);
+      node = place.substr(AT_NODE, NODE_BYTES);
     }
   }
   if (isAsked) return (epoch % TREE_EPOCHS) as any;
   if (epoch === TREE_EPOCHS && !hasRoot) throw NO_KEY;
-  // the half that has nodes; where both have, a cut has stopped their moving into the emptier one
-  let which = nodes[1] && (!nodes[0] || used[1] < used[0]) ? 1 : 0;
-  if (used[which] + ROOM > HALF) which ^= 1;
-  // all of it was moved, the last time, or its erasing was cut
-  if (!nodes[which] && used[which]) {
-    if (HALF === board.pageLength) flash.erasePage(TREE_START + which * HALF);
-    else
-      for (let page = 0; page < HALF; page += board.pageLength)
-        flash.erasePage(TREE_START + which * HALF + page);
-    used[which] = 0;
-  }
-  if (used[which] + ROOM + nodes[1 - which] > HALF) throw FLASH_FULL;
-  let to = TREE_START + which * HALF + used[which];
+  let to = section(import("./tree")).room(used, nodes, epoch);
   if (hasRoot) {
     // unless a cut came between the two, or these keys were here before
     if (epoch === TREE_EPOCHS) section(import("./tree")).put(to, tag, node);
@@ -100,7 +92,50 @@ export function take(identity: Bytes, isAsked?: boolean): Bytes {
   }
   section(import("./tree")).forget(tag, epoch, to);
   leaf = node;
-  return identity + ".e" + epoch.toString(16);
+  // not toString(16): the class of that method would come to stay, 8 variables
+  let digits = "";
+  do digits = "0123456789abcdef"[epoch & 15] + digits;
+  while ((epoch >>= 4));
+  return identity + ".e" + digits;
+}
+
+/**
+ * Find room for the nodes that are made when an epoch is taken. Bytes of each half: up to the last that was written, of places that count.
+ * Returns the address. Throws FLASH_FULL.
+ */
+export function room(used: number[], nodes: number[], epoch: number): number {
+  // a place a level below the node, and one for a root
+  let wanted = PLACE;
+  for (let width = epoch & -epoch || TREE_EPOCHS; (width >>= 1); ) wanted += PLACE;
+  // the half that has nodes; where both have, a cut has stopped their moving into the emptier one
+  let which = nodes[1] && (!nodes[0] || used[1] < used[0]) ? 1 : 0;
+  if (used[which] + wanted > HALF) which ^= 1;
+  // all of it was moved, the last time, or its erasing was cut
+  if (!nodes[which] && used[which]) {
+    for (let page = 0; page < HALF; page += board.pageLength)
+      require("Flash").erasePage(TREE_START + which * HALF + page);
+    used[which] = 0;
+  }
+  if (used[which] + wanted + nodes[1 - which] > HALF) throw FLASH_FULL;
+  return TREE_START + which * HALF + used[which];
+}
+
+/**
+ * Write zeros over what is free on the heap, but for the last few variables: keys of the session before lie there, in what natives and
+ * strings have left.
+ */
+export function overwrite(): Bytes {
+  let zeros = "";
+  let free = 0;
+  let before: number;
+  do {
+    before = free;
+    free = (process as any).memory(false).free;
+    // as many characters as there are variables take a tenth of them, or less
+    if (free > SPARE) zeros += "\0".repeat(free);
+  } while (free !== before);
+  // used, or the build would leave them out
+  return zeros;
 }
 
 /**
@@ -110,22 +145,24 @@ export function take(identity: Bytes, isAsked?: boolean): Bytes {
 export function forget(tag: number, epoch: number, to: number): void {
   const flash = require("Flash");
   const which = +(to >= END - HALF);
-  let seen = ",";
+  // a text between two marks: the interpreter's indexOf takes the end of a text for a match of a longer one
+  let seen = "";
   for (let at = TREE_START; at < END; at += PLACE) {
-    const place = flash.read(PLACE, at);
-    if (E.sum(place) === ERASED) continue;
-    const head = new Int32Array(place.buffer);
+    const bytes = flash.read(PLACE, at);
+    if (E.sum(bytes) === ERASED) continue;
+    const place = E.toString(bytes);
+    const head = new Int32Array(E.toArrayBuffer(place));
     const isLeft =
       head[1] &&
       head[0] === ~head[1] &&
       (head[0] ^ tag) > epoch &&
       (head[0] + TREE_EPOCHS >= tag || typeof trial === "number") &&
-      seen.indexOf("," + head[0] + ",") < 0;
+      seen.indexOf("<" + head[0] + ">") < 0;
     const isMoved = +(at >= END - HALF) !== which;
-    if (isLeft && !isMoved) seen += head[0] + ",";
+    if (isLeft && !isMoved) seen += "<" + head[0] + ">";
     else if (head[1] | head[2] | head[3] | head[4] | head[5]) {
       if (isLeft) {
-        section(import("./tree")).put(to, head[0], E.toString(place).substr(AT_NODE, NODE_BYTES));
+        section(import("./tree")).put(to, head[0], place.substr(AT_NODE, NODE_BYTES));
         to += PLACE;
       }
       flash.write("\0\0\0\0", at + 4);
@@ -138,5 +175,6 @@ export function forget(tag: number, epoch: number, to: number): void {
 export function put(at: number, x: number, node: Bytes): void {
   const flash = require("Flash");
   flash.write(node, at + AT_NODE);
-  flash.write(new Uint8Array(new Int32Array([x, ~x]).buffer), at);
+  // each number is a byte of it
+  flash.write([x, x >> 8, x >> 16, x >> 24, ~x, ~x >> 8, ~x >> 16, ~x >> 24], at);
 }

@@ -15,7 +15,7 @@ import {
   STEP_TCP,
 } from "../app/steps";
 import type { Bytes } from "../bytes";
-import { AKEP2, falseStart, TLS_1_3 } from "../profile";
+import { AKEP2, EPOCHS, falseStart, TLS_1_3 } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
@@ -303,6 +303,7 @@ export function advance(step: number, fragment?: Bytes): void {
 export function connect(server: Server, onEvent: OnSession): void {
   section(import("./session")).shutdown(0);
   section(import("./record")).wipe();
+  if (EPOCHS) section(import("../store/tree")).overwrite();
   idle = requested = 0;
   port = onEvent;
   // fresh noise for every session, tested before a byte of it is used

@@ -1,6 +1,6 @@
 // What a context of V8 has and Espruino 2v29 has not, taken away, so that a bundle that uses it fails here as
 // it would on a board; and the calls that differ in silence, made to differ: TypedArray.set cuts what is too
-// long. Leaves out syntax, which the build's guard checks, function hoisting, and prototypes of what cannot
+// long, and String's indexOf takes the end of a text for a match of a longer one. Leaves out syntax, which the build's guard checks, function hoisting, and prototypes of what cannot
 // be had (Array.prototype itself).
 import { fixedCourse } from "./noise";
 
@@ -56,6 +56,19 @@ export function makePoor(world: typeof globalThis): void {
   typedArray.prototype.set = function (this: Uint8Array, source: ArrayLike<number>, offset = 0) {
     const room = Math.max(0, this.length - offset);
     set.call(this, source.length > room ? Array.from(source).slice(0, room) : source, offset);
+  };
+  // jswrap_string_indexOf compares as far as both go; what is longer than the whole text it does not look for
+  const find = (text: string, part: string, from: number) => {
+    if (part.length > text.length) return -1;
+    for (let at = Math.max(0, from); at < text.length; at++)
+      if (text.startsWith(part.slice(0, text.length - at), at)) return at;
+    return -1;
+  };
+  world.String.prototype.indexOf = function (this: string, part: string, from = 0) {
+    return find(String(this), String(part), from);
+  };
+  world.String.prototype.includes = function (this: string, part: string, from = 0) {
+    return find(String(this), String(part), from) >= 0;
   };
   for (const [path, names] of Object.entries(MEMBERS)) {
     let object: any = path.startsWith("TypedArray") ? { TypedArray: typedArray } : world;

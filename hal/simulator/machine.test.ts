@@ -116,6 +116,13 @@ describe("the context", () => {
     assert.equal(evaluate("var u = new Uint8Array(4); u.set([1,2,3,4,5], 2); u.join()"), "0,0,1,2");
   });
 
+  test("indexOf takes the end of a text for a match of a longer one, as Espruino 2v29 does", () => {
+    const found = (code: string) => evaluate(`[${code}].join()`);
+    assert.equal(found('"abc,".indexOf(",x"),"abc,".indexOf("c,x"),"abcd".indexOf("dx")'), "3,2,3");
+    assert.equal(found('"ab".indexOf("abx"),"abc".indexOf("bd"),"aba".indexOf("a",1)'), "-1,-1,2");
+    assert.equal(found('"abc,".includes(",x"),"abc".includes("bx")'), "true,false");
+  });
+
   test("Math.random and E.hwRand run one course from every boot", () => {
     const { machine } = boot("0");
     const first = machine.run("[Math.random(), E.hwRand()].join()");

@@ -2,7 +2,7 @@
 // build will do, 64-bit or 32-bit, of any number of variables. It keeps its flash in `espruino.flash` in its working
 // folder and starts `.bootcde` from there when it runs interactively; it ends by quit(), never by SIGTERM.
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -106,6 +106,32 @@ export class Engine {
         });
       });
     }
+  }
+
+  /** Read all of its memory that it may write, zero pages left out; it stands still meanwhile. */
+  memory(): Buffer {
+    const { pid } = this;
+    const pages: Buffer[] = [];
+    this.child.kill("SIGSTOP");
+    // it stands when its state says so
+    while (!/^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, "latin1")));
+    const memory = openSync(`/proc/${pid}/mem`, "r");
+    try {
+      for (const line of readFileSync(`/proc/${pid}/maps`, "latin1").split("\n")) {
+        const [, from, to] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
+        if (!from) continue;
+        const at = Number.parseInt(from, 16);
+        const page = Buffer.alloc(1 << 16);
+        for (let offset = 0, end = Number.parseInt(to, 16) - at; offset < end; offset += page.length) {
+          const length = readSync(memory, page, 0, Math.min(page.length, end - offset), at + offset);
+          if (page.some((byte) => byte)) pages.push(Buffer.from(page.subarray(0, length)));
+        }
+      }
+    } finally {
+      closeSync(memory);
+      this.child.kill("SIGCONT");
+    }
+    return Buffer.concat(pages);
   }
 
   /** Type a line at the prompt. */

@@ -8,11 +8,15 @@ export type Direction = "to server" | "to client";
 /** Change bytes on their way; `offset` is that of the first of them in this direction of this connection. */
 export type Edit = (direction: Direction, bytes: Buffer, offset: number) => Buffer;
 
+export interface Relay {
+  port: number;
+  /** End every connection that is open. */
+  cut(): void;
+  stop(): Promise<void>;
+}
+
 /** Start a relay in front of a port of 127.0.0.1. */
-export async function startRelay(
-  serverPort: number,
-  edit: Edit,
-): Promise<{ port: number; stop(): Promise<void> }> {
+export async function startRelay(serverPort: number, edit: Edit): Promise<Relay> {
   const sockets: Socket[] = [];
   const relay = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     const server = connect({ port: serverPort, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
@@ -33,10 +37,14 @@ export async function startRelay(
   }
 
   await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+  const cut = () => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  };
   return {
     port: (relay.address() as { port: number }).port,
+    cut,
     async stop() {
-      for (const socket of sockets) socket.destroy();
+      cut();
       await new Promise((resolve) => relay.close(resolve));
     },
   };

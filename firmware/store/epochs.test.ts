@@ -1,0 +1,89 @@
+/*
+ * The profile `epochs` on the whole device, through the gateway: MQTT under a new key each session, and R38, the proof: sessions are recorded,
+ * then all of the device's flash is searched for what opens one of them. The same search opens every session under the main profile.
+ */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { settingsFile } from "../../scripts/lib/bench/settings_file";
+import { readBoard } from "../../scripts/lib/bundle/build";
+import { parsePresented } from "../../scripts/lib/keys/identity";
+import type { TestDevice } from "../../scripts/lib/test/device";
+import { keyOf, keysUnder, RecordedGateway, searchMemory } from "../../scripts/lib/test/epochs";
+import { askObject, bootLocked, CONF } from "../../scripts/lib/test/factory";
+import { openSession } from "../../scripts/lib/test/recordings";
+
+const BOARD = "esp32-sim";
+const IDENTITY = "v1.meter.SN1";
+/** A reconnect as soon as it may be. */
+const FAST = { RECONNECT_FIRST_MS: 20, RECONNECT_DOUBLINGS: 0 };
+const SESSIONS = 6;
+
+const toStop: (() => Promise<void> | void)[] = [];
+after(async () => {
+  for (const stop of toStop.reverse()) await stop();
+});
+
+async function startGateway(): Promise<RecordedGateway> {
+  const gateway = await RecordedGateway.start();
+  toStop.push(() => gateway.stop());
+  return gateway;
+}
+
+async function boot(gateway: RecordedGateway, profile: string, identity = IDENTITY): Promise<TestDevice> {
+  const conf = { ...JSON.parse(CONF), id: identity, port: gateway.port };
+  const device = await bootLocked(
+    BOARD,
+    keysUnder(gateway.master, identity, profile),
+    { conf: settingsFile((await readBoard(BOARD)) as never, conf) },
+    { profile, defines: FAST },
+  );
+  toStop.push(() => device.powerOff());
+  return device;
+}
+
+/** Let a device have sessions, ended by the server and by power cuts in turn, until so many have come to their telemetry. */
+async function haveSessions(device: TestDevice, gateway: RecordedGateway, many: number): Promise<void> {
+  const first = gateway.statuses;
+  for (let i = 1; i <= many; i++) {
+    await gateway
+      .until(() => gateway.statuses >= first + i)
+      .catch(() => assert.fail(device.lines.join("\n")));
+    if (i === many) break;
+    if (i % 2) gateway.cut();
+    else device.machine.boot();
+  }
+}
+
+/** The epochs that were said, in order. */
+const epochsOf = ({ sessions }: RecordedGateway) =>
+  sessions.map(({ identity }) => parsePresented(identity).epoch);
+
+test("R38 the whole device talks MQTT to the gateway, each session in the next epoch; `status` tells the one after", async () => {
+  const gateway = await startGateway();
+  const device = await boot(gateway, "epochs");
+  await haveSessions(device, gateway, SESSIONS);
+  assert.deepEqual(epochsOf(gateway), [...Array(SESSIONS).keys()]);
+  assert.equal((await askObject(device, "status")).epoch, SESSIONS);
+});
+
+test("R38 nothing in the flash after session n opens a session up to it; the same search opens all of them under the main profile", async () => {
+  for (const profile of ["main", "epochs"]) {
+    const gateway = await startGateway();
+    const device = await boot(gateway, profile);
+    await haveSessions(device, gateway, SESSIONS);
+    const { sessions, master } = gateway;
+    assert.equal(sessions.length, SESSIONS);
+    for (const session of sessions)
+      assert.match(
+        openSession(session, keyOf(master, session)) ?? "",
+        /up\/status/,
+        "the gateway's key opens it",
+      );
+    const opened = searchMemory(device.machine.flash.bytes, sessions, master);
+    if (profile === "epochs") assert.deepEqual([...opened], []);
+    else {
+      assert.deepEqual([...opened.keys()], [...sessions.keys()]);
+      for (const data of opened.values()) assert.match(data, /up\/status/);
+    }
+  }
+});
