@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Board } from "../boards/board";
 import { LINE_RATE } from "./lib/bench/port";
+import { benchSettings } from "./lib/bench/settings_file";
 import { encodeBase32 } from "./lib/console/challenge";
 import { makeFactoryKey, sealFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
 import { PURPOSES } from "./lib/keys/kdf";
@@ -113,6 +114,28 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
     }
   });
 
+  test("setup: a password that is none is asked for again; one of 63 bytes with spaces at its ends lies on the board", async () => {
+    const data = (await readBoard(BOARD)) as unknown as Board;
+    const board = new SimulatedBoard({ board: data, chip: "chip-2", lineRate: LINE_RATE * 10 });
+    const password = ` ${"tidy ".repeat(12)} `.slice(0, 62).padEnd(63);
+    const args = [
+      ...["--port", await board.start(), "--ssid", "home", "--server", "127.0.0.1:1"],
+      ...["--keys", at("keys"), "--board", BOARD],
+    ];
+    try {
+      const { code, screen } = await atTerminal("setup", args, [
+        [/Password of the network home: /, "tidy\r\n"],
+        [/has 4 characters, [\s\S]*Once more, or Ctrl-C\.[\s\S]*Password of .*: /, `${password}\r\n`],
+      ]);
+      assert.equal(code, 0, screen);
+      assert.match(screen, /v1\.demo\.SN0000001: done/);
+      assert.ok(!screen.includes("tidy"), screen);
+      assert.equal(benchSettings(board.machine.read("conf") as string).pass, password);
+    } finally {
+      await board.unplug();
+    }
+  });
+
   test("unlock: then the challenge", async () => {
     const challenge = `UNLOCK v1.meter.SN0000041 ${encodeBase32(Buffer.alloc(8, 7))} 17`;
     const screen = await run(
@@ -152,6 +175,14 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
         ],
       ],
       2,
+    ],
+    "keys export": [
+      "keys",
+      () => [
+        ...["export", "--master", at("psk.age"), "--format", "stunnel", "--product", "meter"],
+        ...["--serials", "SN1..SN3", "--out", at("psk.txt")],
+      ],
+      1,
     ],
     "keys check of a batch": [
       "keys",
