@@ -8,6 +8,7 @@ import { integer, oneOf, option, parseCommand } from "./lib/cli/options";
 import { boardNames, readBoard } from "./lib/project";
 
 const simulated = boardNames().filter((name) => name.endsWith("-sim"));
+const DEFAULT = "esp32-sim";
 
 const COMMAND = {
   usage: "npm run farm --",
@@ -16,11 +17,7 @@ const COMMAND = {
     "kept. Runs until Ctrl-C, which is the power switch of all of them.",
   options: {
     boards: option("N", "how many; default 5", integer(1, 64)),
-    board: option(
-      "NAME",
-      `what they are: ${simulated.join(", ")}; default ${simulated[0]}`,
-      oneOf(simulated),
-    ),
+    board: option("NAME", `what they are: ${simulated.join(", ")}; default ${DEFAULT}`, oneOf(simulated)),
     folder: option("FOLDER", "where ports and flash files are; default dist/farm"),
   },
 };
@@ -28,7 +25,7 @@ const COMMAND = {
 await runCommand("farm", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
-  const { boards = 5, board = simulated[0], folder = "dist/farm" } = parsed.options;
+  const { boards = 5, board = DEFAULT, folder = "dist/farm" } = parsed.options;
   const { startFarm } = await import("./lib/simulate/farm");
   const farm = await startFarm({
     board: (await readBoard(board)) as unknown as Board,

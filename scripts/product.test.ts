@@ -7,7 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import mqtt from "mqtt";
+import { board as esp32 } from "../boards/esp32-sim";
+import { SimulatedBoard } from "./lib/simulate/simulated_board";
 import { commandsOf, PAGES } from "./lib/test/pages";
+import { skipWithout } from "./lib/test/peers/install";
+import { freePort } from "./lib/test/peers/process";
 import { nodeArguments } from "./lib/test/program";
 
 const PAGE = "firmware/product/README.md";
@@ -26,6 +30,15 @@ function onPage(...words: string[]): string[] {
   );
 }
 
+/** A command, and a function that only it calls. */
+const COMMAND = `function twice(value: any): string {
+  return value + value.nothing.all;
+}
+export function command(name: string, payload: string): string {
+  return name === "who" ? "here" : twice(payload);
+}
+`;
+
 interface Outcome {
   code: number | null;
   output: string;
@@ -35,9 +48,10 @@ interface Outcome {
 function run(
   args: string[],
   onOutput: (output: string, type: (line: string) => void, end: () => void) => void = () => {},
+  command = process.execPath,
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args);
+    const child = spawn(command, args, { env: { ...process.env, XDG_CONFIG_HOME: join(folder, "config") } });
     let output = "";
     const take = (chunk: Buffer) => {
       output += chunk;
@@ -86,6 +100,7 @@ describe("from an empty folder to a temperature on a broker", { timeout: 600_000
 
   test("start shows it, takes what the page says may be typed, and boots what is saved; its broker has the temperature", async () => {
     let onBroker: Promise<string> | undefined;
+    let thrownAt = "";
     const { code, output } = await run(
       onPage("start", "--product"),
       steps(
@@ -109,21 +124,94 @@ describe("from an empty folder to a temperature on a broker", { timeout: 600_000
         [/power +off[\s\S]*up\/status/, () => writeFileSync(main, `${readFileSync(main, "utf8")}oops(\n`)],
         [
           /main\.ts:\d+: this is no TypeScript/,
-          () =>
-            writeFileSync(
-              main,
-              readFileSync(main, "utf8").replace(
-                "oops(\n",
-                'export function command(): string {\n  return "here";\n}\n',
-              ),
-            ),
+          () => writeFileSync(main, readFileSync(main, "utf8").replace("oops(\n", COMMAND)),
         ],
         [/up\/status/, (type) => type("down who is")],
-        [/up\/who here/, (_type, end) => end()],
+        [/up\/who here/, (type) => type("down other x")],
+        [
+          /threw +TypeError: [^\n]*'all'[^\n]*, at [^\n]*main\.ts:(\d+)\n +return value \+ value\.nothing\.all;[\s\S]*E47/,
+          (_type, end, [, number]) => {
+            thrownAt = readFileSync(main, "utf8").split("\n")[Number(number) - 1];
+            end();
+          },
+        ],
       ),
     );
     assert.equal(code, 0, output);
     assert.equal(await onBroker, "21.5");
+    assert.match(thrownAt, /value\.nothing\.all/);
+  });
+
+  test("onto a board, over the air from a gateway with its own keys, and its temperature", {
+    skip: skipWithout("mosquitto_sub"),
+  }, async () => {
+    const board = new SimulatedBoard({
+      ...{ board: esp32, chip: "chip", lineRate: 10_000_000, machine: { network: { up: false } } },
+    });
+    board.machine.pins.i2c.set(0x48, { write: () => {}, read: () => Buffer.from([21, 128]) });
+    const [gateway, operators] = [await freePort(), await freePort()];
+    const server = `127.0.0.1:${gateway}`;
+    writeFileSync(join(folder, "password"), "a password\n", { mode: 0o600 });
+    const setup = await run(
+      nodeArguments(
+        ...([
+          "scripts/setup.ts",
+          "--port",
+          await board.start(),
+          "--ssid",
+          "home",
+          "--server",
+          server,
+        ] as const),
+        ...["--passphrase-file", join(folder, "password")],
+      ),
+    );
+    assert.equal(setup.code, 0, setup.output);
+    const ends: (() => void)[] = [];
+    const over: Promise<Outcome>[] = [];
+    const untilSaid = (
+      child: (onOutput: (output: string, end: () => void) => void) => Promise<Outcome>,
+      what: RegExp,
+    ) =>
+      new Promise<void>((resolve) => {
+        let isKept = false;
+        over.push(
+          child((output, end) => {
+            if (!isKept) ends.push(end);
+            isKept = true;
+            if (what.test(output)) resolve();
+          }),
+        );
+      });
+    try {
+      // on ports of our own, and for this machine alone
+      const page = onPage("gateway", "--home").filter((arg) => !["--host", "0.0.0.0"].includes(arg));
+      const ports = ["--listen", server, "--operator-port", String(operators)];
+      await untilSaid(
+        (look) => run([...page, ...ports], (output, _type, end) => look(output, end)),
+        /v1\.demo\.SN0000001 connected/,
+      );
+      const [, line] = /^mosquitto_sub (.*)$/m.exec(PAGES.get(PAGE) as string) ?? [];
+      const words = line.replaceAll("'", "").split(" ");
+      const temperature = untilSaid(
+        (look) =>
+          run(
+            [...words, "-p", String(operators)],
+            (output, _type, end) => look(output, end),
+            "mosquitto_sub",
+          ),
+        /^demo\/SN0000001\/up\/temperature 21\.5$/m,
+      );
+      const pushed = await run([...onPage("push", "--product"), "--broker", `127.0.0.1:${operators}`]);
+      assert.equal(pushed.code, 0, pushed.output);
+      assert.match(pushed.output, /it runs .*my-product/);
+      await board.machine.later(11_000);
+      await temperature;
+    } finally {
+      for (const end of ends) end();
+      await Promise.all(over);
+      await board.unplug();
+    }
   });
 
   test("what is wrong with it is a sentence with file, line and what to do, exit 2", async () => {

@@ -19,6 +19,7 @@ import { board as esp32 } from "../boards/esp32-sim";
 import { benchSettings } from "./lib/bench/settings_file";
 import { hasHome, homeMaster, openHome } from "./lib/home/home";
 import { homeMasterOf } from "./lib/home/known";
+import { versionOf } from "./lib/home/push_command";
 import { wifiFault } from "./lib/home/wifi";
 import { PURPOSES } from "./lib/keys/kdf";
 import { PROJECT } from "./lib/project";
@@ -188,6 +189,7 @@ test("what is wrong is said before anything is built or made", async () => {
     ],
     [["--port", port, "--keys", other, ...server, "--product", "a b"], 2, /identity/],
     [["--port", port, "--keys", other, "--erase"], 2, /no key folder/],
+    [["--port", port, "--keys", inFolder("wired"), ...server], 2, /has Wi-Fi: --ssid NAME is missing/],
   ] as const) {
     const { code: found, stderr } = await setup(...argv);
     assert.equal(found, code, stderr);
@@ -210,8 +212,17 @@ test("the key folder is made whole and private, and refused where others can loo
   assert.throws(() => openHome(home.folder, { make: true }), /ota/);
   mkdirSync(inFolder("shut"), { mode: 0o500 });
   writeFileSync(inFolder("file"), "");
-  assert.throws(() => openHome(join(inFolder("file"), "keys"), { make: true }), /cannot make the key folder/);
+  assert.throws(
+    () => openHome(join(inFolder("file"), "keys"), { make: true }),
+    /cannot make the folder .*: part of its path is a file/,
+  );
   assert.ok(!hasHome(inFolder("nothing")) && !existsSync(inFolder("nothing")));
+});
+
+test("a pushed image is called as its file, or its folder, in what a manifest has room for", () => {
+  assert.equal(versionOf("/x/firmware/product/valve.ts"), "valve");
+  assert.equal(versionOf("/home/me/my-product/main.ts"), "my-product");
+  assert.equal(versionOf("/home/me/a thermometer for the cellar/main.ts"), "a_thermometer_fo");
 });
 
 test("what WPA2 takes as a password", () => {

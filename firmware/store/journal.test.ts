@@ -13,6 +13,8 @@ const BOARD = "esp32-sim";
 const APP = "scripts/lib/test/apps/journal_app.ts";
 const STATE = 1;
 const LOG = 2;
+/** A number of a product's, which the image here has not: it is carried along for the one that has. */
+const STORE = 5;
 const PLACE = 32;
 /** Places that are left free behind a record. */
 const SPARE = 16;
@@ -89,9 +91,9 @@ class Journal {
     return { before, operations: [...this.machine.flash.operations] };
   }
 
-  /** The newest of both kinds. */
+  /** The newest of each kind. */
   all() {
-    return { state: this.newest(STATE), log: this.newest(LOG) };
+    return { state: this.newest(STATE), log: this.newest(LOG), store: this.newest(STORE) };
   }
 }
 
@@ -103,7 +105,7 @@ function assertOldOrNew(
   place: string,
 ) {
   const found = journal.all();
-  for (const kind of ["state", "log"] as const) {
+  for (const kind of ["state", "log", "store"] as const) {
     const isOld = found[kind]?.content === before[kind]?.content;
     const isNew = found[kind]?.content === after[kind]?.content;
     assert.ok(isOld || isNew, `${place}: ${kind} is ${JSON.stringify(found[kind])}`);
@@ -118,7 +120,7 @@ for (const pageLength of [256, 1024, 4096])
     describe(`journal, pages of ${pageLength}, writes of ${writeLength}`, () => {
       test("records are found again, turned over in time, and their numbers run on", async () => {
         const journal = await Journal.on(pageLength, writeLength);
-        assert.deepEqual(journal.all(), { state: undefined, log: undefined });
+        assert.deepEqual(journal.all(), { state: undefined, log: undefined, store: undefined });
         const last = { [STATE]: "\0".repeat(11), [LOG]: "" };
         const count = { [STATE]: 0, [LOG]: 0 };
         const places = journal.half / PLACE;
@@ -179,6 +181,7 @@ for (const pageLength of [256, 1024, 4096])
       test("R23 power cut at every byte of a turn-over, and again in the one that follows", async (context) => {
         const journal = await Journal.on(pageLength, writeLength);
         const { flash } = journal.machine;
+        journal.append(STORE, "12345");
         // both halves have been used
         journal.fill(journal.half / PLACE - SPARE);
         journal.append(LOG, "turned");
@@ -190,8 +193,9 @@ for (const pageLength of [256, 1024, 4096])
           turn.operations.filter(({ kind }) => kind === "erase").length,
           journal.half / pageLength,
         );
-        assert.equal(turn.operations.filter(({ kind }) => kind === "write").length, 3);
+        assert.equal(turn.operations.filter(({ kind }) => kind === "write").length, 4);
         assert.equal(next.state?.content, old.state?.content);
+        assert.equal(next.store?.content, "12345......");
         let once = 0;
         let twice = 0;
         // of a long erase not every byte is looked at each time: what is behind the cut was there before
@@ -252,7 +256,7 @@ test("R23 a record with one byte changed counts as none; another key's counts as
   const image = Buffer.from(flash.bytes.subarray(journal.start));
   const other = await Journal.on(1024, 4);
   image.copy(other.machine.flash.bytes, other.start);
-  assert.deepEqual(other.all(), { state: undefined, log: undefined });
+  assert.deepEqual(other.all(), { state: undefined, log: undefined, store: undefined });
   // what stands there is no record: it is erased
   other.append(LOG, "first");
   assert.equal(other.newest(LOG)?.content, "first......");

@@ -10,14 +10,13 @@
 //          number (4)
 //
 // The newest valid record of each kind counts: the one with the highest number of its kind. In use is the half that holds
-// the newest STATE. When it is full the other one is erased and begins with a copy of the newest LOG and, where the product has a store, of each STORE, then comes a STATE: the
-// newest, with the next number. Until that one stands the full half is in use, so that a power cut anywhere loses nothing. A record that a cut has
-// torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
+// the newest STATE. When it is full the other one is erased and begins with copies of the newest LOG and of each STORE, whether this
+// image's product has a store or not, then comes a STATE: the newest, with the next number. Until that one stands the full half is in use, so that
+// a power cut anywhere loses nothing. A record that a cut has torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
 // Leaves out devices without a whole key record, for tests: there nothing is written, and so nothing found.
 import { flash } from "hal:flash";
 import { board } from "board";
-import { hasStore } from "product";
 import type { Bytes } from "../bytes";
 import { CONSOLE, UPDATES } from "../profile";
 import { key } from "./key";
@@ -117,11 +116,8 @@ export function append(data: Bytes): void {
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
     if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, RECORD_BYTES)) + data;
-    data = section(import("./journal")).newest(LOG).substr(0, RECORD_BYTES) + data;
-    if (hasStore)
-      for (let number = STORE; number < STORE + STORE_PLACES; number++)
-        if (number !== kind)
-          data = section(import("./journal")).newest(number).substr(0, RECORD_BYTES) + data;
+    for (let other = LOG; other < STORE + STORE_PLACES; other++)
+      data = section(import("./journal")).newest(other).substr(0, RECORD_BYTES) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;
     if (board.journalLength === board.pageLength) require("Flash").erasePage(at);

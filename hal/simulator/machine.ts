@@ -13,6 +13,7 @@ import type { Noise, NoiseModel } from "./noise";
 import { type Cut, flashOf, type NorFlash } from "./nor_flash";
 import { Pins } from "./pins";
 import { type Realm, Runtime, type RuntimeOptions } from "./runtime";
+import { type OnThrow, Thrown } from "./thrown";
 import type { Watchdog } from "./watchdog";
 
 export interface MachineOptions {
@@ -35,6 +36,8 @@ export interface MachineOptions {
   hangMs?: number;
   /** Changes the chip's models before anything runs: busy times, contention. */
   onPowerOn?(runtime: Runtime): void;
+  /** Gets what a section throws, numbers aside, also what is caught. */
+  onThrow?: OnThrow;
   /** One line of the console. */
   onPrint?(line: string): void;
   /** One that is printed while the port is not the interpreter's. */
@@ -84,13 +87,17 @@ function asRootProgram(code: string): string {
 }
 
 /** Have `eval` and `Function` of the fresh context whose global object this is take what the build makes of a program. */
-function takeTokens(world: typeof globalThis): void {
+function takeTokens(world: typeof globalThis, thrown?: Thrown): void {
   const { eval: evaluate, Function: construct } = world;
-  world.eval = (code) => evaluate(typeof code === "string" ? asRootProgram(plain(code)) : code);
+  const program = (code: string) => asRootProgram(plain(code));
+  world.eval = (code) =>
+    evaluate(typeof code !== "string" ? code : (thrown?.named(code, program(code), false) ?? program(code)));
   // the texts are an array of that poor context
   const make = (texts: ArrayLike<string>) => {
     const [code = "", ...names] = Array.from(texts).reverse();
-    return construct(...names.reverse(), plain(String(code)));
+    const body = plain(String(code));
+    if (!thrown) return construct(...names.reverse(), body);
+    return thrown.telling(construct(...names.reverse(), thrown.named(code, body, true)) as () => unknown);
   };
   world.Function = new Proxy(construct, {
     apply: (_target, _this, texts) => make(texts),
@@ -209,7 +216,7 @@ export class Machine {
     const context = vm.createContext({}, { name: this.board.name });
     const evaluate = (code: string): any => vm.runInContext(code, context);
     makePoor(evaluate("globalThis"));
-    takeTokens(evaluate("globalThis"));
+    takeTokens(evaluate("globalThis"), this.options.onThrow && new Thrown(this.options.onThrow));
     const realm: Realm = {
       ...evaluate("({ArrayBuffer, Uint8Array, Uint32Array, JSON})"),
       evaluateModule: evaluate(

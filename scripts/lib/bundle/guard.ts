@@ -312,8 +312,11 @@ function isGlobal(node: Node, { referenceOf }: Analysis): boolean {
   return reference !== undefined && !reference.binding;
 }
 
+/** The rule of what is not hoisted. */
+export const EARLY = "used before its line";
+
 /** Names of all rules, for the test that holds each of them to its case. */
-export const RULE_NAMES = [...RULES.map((each) => each.name), "not ASCII", "used before its line"];
+export const RULE_NAMES = [...RULES.map((each) => each.name), "not ASCII", EARLY];
 
 /**
  * Find everything in one program that the interpreter cannot run; `base` is its offset in the bundle, `known` are
@@ -332,11 +335,7 @@ export function findRefused(text: string, base = 0, known: ReadonlySet<string> =
     for (const { name, message, breaks } of RULES) if (breaks(context)) report(name, message, node.start);
   });
   for (const { identifier } of findEarlyUses(analysis)) {
-    report(
-      "used before its line",
-      `\`${identifier.name}\` is used before its declaration has run`,
-      identifier.start,
-    );
+    report(EARLY, `\`${identifier.name}\` is used before its declaration has run`, identifier.start);
   }
   return findings.sort((a, b) => a.offset - b.offset);
 }

@@ -18,7 +18,7 @@ import { measure } from "./byte_origins";
 import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { flagsAsNumbers } from "./flags";
-import { type Finding, guardBundle } from "./guard";
+import { EARLY, type Finding, findRefused, guardBundle } from "./guard";
 import { inlineOnce, ROUNDS } from "./inline_once";
 import { fold, minify, type Names, rename } from "./minify";
 import { nameNatives } from "./natives";
@@ -151,7 +151,10 @@ async function inputOptions(
         name: "minify",
         async renderChunk(code) {
           if (debug) return null;
-          const minified = await minify(code, (options.entry ?? MAIN) === MAIN ? 2 : 1);
+          let minified = await minify(code, (options.entry ?? MAIN) === MAIN ? 2 : 1);
+          // what a function put in the place of its call keeps, terser declares behind it, and nothing is hoisted
+          if (/\bvar\b/.test(minified.code) && findRefused(minified.code).some(({ rule }) => rule === EARLY))
+            minified = await minify(code, 1);
           names = minified.names;
           return minified;
         },

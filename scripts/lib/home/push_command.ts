@@ -1,4 +1,5 @@
 // What `npm run push` does, once its command line is read (scripts/push.ts has the options).
+import { basename, parse } from "node:path";
 import type { Options } from "../../push";
 import { buildBundle } from "../bundle/build";
 import { errorText } from "../cli/error_text";
@@ -8,6 +9,7 @@ import { print } from "../cli/wrap";
 import { parseIdentity } from "../keys/identity";
 import { Broker } from "../ota/broker";
 import { type DeviceStatus, Fleet } from "../ota/fleet";
+import { VERSION_LONGEST } from "../ota/manifest";
 import { clearManifests, publishManifests, publishPieces } from "../ota/publish";
 import { manifestsOf, signRows } from "../ota/sign";
 import { makeUpdate } from "../ota/update_file";
@@ -17,6 +19,8 @@ import { homeDevice } from "./devices";
 import { homeMaster, openHome } from "./home";
 
 const WAIT_MINUTES = 10;
+/** A device that can begins within this time. */
+const HINT_MS = 10_000;
 
 /** Run the command. */
 export async function run(options: Options, serial: string): Promise<void> {
@@ -38,9 +42,9 @@ export async function run(options: Options, serial: string): Promise<void> {
       product: identity.product,
       board,
       hardware: 2 ** Number(data.hardware),
-      version: options.product ?? "echo",
+      version: versionOf(product),
       sequence,
-      encoding: data.heatshrink ? "heatshrink" : "none",
+      encoding: data.heatshrink ? "shortest" : "none",
     });
     const master = homeMaster("ota", home.folder);
     const manifests = manifestsOf(Buffer.concat([...signRows(update, [identity], master, 1)]), serial);
@@ -55,6 +59,13 @@ export async function run(options: Options, serial: string): Promise<void> {
       `${device.identity}: ${code.length} bytes in ${update.pieces.length} pieces are at the broker, for ${board}`,
     );
     const minutes = options.wait ?? WAIT_MINUTES;
+    const hint = setTimeout(
+      () =>
+        say(
+          `${device.identity}: it has not begun yet. A device that is off takes it when it is back; one that runs a new image takes the next when its session has lasted two minutes.`,
+        ),
+      HINT_MS,
+    );
     const outcome = await new Promise<string | undefined>((done) => {
       const timer = setTimeout(
         () =>
@@ -65,6 +76,7 @@ export async function run(options: Options, serial: string): Promise<void> {
       );
       heard.look = (status) => {
         const { update: underWay } = status;
+        if (underWay?.got !== undefined) clearTimeout(hint);
         if (underWay?.got !== undefined) progress.show("device", underWay.got, update.pieces.length);
         const code = underWay?.error || (status.sequence !== sequence && status.reverted) || 0;
         if (status.sequence === sequence || code) clearTimeout(timer);
@@ -73,6 +85,7 @@ export async function run(options: Options, serial: string): Promise<void> {
           done(`it does not take it: E${code}, ${errorText(code) ?? "a code without a sentence."}`);
       };
     });
+    clearTimeout(hint);
     progress.stop();
     await stop();
     if (outcome && !outcome.startsWith("it has not told")) await clearManifests(broker, update, [serial]);
@@ -87,4 +100,10 @@ export async function run(options: Options, serial: string): Promise<void> {
     progress.stop();
     await broker.close();
   }
+}
+
+/** What the manifest calls it: the name of its file, or of its folder where that is main.ts; 16 printable characters at most. */
+export function versionOf(product: string): string {
+  const { name, dir } = parse(product);
+  return (name === "main" ? basename(dir) : name).replace(/[^!-~]/g, "_").slice(0, VERSION_LONGEST);
 }

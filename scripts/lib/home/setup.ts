@@ -131,6 +131,10 @@ export async function setUp(options: SetupOptions): Promise<SetupResult> {
       }
     }
     const board = boardOf(name, seen, options);
+    if (board.network === "esp_wifi" && !options.ssid)
+      throw new UsageError(
+        `${name}: ${board.name} has Wi-Fi: --ssid NAME is missing, the name of your network.`,
+      );
     if (!(await answers(server)))
       options.onNotice?.(
         `nothing listens at ${server.host}:${server.port} yet; the board will try again and again.`,

@@ -78,3 +78,17 @@ test("an update whose header says what cannot be is refused with a sentence", ()
 test("an image that heatshrink makes longer is refused with the advice to leave it", () => {
   assert.throws(() => testUpdate({ image: randomBytes(1024) }), /does not get shorter/);
 });
+
+test("the shortest is packed where that is shorter, and else the image as it is; either is read back", () => {
+  for (const [image, encoding] of [
+    [testImage(2700), "heatshrink"],
+    [randomBytes(2700), "none"],
+  ] as const) {
+    const update = testUpdate({ image, encoding: "shortest" });
+    assert.equal(update.encoding, encoding);
+    const path = join(folder, `shortest-${encoding}`);
+    writeFileSync(path, updateFile(update));
+    const read = readUpdate(path);
+    assert.ok(imageOf(read.encoding, read.pieces).equals(image));
+  }
+});

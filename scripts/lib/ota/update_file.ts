@@ -21,21 +21,28 @@ export interface Update extends ImageFields {
 }
 
 /** What is told of an image to make an update of it. */
-export interface UpdateWanted
-  extends Pick<ImageFields, "product" | "hardware" | "sequence" | "version" | "encoding"> {
+export interface UpdateWanted extends Pick<ImageFields, "product" | "hardware" | "sequence" | "version"> {
   board: string;
+  /** "shortest": packed where that is shorter. */
+  encoding: Encoding | "shortest";
 }
 
 /** Make an update of an image. Throws UsageError where no device could take it. */
 export function makeUpdate(image: Uint8Array, wanted: UpdateWanted): Update {
-  const fields = checkImageFields({ ...wanted, length: image.length, digest: imageDigest(image) });
+  const digest = imageDigest(image);
+  const fieldsOf = (encoding: Encoding) =>
+    checkImageFields({ ...wanted, encoding, length: image.length, digest });
   const plain = piecesOf(image).map((piece) => Buffer.from(piece));
-  if (wanted.encoding === "none") return { ...fields, pieces: plain };
-  const pieces = plain.map(pack);
-  const most = packedMost(fields);
-  if (pieces.some(({ length }) => length > most) || storedBytes(pieces) >= image.length)
-    throw new UsageError("the image does not get shorter by heatshrink: leave it as it is.");
-  return { ...fields, pieces };
+  if (wanted.encoding !== "none") {
+    const fields = fieldsOf("heatshrink");
+    const pieces = plain.map(pack);
+    const most = packedMost(fields);
+    const isShorter = pieces.every(({ length }) => length <= most) && storedBytes(pieces) < image.length;
+    if (isShorter) return { ...fields, pieces };
+    if (wanted.encoding === "heatshrink")
+      throw new UsageError("the image does not get shorter by heatshrink: leave it as it is.");
+  }
+  return { ...fieldsOf("none"), pieces: plain };
 }
 
 /**

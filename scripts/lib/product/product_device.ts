@@ -1,6 +1,7 @@
 // A product at work: built, on a simulated board with loader, keys and journal, behind our own gateway. For `npm start -- --product`
 // and for a product's own tests (`npm run product -- new` writes one). Pins and what hangs on I2C are played from outside.
 // Leaves out updates.
+import { resolve } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Board } from "../../../boards/board";
 import type { Machine } from "../../../hal/simulator/machine";
@@ -12,6 +13,7 @@ import { type Gateway, startGateway } from "../gateway/gateway";
 import { parseIdentity, topicPrefix } from "../keys/identity";
 import { storageFiles } from "../ota/layout";
 import { deviceFromBench, deviceKeys, newMasters } from "../simulate/finished_device";
+import { productPlace, type SourcePlace, thrownText } from "./product_place";
 
 export type ProductEvent =
   | { kind: "built"; bundle: Bundle; buildMs: number }
@@ -23,6 +25,8 @@ export type ProductEvent =
   /** On `up/<name>`, or `state`. */
   | { kind: "published"; topic: string; name: string; payload: Buffer; retain: boolean }
   | { kind: "error"; code: number }
+  /** What the product has thrown, and where: path and line of the file, and the line. */
+  | ({ kind: "threw"; text: string } & SourcePlace)
   | { kind: "console"; line: string };
 
 export interface ProductDeviceOptions {
@@ -58,17 +62,14 @@ const LOOK_MS = 10;
 export class ProductDevice {
   /** All that it has published, the oldest first. */
   readonly messages: { name: string; payload: string; retain: boolean }[] = [];
-  private code: string;
 
   private constructor(
     readonly machine: Machine,
     readonly gateway: Gateway,
     private readonly loader: string,
     private readonly options: ProductDeviceOptions,
-    bundle: Bundle,
-  ) {
-    this.code = bundle.code;
-  }
+    private bundle: Bundle,
+  ) {}
 
   /** Build it and boot it. Throws UsageError where the product is none. */
   static async start(options: ProductDeviceOptions): Promise<ProductDevice> {
@@ -94,15 +95,23 @@ export class ProductDevice {
       else if (line.trim()) onEvent({ kind: "console", line });
     };
     const server = { host: gateway.host, port: gateway.port };
+    let device: ProductDevice | undefined;
     const machine = await deviceFromBench(
       board,
       image,
       { identity, keys: deviceKeys(masters, identity.text), server },
       // its console has the port: what the interpreter prints is there for us alone
-      { onPrint: tell, onHidden: tell },
+      {
+        onPrint: tell,
+        onHidden: tell,
+        onThrow: (error, places) => {
+          const place = productPlace(device?.bundle ?? bundle, resolve(product), places);
+          if (place) onEvent({ kind: "threw", text: thrownText(error), ...place });
+        },
+      },
     );
     machine.pins.onChange = (pin, level) => onEvent({ kind: "pin", pin, level });
-    const device = new ProductDevice(machine, gateway, loader, options, bundle);
+    device = new ProductDevice(machine, gateway, loader, options, bundle);
     device.listen(topicPrefix(identity));
     device.power();
     return device;
@@ -111,9 +120,10 @@ export class ProductDevice {
   /** Build the product anew; where it has become another one the board starts with it, its settings and its store as they were. */
   async reload(): Promise<boolean> {
     const { product, board: name = BOARD, onEvent = () => {} } = this.options;
-    const { code } = await built(product, name, onEvent);
-    if (code === this.code) return false;
-    this.code = code;
+    const bundle = await built(product, name, onEvent);
+    const { code } = bundle;
+    if (code === this.bundle.code) return false;
+    this.bundle = bundle;
     const { board, flash } = this.machine;
     this.machine.powerOff();
     const slots = storageFiles(board, code, this.loader, { version: "1", sequence: 1 })[".slots"];

@@ -3,7 +3,7 @@
 
 import { styleText } from "node:util";
 import { errorText } from "../cli/error_text";
-import { quoted, showBytes } from "../cli/show";
+import { quoted, show, showBytes } from "../cli/show";
 import { wrap } from "../cli/wrap";
 import type { GatewayEvent } from "../gateway/gateway";
 import { hexLines, type WireMessage } from "./wire_view";
@@ -42,6 +42,7 @@ export type LiveEvent =
   | { kind: "pin"; pin: string; level: number }
   | { kind: "i2c"; address: number; bytes: Buffer }
   | { kind: "error"; code: number }
+  | { kind: "threw"; text: string; file: string; line: number; source: string }
   | { kind: "console"; line: string }
   | { kind: "update" | "note"; text: string };
 
@@ -87,6 +88,7 @@ const COLOURS: Partial<Record<LiveEvent["kind"], Parameters<typeof styleText>[0]
   update: "blue",
   pin: "blue",
   error: "red",
+  threw: "red",
   refused: "red",
   noise: "yellow",
 };
@@ -169,6 +171,8 @@ function lines(event: LiveEvent): string[] {
       return ["i2c", `0x${event.address.toString(16)} <- ${event.bytes.toString("hex")}`];
     case "error":
       return [`E${event.code}`, errorText(event.code) ?? "no code of this device"];
+    case "threw":
+      return ["threw", `${show(event.text)}, at ${show(event.file)}:${event.line}`, show(event.source)];
     case "console":
       return ["console", showBytes(Buffer.from(event.line, "latin1"))];
     case "update":

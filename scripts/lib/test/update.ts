@@ -25,7 +25,7 @@ export function testImage(length: number, seed = 1): Buffer {
 export interface UpdateForTest {
   product?: string;
   sequence?: number;
-  encoding?: Encoding;
+  encoding?: Encoding | "shortest";
   image?: Buffer;
 }
 
