@@ -9,6 +9,8 @@ export interface Profile {
   constants: Readonly<Record<string, boolean | number>>;
   /** A folder in firmware/ -> the folder in firmware/ whose files stand in the place of those of the same names there. */
   over?: Readonly<Record<string, string>>;
+  /** What the `psk` of the key record is derived for (scripts/lib/keys/kdf.ts); default `psk`. */
+  pskLabel?: "psk13" | "psk/tree";
   /** Boards whose slots have no room for it, by the originals' names. */
   noRoom?: readonly string[];
 }
@@ -28,6 +30,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     about: "TLS 1.3 with psk_ke, under CCM",
     constants: { ...NO_SUITE, TLS_1_3: true, TLS_AES_128_GCM_SHA256: false },
     over: { tls: "tls13" },
+    pskLabel: "psk13",
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
   "tls13-gcm": {
@@ -40,6 +43,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
       HISTORY: false,
     },
     over: { tls: "tls13" },
+    pskLabel: "psk13",
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
   akep2: {
@@ -51,6 +55,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     about:
       "TLS 1.2 under CCM, each session under a key of which nothing stays; the console does not tell the journal's events",
     constants: { ...NO_CBC, EPOCHS: true, HISTORY: false },
+    pskLabel: "psk/tree",
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
 };

@@ -5,6 +5,7 @@
 // Leaves out: the bench with its ledger; the root and its custody.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { PROFILE_OPTION, profileGiven } from "./lib/bundle/profile_option";
 import { runCommand } from "./lib/cli/exit";
 import { endpoint, flag, oneOf, option, parseCommand } from "./lib/cli/options";
 import { makeFolder, refuseExisting, writeNewFiles } from "./lib/files/new_file";
@@ -28,6 +29,7 @@ const COMMAND = {
       `how the key is derived: ${SCHEME_NAMES.join(", ")}; default kdf`,
       oneOf(SCHEME_NAMES),
     ),
+    profile: PROFILE_OPTION,
     out: option("FOLDER", "where key, conf and psk go; default dist/device"),
     server: option("HOST:PORT", "the server written into conf; default 127.0.0.1:8883", endpoint),
     json: flag("for machines: one JSON object"),
@@ -38,6 +40,7 @@ await runCommand("derive", (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
   const { options } = parsed;
+  const { pskLabel } = profileGiven(options);
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
   const folder = options.out ?? "dist/device";
   const inFolder = (name: string) => join(folder, name);
@@ -51,7 +54,7 @@ await runCommand("derive", (argv) => {
   makeFolder(folder);
   if (!options.master && !existsSync(files.master))
     writeSecret(files.master, strongKey(randomKey(), "the master"));
-  const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme);
+  const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme, pskLabel);
   const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
   writeNewFiles([
     { path: files.key, bytes: key },

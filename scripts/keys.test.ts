@@ -282,6 +282,27 @@ describe("npm run keys", { timeout: 1_000_000 }, () => {
       await refused([...check, id], /the identity ".*" /);
   });
 
+  test("R38 check --profile: the key of the label that the profile takes; an export under epochs is refused, as are profiles that are none", async () => {
+    const master = await opened(sealed("psk"), "master", "psk");
+    const id = parseIdentity("v1.meter.SN1");
+    const check = ["check", "--master", sealed("psk"), ...onePassphrase("psk"), "--identity", id.text];
+    for (const [profile, label] of [
+      ["epochs", "psk/tree"],
+      ["tls13-gcm", "psk13"],
+      ["gcm", "psk"],
+    ] as const) {
+      const { stdout } = await keys([...check, "--profile", profile]);
+      const wanted = keyCheckValue(deriveDeviceKey(master, id, "kdf", label));
+      assert.equal(stdout, `${id.text}  ${wanted}\n`, profile);
+    }
+    await refused([...check, "--profile", "epoch"], /"epoch" is none of main, gcm/);
+    const table = ["--format", "mosquitto", "--product", "meter", "--serials", "SN1..SN2", "--out", at("no")];
+    await refused(
+      ["export", "--master", sealed("psk"), ...table, "--profile", "epochs"],
+      /under the profile epochs each session has one of its own/,
+    );
+  });
+
   test("R25 a wrong passphrase: a sentence, exit 2, nothing written", async () => {
     await refused(
       ["check", "--master", sealed("psk"), ...onePassphrase("wrong")],

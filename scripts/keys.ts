@@ -5,6 +5,7 @@
 // The root is shown to nobody: it goes sealed into a file for the safe, or nowhere. No master is printed either; check
 // values are. Bad input, a wrong passphrase or a file that is there already: a sentence, exit 2, nothing written.
 // Leaves out: making tokens, which softhsm2-util or the token's own tool does.
+import { PROFILE_OPTION } from "./lib/bundle/profile_option";
 import { flag, integer, options as manyOf, oneOf, option, type Parsed } from "./lib/cli/options";
 import { runSubcommands, subcommand } from "./lib/cli/subcommands";
 import { BATCH_MOST, parsePurposePlace, WORK_FACTOR } from "./lib/custody/options";
@@ -107,6 +108,7 @@ const BATCH = {
     product: option("NAME", "the product, second part of the identity"),
     "key-version": option("N", "the key version, first part of the identity; default 1", integer(1, 99_999)),
     first: option("SERIAL", "the first serial; the digits at its end count up"),
+    profile: PROFILE_OPTION,
     count: option("N", `how many serials, at most ${BATCH_MOST}`, integer(1, BATCH_MOST)),
     for: option("FILE", "the factory's public key, factory.pub"),
     out: option("FILE", "the batch to make"),
@@ -129,6 +131,7 @@ const CHECK = {
     batch: manyOf("FILE", "a batch, or each of its parts"),
     "factory-key": option("FILE", "factory.age, to open the batch"),
     identity: option("ID", "v<key version>.<product>.<serial>", parseIdentity),
+    profile: PROFILE_OPTION,
     ...SECRET_OPTIONS,
     json,
   },
@@ -147,6 +150,7 @@ const EXPORT = {
     product: option("NAME", "the product, second part of the identity"),
     "key-version": option("N", "the key version, first part of the identity; default 1", integer(1, 99_999)),
     serials: option("FIRST..LAST", "the range, both ends included", parseRange),
+    profile: PROFILE_OPTION,
     out: option("FILE", "what the new files' names begin with"),
     ...SECRET_OPTIONS,
     json,

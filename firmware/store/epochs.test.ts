@@ -6,11 +6,16 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { settingsFile } from "../../scripts/lib/bench/settings_file";
 import { readBoard } from "../../scripts/lib/bundle/build";
-import { parsePresented } from "../../scripts/lib/keys/identity";
-import type { TestDevice } from "../../scripts/lib/test/device";
+import { treeRoot } from "../../scripts/lib/keys/epoch_tree";
+import { parseIdentity, parsePresented } from "../../scripts/lib/keys/identity";
+import { deriveDeviceKey, PURPOSES } from "../../scripts/lib/keys/kdf";
+import { piecesPrefix } from "../../scripts/lib/ota/manifest";
+import { makeUpdate } from "../../scripts/lib/ota/update_file";
+import { bundleOf, type TestDevice } from "../../scripts/lib/test/device";
 import { keyOf, keysUnder, RecordedGateway, searchMemory } from "../../scripts/lib/test/epochs";
-import { askObject, bootLocked, CONF } from "../../scripts/lib/test/factory";
+import { askObject, bootLocked, CONF, recordOf } from "../../scripts/lib/test/factory";
 import { openSession } from "../../scripts/lib/test/recordings";
+import { testMasters, testRekeys } from "../../scripts/lib/test/update";
 
 const BOARD = "esp32-sim";
 const IDENTITY = "v1.meter.SN1";
@@ -29,11 +34,15 @@ async function startGateway(): Promise<RecordedGateway> {
   return gateway;
 }
 
-async function boot(gateway: RecordedGateway, profile: string, identity = IDENTITY): Promise<TestDevice> {
-  const conf = { ...JSON.parse(CONF), id: identity, port: gateway.port };
+async function boot(
+  gateway: RecordedGateway,
+  profile: string,
+  keys = keysUnder(gateway.master, IDENTITY, profile),
+): Promise<TestDevice> {
+  const conf = { ...JSON.parse(CONF), id: IDENTITY, port: gateway.port };
   const device = await bootLocked(
     BOARD,
-    keysUnder(gateway.master, identity, profile),
+    keys,
     { conf: settingsFile((await readBoard(BOARD)) as never, conf) },
     { profile, defines: FAST },
   );
@@ -64,6 +73,39 @@ test("R38 the whole device talks MQTT to the gateway, each session in the next e
   await haveSessions(device, gateway, SESSIONS);
   assert.deepEqual(epochsOf(gateway), [...Array(SESSIONS).keys()]);
   assert.equal((await askObject(device, "status")).epoch, SESSIONS);
+});
+
+test("R20 R38 an image with new keys over the air is a new tree, of which the gateway derives the keys by the new identity", async () => {
+  const masters = testMasters();
+  const gateway = await RecordedGateway.start(masters.psk, 2);
+  toStop.push(() => gateway.stop());
+  const { code } = await bundleOf(BOARD, "firmware/main.ts", FAST, {}, "epochs");
+  const keys = PURPOSES.map((purpose) =>
+    deriveDeviceKey(
+      masters[purpose],
+      parseIdentity(IDENTITY),
+      "kdf",
+      purpose === "psk" ? "psk/tree" : purpose,
+    ),
+  );
+  const device = await boot(gateway, "epochs", recordOf(keys));
+  await haveSessions(device, gateway, 2);
+  const fields = { product: "meter", board: BOARD, hardware: 1, version: "2", sequence: 6 } as const;
+  const update = makeUpdate(Buffer.from(code, "latin1"), { ...fields, encoding: "none" });
+  const rekeys = await testRekeys({ identities: [IDENTITY], update, masters, pskLabel: "psk/tree" });
+  for (const [n, piece] of update.pieces.entries())
+    await gateway.retain(`${piecesPrefix(update)}${n}`, piece);
+  await gateway.retain("meter/SN1/ota", rekeys.manifest(0));
+  const isNew = ({ identity }: { identity: string }) => identity.startsWith("v2.meter.SN1.e");
+  await gateway.until(() => gateway.sessions.some(isNew)).catch(() => assert.fail(device.lines.join("\n")));
+  gateway.cut();
+  await gateway.until(() => gateway.sessions.filter(isNew).length > 1);
+  const said = gateway.sessions.filter(isNew).map(({ identity }) => identity);
+  assert.deepEqual(said.slice(0, 2), ["v2.meter.SN1.e0", "v2.meter.SN1.e1"]);
+  assert.equal(device.machine.flash.bytes.indexOf(treeRoot(masters.psk, "v2.meter.SN1")), -1);
+  assert.equal(device.machine.flash.bytes.indexOf(treeRoot(masters.psk, IDENTITY)), -1);
+  // nothing that was said under either tree
+  assert.deepEqual([...searchMemory(device.machine.flash.bytes, gateway.sessions, masters.psk)], []);
 });
 
 test("R38 nothing in the flash after session n opens a session up to it; the same search opens all of them under the main profile", async () => {

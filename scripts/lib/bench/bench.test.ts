@@ -356,6 +356,7 @@ describe("keys", () => {
   /** A source that gives what it likes. */
   const source = (keys: (serial: string) => Buffer[]): KeySource => ({
     about: "a bad source",
+    pskLabel: "psk",
     deviceKeys: async ({ serial }) =>
       Object.fromEntries(PURPOSES.map((purpose, i) => [purpose, Buffer.from(keys(serial)[i])])) as DeviceKeys,
     close: async () => {},

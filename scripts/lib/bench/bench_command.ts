@@ -5,11 +5,12 @@ import { dirname, join } from "node:path";
 import type { Board } from "../../../boards/board";
 import type { Options } from "../../bench";
 import { boardNames, readBoard } from "../bundle/build";
+import { profileGiven } from "../bundle/profile_option";
 import { DeviceError, UsageError } from "../cli/exit";
 import { checkPort } from "../cli/listen";
 import { oneOf } from "../cli/options";
 import { passwordFault } from "../console/settings_text";
-import { openBatch, readBatch } from "../custody/batch";
+import { holdToProfile, openBatch, readBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, openMasters } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { Secrets } from "../custody/secrets";
@@ -136,6 +137,7 @@ function wifiPassword(options: Options): string {
 /** Masters or batch: what says where they are is held to what it may be; `open` asks for what opens them. */
 function keySource(options: Options): { secrets: Secrets; open: () => Promise<KeySource> } {
   const { batch, master } = options;
+  const { profile, pskLabel } = profileGiven(options);
   if (batch) {
     if (master) throw new UsageError("--batch and --master exclude each other.");
     const file = readSealed(options["factory-key"] ?? missing("--factory-key"));
@@ -143,10 +145,14 @@ function keySource(options: Options): { secrets: Secrets; open: () => Promise<Ke
     const secrets = new Secrets(options, ["passphrase"]);
     return {
       secrets,
-      open: async () => openBatch(parts, await openFactoryKey(file, secrets, "passphrase")),
+      open: async () => {
+        const keys = await openBatch(parts, await openFactoryKey(file, secrets, "passphrase"));
+        holdToProfile(keys, profile, pskLabel);
+        return keys;
+      },
     };
   }
   if (!master) throw new UsageError("the keys' source is missing: --master for each purpose, or --batch.");
   const secrets = new Secrets(options, PURPOSES);
-  return { secrets, open: async () => keySourceOfMasters(await openMasters(master, secrets)) };
+  return { secrets, open: async () => keySourceOfMasters(await openMasters(master, secrets), pskLabel) };
 }

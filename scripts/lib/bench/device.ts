@@ -11,7 +11,8 @@ import { RECORD_LENGTH } from "../../../firmware/store/key_record";
 import { errorText } from "../cli/error_text";
 import { CHALLENGE_NONCE_LENGTH, challengeAnswer, decodeBase32, ROLES } from "../console/challenge";
 import type { DeviceKeys } from "../custody/master";
-import { keyRecord, PURPOSES, proofKey } from "../keys/kdf";
+import { TREE_LABEL } from "../keys/epoch_tree";
+import { KEY_LENGTH, keyRecord, type PskLabel, PURPOSES, proofKey } from "../keys/kdf";
 import { KEY_FILE, programIn } from "../ota/layout";
 import type { FailureCode } from "./interfaces";
 import { Port, PortClosed } from "./port";
@@ -325,8 +326,13 @@ export class Device {
 
   // ----------------------------------------------------------------------------------------------- locked
 
-  /** Have the device prove all four keys on a fresh nonce. Throws StepFailed. */
-  async prove(keys: DeviceKeys): Promise<void> {
+  /**
+   * Have the device prove all four keys on a fresh nonce. Throws StepFailed. Of a tree of epochs zeros are proved where its first session has
+   * been: then the root is gone, whose check value the device held when it took it.
+   */
+  async prove(keys: DeviceKeys, pskLabel: PskLabel = "psk"): Promise<void> {
+    const sets = [keys];
+    if (pskLabel === TREE_LABEL) sets.push({ ...keys, psk: Buffer.alloc(KEY_LENGTH) });
     // of one nonce the answer to an earlier try proves as much, should it come late
     const nonce = randomBytes(NONCE_LENGTH);
     for (let attempt = 0; attempt < TRIES; attempt++) {
@@ -334,13 +340,20 @@ export class Device {
       const proof = Buffer.from(found?.[3] ?? "", "base64").subarray(CHECKS_LENGTH);
       const message = Buffer.concat([Buffer.from("prove"), nonce]);
       // older firmware proves them by themselves
-      for (const keyOf of [proofKey, (key: Uint8Array) => key]) {
-        const wanted = Buffer.concat(PURPOSES.map((purpose) => cmac(message, keyOf(keys[purpose]))));
-        // noise can spoil a proof, but not make one
-        if (proof.length === PROOF_LENGTH && timingSafeEqual(proof, wanted)) return;
-      }
+      for (const set of sets)
+        for (const keyOf of [proofKey, (key: Uint8Array) => key]) {
+          const wanted = Buffer.concat(PURPOSES.map((purpose) => cmac(message, keyOf(set[purpose]))));
+          // noise can spoil a proof, but not make one
+          if (proof.length === PROOF_LENGTH && timingSafeEqual(proof, wanted)) return;
+        }
     }
     throw new StepFailed("proof-wrong", "the device did not prove its keys.");
+  }
+
+  /** Ask which epoch is next in the device's tree; undefined: it does not say. */
+  async nextEpoch(): Promise<number | undefined> {
+    const found = await exchange(this.port, "\njson off\nstatus\n", /epoch:(\d+)\r?\n/, PROVE_MS);
+    return found ? Number(found[1]) : undefined;
   }
 
   /** Erase keys and settings, which only the holder of the device's console key can. It comes back blank. */

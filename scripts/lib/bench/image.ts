@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { detokenise } from "../../../hal/tokens";
 import { buildBundle, LOADER } from "../bundle/build";
+import { profileGiven } from "../bundle/profile_option";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
@@ -31,10 +32,12 @@ export interface Image {
   total: number;
 }
 
-/** How an image is made: `--bundle` and `--sequence` of bench, flash and image. */
+/** How an image is made: `--bundle`, `--profile` and `--sequence` of bench, flash and image. */
 export interface ImageOptions {
   /** The firmware's file; built where absent. */
   bundle?: string;
+  /** Its profile, where it is built; default PROFILE of the environment, or main. */
+  profile?: string;
   /** Of the firmware among the updates to come; 0 where absent. */
   sequence?: number;
 }
@@ -43,7 +46,9 @@ export interface ImageOptions {
 export async function makeImage(board: Board, options: ImageOptions = {}): Promise<Image> {
   const { bundle: path, sequence } = options;
   const bundle =
-    path === undefined ? (await buildBundle({ board: board.name })).code : readBundle(path, board);
+    path === undefined
+      ? (await buildBundle({ board: board.name, profile: profileGiven(options).profile })).code
+      : readBundle(path, board);
   const loader = await buildBundle({ board: board.name, entry: LOADER });
   const program = await buildBundle({ board: board.name, entry: "firmware/boot/provision.ts" });
   const files = storageFiles(board, bundle, loader.code, { version, sequence, program: program.code });

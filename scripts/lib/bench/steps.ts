@@ -6,6 +6,7 @@
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import type { DeviceKeys, KeySource } from "../custody/master";
+import { TREE_LABEL } from "../keys/epoch_tree";
 import { type Identity, parseIdentity } from "../keys/identity";
 import { checkValuesOf, PURPOSES } from "../keys/kdf";
 import { strongKey } from "../keys/weak_keys";
@@ -141,6 +142,16 @@ async function detect(unit: Unit): Promise<undefined> {
       "keys-differ",
       `this unit has keys of version ${own.keyVersion}, and a re-key goes one up, not to ${identity.keyVersion}.`,
     );
+  // the same root once more: its keys would come again from the first
+  if (
+    own.keyVersion === identity.keyVersion &&
+    job.keys.pskLabel === TREE_LABEL &&
+    (await device.nextEpoch()) !== 0
+  )
+    throw new StepFailed(
+      "keys-differ",
+      `this unit has had sessions under its keys of version ${own.keyVersion}: a rework takes a new version, --key-version ${own.keyVersion + 1}.`,
+    );
   unit.changed = true;
   const old = await job.keys.deviceKeys(own);
   try {
@@ -228,14 +239,14 @@ async function writeKeys(unit: Unit): Promise<undefined> {
 
 /** The keys prove themselves through the firmware that was built to use them, so it starts first. */
 async function prove(unit: Unit): Promise<undefined> {
-  const { device, keys } = unit;
+  const { device, keys, job } = unit;
   if (!isLocked(unit)) {
     unit.changed = true;
     await device.restart();
   }
   if (!isLocked(unit))
     throw new StepFailed("keys-refused", "the device came up without keys: the record was not whole.");
-  await device.prove(keys);
+  await device.prove(keys, job.keys.pskLabel);
   return undefined;
 }
 

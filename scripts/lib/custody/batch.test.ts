@@ -6,10 +6,19 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { UsageError } from "../cli/exit";
 import { writeSecret } from "../files/private_file";
+import { treeRoot } from "../keys/epoch_tree";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey, keyCheckValue, PURPOSES, type Purpose, splitRoot } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
-import { type Batch, identitiesOf, makeBatch, openBatch, readBatch, type SerialRange } from "./batch";
+import {
+  type Batch,
+  holdToProfile,
+  identitiesOf,
+  makeBatch,
+  openBatch,
+  readBatch,
+  type SerialRange,
+} from "./batch";
 import { keySourceOfMasters, type Master, masterFromBytes, openMaster, openMasters } from "./master";
 import { BATCH_MOST, DIGEST_OPTION } from "./options";
 import { type Contents, makeFactoryKey, readSealed, sealForFactory, sealWithPassphrase } from "./sealed_file";
@@ -36,6 +45,21 @@ async function made(name: string, range: SerialRange, some: readonly Master[]): 
 const open = (...paths: string[]): Promise<Batch> => openBatch(paths.map(readSealed), privateKey);
 
 describe("a batch", () => {
+  test("R38 holds the roots of trees under the profile epochs, and says so: who wants other keys is refused", async () => {
+    const roots = put("roots", (await makeBatch(RANGE, only("psk"), publicKey, "psk/tree")).bytes);
+    const batch = await open(roots, await made("others", RANGE, only("ota", "console", "rekey")));
+    assert.equal(batch.pskLabel, "psk/tree");
+    const identity = parseIdentity("v2.meter.SN0100");
+    assert.deepEqual(batch.deviceKey(identity, "psk"), treeRoot(split.psk, identity.text));
+    assert.deepEqual(batch.deviceKey(identity, "ota"), deriveDeviceKey(split.ota, identity, "kdf", "ota"));
+    holdToProfile(batch, "epochs", "psk/tree");
+    assert.throws(
+      () => holdToProfile(batch, "main", "psk"),
+      /psk keys of the label psk\/tree, and the profile main/,
+    );
+    assert.equal((await open(await made("plain", RANGE, masters))).pskLabel, "psk");
+  });
+
   test("R1 holds what the masters derive, for each serial and purpose, and no more", async () => {
     const batch = await open(await made("whole", RANGE, masters));
     const source = keySourceOfMasters(masters);

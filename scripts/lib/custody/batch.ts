@@ -2,16 +2,17 @@
 // that no factory ever holds a master. A holder who has one master only makes a part; the factory opens the parts together.
 //   {"holds":"batch","product":"meter","keyVersion":1,"purposes":["psk","ota"],
 //    "devices":[["SN0000001","<psk key, hex>","<ota key, hex>"],...]}
+// and "pskLabel", what the psk keys are derived for, where that is another one than `psk` (kdf.ts).
 // Left out are serials whose check value another serial of the batch has already (R3): of 10,000 random values of 24
 // bits about three pairs are equal; and the one in a million whose key looks weak (R1).
 // Whoever has the public key can make a batch, of keys that he knows: its digest, told on another way, says who made it.
 // Leaves out: which serials are done, which the ledger knows.
 import { UsageError } from "../cli/exit";
 import { type Identity, parseIdentity } from "../keys/identity";
-import { KEY_LENGTH, keyCheckValue, PURPOSES, type Purpose } from "../keys/kdf";
+import { KEY_LENGTH, keyCheckValue, PSK_LABELS, type PskLabel, PURPOSES, type Purpose } from "../keys/kdf";
 import { rangeFrom, serialsOf } from "../keys/serials";
 import { masterFault } from "../keys/weak_keys";
-import type { DeviceKeys, KeySource, Master } from "./master";
+import { type DeviceKeys, deviceKeyFor, type KeySource, type Master } from "./master";
 import { BATCH_MOST } from "./options";
 import { digestText, openAsFactory, readSealed, type SealedFile, sealForFactory } from "./sealed_file";
 
@@ -43,6 +44,7 @@ export async function makeBatch(
   range: SerialRange,
   masters: readonly Master[],
   publicKey: string,
+  pskLabel: PskLabel = "psk",
 ): Promise<MadeBatch> {
   const { product, keyVersion } = range;
   const purposes = masters.map(({ purpose }) => purpose);
@@ -51,14 +53,15 @@ export async function makeBatch(
   const seen = new Map<string, string>();
   for (const identity of identitiesOf(range)) {
     const { serial } = identity;
-    const keys = masters.map((master) => master.deviceKey(identity));
+    const keys = masters.map((master) => deviceKeyFor(master, identity, pskLabel));
     const fault = keysFault(purposes, keys, serial, seen);
     if (fault) leftOut.push({ serial, reason: fault });
     else devices.push([serial, ...keys.map((key) => key.toString("hex"))]);
     for (const key of keys) key.fill(0);
   }
   if (devices.length === 0) throw new UsageError("none of these serials has a key of its own.");
-  const contents = { holds: "batch", product, keyVersion, purposes, devices } as const;
+  const label = pskLabel === "psk" || !purposes.includes("psk") ? {} : { pskLabel };
+  const contents = { holds: "batch", product, keyVersion, purposes, ...label, devices } as const;
   const bytes = await sealForFactory(contents, publicKey);
   return { bytes, digest: digestText(bytes), count: devices.length, leftOut };
 }
@@ -100,6 +103,7 @@ interface Part {
   product: string;
   keyVersion: number;
   purposes: Purpose[];
+  pskLabel: PskLabel;
   digest: string;
   keys: Map<string, DeviceKeys>;
 }
@@ -149,6 +153,7 @@ export async function openBatch(files: readonly SealedFile[], privateKey: string
   };
   return {
     about,
+    pskLabel: parts.find((part) => part.purposes.includes("psk"))?.pskLabel ?? "psk",
     product,
     keyVersion,
     serials,
@@ -177,10 +182,13 @@ export async function openBatch(files: readonly SealedFile[], privateKey: string
 
 async function openPart(file: SealedFile, privateKey: string): Promise<Part> {
   const { path, digest } = file;
-  const { product, keyVersion, purposes, devices } = fieldsOf(
-    await openAsFactory(file, privateKey, "batch"),
-    path,
-  );
+  const {
+    product,
+    keyVersion,
+    purposes,
+    pskLabel = "psk",
+    devices,
+  } = fieldsOf(await openAsFactory(file, privateKey, "batch"), path);
   const keys = new Map<string, DeviceKeys>();
   const seen = new Map<string, string>();
   for (const [text, ...digits] of devices) {
@@ -190,19 +198,20 @@ async function openPart(file: SealedFile, privateKey: string): Promise<Part> {
     if (fault) throw new UsageError(`${path}, serial ${serial}: ${fault}.`);
     keys.set(serial, Object.fromEntries(purposes.map((purpose, i) => [purpose, own[i]])) as DeviceKeys);
   }
-  return { product, keyVersion, purposes, digest, keys };
+  return { product, keyVersion, purposes, pskLabel, digest, keys };
 }
 
 interface Fields {
   product: string;
   keyVersion: number;
   purposes: Purpose[];
+  pskLabel?: PskLabel;
   devices: string[][];
 }
 
 /** Hold what was opened to what a batch may be: whoever has the public key can seal. */
 function fieldsOf(contents: object, path: string): Fields {
-  const { product, keyVersion, purposes, devices } = contents as Fields;
+  const { product, keyVersion, purposes, pskLabel, devices } = contents as Fields;
   const isDevice = (row: unknown) =>
     Array.isArray(row) &&
     row.length === purposes.length + 1 &&
@@ -214,11 +223,20 @@ function fieldsOf(contents: object, path: string): Fields {
     purposes.length > 0 &&
     purposes.every((purpose) => PURPOSES.includes(purpose)) &&
     new Set(purposes).size === purposes.length &&
+    (pskLabel === undefined || PSK_LABELS.includes(pskLabel)) &&
     Array.isArray(devices) &&
     devices.length <= BATCH_MOST &&
     devices.every(isDevice);
   if (!good) throw new UsageError(`${path} is laid out as no batch is.`);
-  return { product, keyVersion, purposes, devices };
+  return { product, keyVersion, purposes, pskLabel, devices };
+}
+
+/** Throw UsageError where the psk keys of a batch are derived for another label than the one of the firmware's profile. */
+export function holdToProfile({ about, pskLabel }: Batch, profile: string, wanted: PskLabel): void {
+  if (pskLabel !== wanted)
+    throw new UsageError(
+      `${about} has psk keys of the label ${pskLabel}, and the profile ${profile} takes those of ${wanted}: npm run keys -- batch --profile ${profile}.`,
+    );
 }
 
 const KEY_DIGITS = new RegExp(`^[0-9a-f]{${KEY_LENGTH * 2}}$`);

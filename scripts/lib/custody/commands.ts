@@ -9,6 +9,7 @@ import type {
   SealOptions,
   TakeOptions,
 } from "../../keys";
+import { profileGiven } from "../bundle/profile_option";
 import { UsageError } from "../cli/exit";
 import { needed } from "../cli/subcommands";
 import {
@@ -23,7 +24,7 @@ import { parseIdentity } from "../keys/identity";
 import { keyCheckValue, PURPOSES, type Purpose, type SchemeName, splitRoot } from "../keys/kdf";
 import { randomKey, strongKey } from "../keys/weak_keys";
 import { makeBatch, openBatch } from "./batch";
-import { masterFromBytes, openMaster, openMasterFile, openMasters, withPin } from "./master";
+import { deviceKeyFor, masterFromBytes, openMaster, openMasterFile, openMasters, withPin } from "./master";
 import {
   type Contents,
   fingerprint,
@@ -162,12 +163,13 @@ export async function batch(options: BatchOptions): Promise<void> {
     first: needed(options.first, "--first SERIAL"),
     count: needed(options.count, "--count N"),
   };
+  const { pskLabel } = profileGiven(options);
   const factory = readFactoryPublicKey(needed(options.for, "--for FILE"));
   const out = needed(options.out, "--out FILE");
   checkNewFiles(out);
   const masters = await openMasters(places, new Secrets(options, PURPOSES));
   try {
-    const { bytes, digest, count, leftOut } = await makeBatch(range, masters, factory);
+    const { bytes, digest, count, leftOut } = await makeBatch(range, masters, factory, pskLabel);
     writeNewFiles([{ path: out, bytes }]);
     const row = {
       out,
@@ -216,10 +218,13 @@ export async function check(options: CheckOptions): Promise<void> {
     return;
   }
   const place = needed(options.master, "--master PLACE");
+  const { pskLabel } = profileGiven(options);
   const secrets = new Secrets(options, ["passphrase"]);
   const master = await openMaster(place, { purpose, scheme, secrets, name: "passphrase" });
   try {
-    const checkValue = identity ? keyCheckValue(master.deviceKey(identity)) : master.checkValue();
+    const checkValue = identity
+      ? keyCheckValue(deviceKeyFor(master, identity, pskLabel))
+      : master.checkValue();
     if (options.json)
       console.log(JSON.stringify({ purpose: master.purpose, identity: identity?.text, checkValue }));
     else console.log(`${identity?.text ?? `the master ${master.purpose}`}  ${checkValue}`);

@@ -4,7 +4,7 @@
 // Leaves out: making masters (scripts/keys.ts).
 import { UsageError } from "../cli/exit";
 import { readSecret } from "../files/private_file";
-import { leafOf, treeRoot } from "../keys/epoch_tree";
+import { leafOf, TREE_LABEL } from "../keys/epoch_tree";
 import type { Identity } from "../keys/identity";
 import {
   type AesKey,
@@ -12,6 +12,7 @@ import {
   deriveDeviceKey,
   keyCheckValue,
   type Label,
+  type PskLabel,
   PURPOSES,
   type Purpose,
   SCHEME_NAMES,
@@ -33,8 +34,6 @@ export interface Master {
    * wipes.
    */
   deviceKey(identity: Identity, label?: Label): Buffer;
-  /** Derive the root of one device's tree of epochs: 16 bytes, which the caller wipes. Throws UsageError in the older schemes. */
-  treeRoot(identity: Identity): Buffer;
   /** Wipe it, or end the token's session. */
   close(): void;
 }
@@ -45,6 +44,8 @@ export type DeviceKeys = Record<Purpose, Buffer>;
 /** Where a bench gets device keys from: the four masters, or a factory's batch (batch.ts). */
 export interface KeySource {
   readonly about: string;
+  /** What the `psk` of each device is derived for. */
+  readonly pskLabel: PskLabel;
   /** The four keys of one device; the caller wipes them. Throws UsageError where there are none. */
   deviceKeys(identity: Identity): Promise<DeviceKeys>;
   close(): Promise<void>;
@@ -57,11 +58,6 @@ function masterOf(
   about: string,
   close: () => void,
 ): Master {
-  const rootOf = (identity: Identity) => {
-    if (scheme !== "kdf" || purpose !== "psk")
-      throw new UsageError(`${about} has no tree of epochs: that is for the master psk and the scheme kdf.`);
-    return treeRoot(key, identity.text);
-  };
   return {
     purpose,
     scheme,
@@ -70,12 +66,11 @@ function masterOf(
     deviceKey(identity, label = purpose) {
       if (identity.epoch === undefined) return deriveDeviceKey(key, identity, scheme, label);
       if (label !== "psk") throw new UsageError("an identity with an epoch has a key for TLS 1.2 alone.");
-      const root = rootOf(identity);
+      const root = deriveDeviceKey(key, identity, scheme, TREE_LABEL);
       const leaf = leafOf(root, identity.epoch);
       root.fill(0);
       return leaf;
     },
-    treeRoot: rootOf,
     close,
   };
 }
@@ -187,16 +182,22 @@ export async function openMasters(
   return masters;
 }
 
+/** Derive one device's key for a master's own purpose; that of the master `psk` for the label. The caller wipes it. */
+export function deviceKeyFor(master: Master, identity: Identity, pskLabel: PskLabel): Buffer {
+  return master.deviceKey(identity, master.purpose === "psk" ? pskLabel : master.purpose);
+}
+
 /** Take the four masters as a bench's source of device keys. */
-export function keySourceOfMasters(masters: readonly Master[]): KeySource {
+export function keySourceOfMasters(masters: readonly Master[], pskLabel: PskLabel = "psk"): KeySource {
   const missing = PURPOSES.filter((purpose) => !masters.some((master) => master.purpose === purpose));
   if (missing.length) throw new UsageError(`a bench needs all four masters; missing: ${missing.join(", ")}.`);
   return {
     about: masters.map(({ about }) => about).join(", "),
+    pskLabel,
     async deviceKeys(identity) {
       const keyOf = (master: Master): [Purpose, Buffer] => [
         master.purpose,
-        strongKey(master.deviceKey(identity), `the ${master.purpose} key of ${identity.text}`),
+        strongKey(deviceKeyFor(master, identity, pskLabel), `the ${master.purpose} key of ${identity.text}`),
       ];
       return Object.fromEntries(masters.map(keyOf)) as DeviceKeys;
     },

@@ -5,6 +5,7 @@
 // Leaves out: the older schemes' servers, which have tables already.
 
 import type { ExportOptions } from "../../keys";
+import { profileGiven } from "../bundle/profile_option";
 import { UsageError } from "../cli/exit";
 import { quoted } from "../cli/show";
 import { openMaster } from "../custody/master";
@@ -86,6 +87,11 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
   if (!place || !format || !product || !serials || !out)
     throw new UsageError("export needs --master, --format, --product, --serials and --out. See --help.");
   const { files, ends = {}, costs } = FORMATS[format];
+  const { profile, pskLabel } = profileGiven(options);
+  if (pskLabel === "psk/tree")
+    throw new UsageError(
+      `a table has one key for each device, and under the profile ${profile} each session has one of its own.`,
+    );
   const version = options["key-version"] ?? 1;
   checkNewFiles(...Object.keys(files).map((name) => `${out}.${name}`));
   const secrets = new Secrets(options, ["master"]);
@@ -97,7 +103,7 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
   try {
     for (const serial of serialsOf(serials)) {
       const identity = parseIdentity(`v${version}.${product}.${serial}`);
-      const key = strongKey(master.deviceKey(identity), `the psk key of ${identity.text}`);
+      const key = strongKey(master.deviceKey(identity, pskLabel), `the psk key of ${identity.text}`);
       for (const [name, line] of Object.entries(files)) texts.get(name)?.push(line(identity, key));
       key.fill(0);
       count++;

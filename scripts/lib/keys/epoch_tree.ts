@@ -2,10 +2,10 @@
 // AES-128 under it of sixteen bytes 00, the left one, or 01, the right one; a leaf is the pre-shared key of its epoch. A server keeps
 // nothing: 24 blocks of AES lead from the root to any leaf. Leaves out what a device keeps of it (firmware/store/tree.ts).
 import { createCipheriv } from "node:crypto";
-import { type AesKey, KEY_LENGTH, kbkdf } from "./kdf";
+import { type AesKey, KEY_LENGTH, kbkdf, type PskLabel } from "./kdf";
 
 /** Label of the root; a key of label `psk` is never one. */
-export const TREE_LABEL = "psk/tree";
+export const TREE_LABEL = "psk/tree" satisfies PskLabel;
 /** Levels below the root: there are 2^24 epochs. */
 export const TREE_LEVELS = 24;
 export const EPOCHS = 2 ** TREE_LEVELS;

@@ -12,8 +12,14 @@ export const KEY_LENGTH = 16; // bytes: AES-128
 /** The masters that the root is split into, each for other hands. */
 export const PURPOSES = ["psk", "ota", "console", "rekey"] as const;
 export type Purpose = (typeof PURPOSES)[number];
-/** What a key is derived for: a master's purpose, or, of the master `psk`, TLS 1.3. A key serves one version of TLS (RFC 9257, 6). */
-export type Label = Purpose | "psk13";
+/**
+ * What the master `psk` derives: a device's key for TLS 1.2; for 1.3, as a key serves one version of TLS (RFC 9257, 6); the root of its tree
+ * of epochs (epoch_tree.ts).
+ */
+export const PSK_LABELS = ["psk", "psk13", "psk/tree"] as const;
+export type PskLabel = (typeof PSK_LABELS)[number];
+/** What a key is derived for. */
+export type Label = Purpose | PskLabel;
 
 /** An AES-128 key to compute with, wherever its bytes are. */
 export interface AesKey {
@@ -134,9 +140,9 @@ export function deriveDeviceKey(
   scheme: SchemeName = "kdf",
   label: Label = "psk",
 ): Buffer {
-  if (label === "psk13" && scheme !== "kdf")
+  if ((label === "psk13" || label === "psk/tree") && scheme !== "kdf")
     throw new UsageError(
-      `the scheme ${scheme} has one key for each device, and TLS 1.3 wants one of its own.`,
+      `the scheme ${scheme} has one key for each device, and ${label === "psk13" ? "TLS 1.3" : "a tree of epochs"} wants one of its own.`,
     );
   return (SCHEMES[scheme] as Scheme).derive(aesKey(master), identity, label);
 }

@@ -231,7 +231,12 @@ describe("R20 new keys over the air", () => {
     const make = async (same: boolean) => {
       const fresh = { ...testMasters(), ...(same && { psk: masters.psk, ota: masters.psk }) };
       seen.push(...Object.values(fresh));
-      const next = { about: "", deviceKeys: async () => fresh, close: async () => {} };
+      const next = {
+        about: "",
+        pskLabel: "psk" as const,
+        deviceKeys: async () => fresh,
+        close: async () => {},
+      };
       const some = rekeyRows(testUpdate(), 2, [parseIdentity("v1.meter.SN1")], { ota, rekey, next });
       for await (const _ of some);
     };

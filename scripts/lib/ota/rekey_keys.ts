@@ -2,10 +2,11 @@
 // station has anyway. The new ones: four masters, each an option of its own; or, where `psk` and `console` are in other
 // hands, a batch to which each holder makes his part, as for a factory's bench (custody/batch.ts).
 
+import { profileGiven } from "../bundle/profile_option";
 import { UsageError } from "../cli/exit";
 import type { Parsed } from "../cli/options";
 import { needed } from "../cli/subcommands";
-import { openBatch, readBatch } from "../custody/batch";
+import { holdToProfile, openBatch, readBatch } from "../custody/batch";
 import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { Secrets } from "../custody/secrets";
@@ -42,7 +43,7 @@ export async function openRekeyKeys(given: Given): Promise<RekeyKeys & { close()
       if (place === undefined) masters.push(purpose === "ota" ? ota : rekey);
       else masters.push(kept(await openMaster(place, { purpose, scheme: newScheme, secrets, name })));
     }
-    return { ota, rekey, next: keySourceOfMasters(masters), close };
+    return { ota, rekey, next: keySourceOfMasters(masters, profileGiven(given).pskLabel), close };
   } catch (error) {
     await close();
     throw error;
@@ -60,10 +61,11 @@ function refuseMissing(given: Given): void {
     needed(given[name], `--${name} ${REKEY_KEYS_OPTIONS[name].value}`);
 }
 
-async function batchOf(
-  { batch = [], digest = [], "factory-key": path = "" }: Given,
-  secrets: Secrets,
-): Promise<KeySource> {
+async function batchOf(given: Given, secrets: Secrets): Promise<KeySource> {
+  const { batch = [], digest = [], "factory-key": path = "" } = given;
+  const { profile, pskLabel } = profileGiven(given);
   const parts = readBatch(batch, digest);
-  return openBatch(parts, await openFactoryKey(readSealed(path), secrets, "factory-key"));
+  const keys = await openBatch(parts, await openFactoryKey(readSealed(path), secrets, "factory-key"));
+  holdToProfile(keys, profile, pskLabel);
+  return keys;
 }

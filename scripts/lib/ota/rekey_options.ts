@@ -1,4 +1,5 @@
 // What `npm run ota -- rekey` says of the keys: those that the devices have, and where the new ones come from.
+import { PROFILE_OPTION } from "../bundle/profile_option";
 import { oneOf, option, options } from "../cli/options";
 import { DIGEST_OPTION } from "../custody/options";
 import { SECRET_OPTIONS } from "../custody/secrets";
@@ -27,6 +28,7 @@ export const REKEY_KEYS_OPTIONS = {
     `how the keys that the devices have are derived: ${SCHEME_NAMES.join(", ")}; default kdf, or what the master's place says`,
     oneOf(SCHEME_NAMES),
   ),
+  profile: PROFILE_OPTION,
   "new-scheme": option("NAME", "and the new ones; default the same", oneOf(SCHEME_NAMES)),
   ...SECRET_OPTIONS,
 };

@@ -21,12 +21,13 @@ export const BOARD = "esp32-sim";
 export const PRODUCT = "meter";
 const images = new Map<string, Promise<Image>>();
 
-/** The board's image, made once. */
-export function imageOf(board: string): Promise<Image> {
-  let image = images.get(board);
+/** The board's image under a profile, made once. */
+export function imageOf(board: string, profile = "main"): Promise<Image> {
+  const name = `${board} ${profile}`;
+  let image = images.get(name);
   if (!image) {
-    image = readBoard(board).then((data) => makeImage(data as unknown as Board));
-    images.set(board, image);
+    image = readBoard(board).then((data) => makeImage(data as unknown as Board, { profile }));
+    images.set(name, image);
   }
   return image;
 }

@@ -25,8 +25,9 @@ export class RecordedGateway extends Watch {
     super();
   }
 
-  static async start(master: Buffer = randomBytes(16)): Promise<RecordedGateway> {
-    const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)) });
+  /** Start it with a psk master, for devices of a key version and of the one before. */
+  static async start(master: Buffer = randomBytes(16), keyVersion = 1): Promise<RecordedGateway> {
+    const gateway = await startGateway({ master: masterFromBytes(Buffer.from(master)), keyVersion });
     const recorded = new RecordedGateway(master, gateway, await startRecorder(gateway.port));
     gateway.broker.on("publish", ({ topic }) => {
       if (topic.endsWith("/up/status")) recorded.statuses++;
@@ -43,6 +44,12 @@ export class RecordedGateway extends Watch {
   /** The recorded sessions whose handshake came to its end. */
   get sessions(): Session[] {
     return this.recorder.recordings.map(sessionOf).filter((session) => session !== undefined);
+  }
+
+  /** Put a retained message there. */
+  retain(topic: string, payload: Buffer): Promise<void> {
+    const packet = { cmd: "publish", topic, payload, qos: 1, retain: true, dup: false } as const;
+    return new Promise((done) => this.gateway.broker.publish(packet, () => done()));
   }
 
   /** End every session. */

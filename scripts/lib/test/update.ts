@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { keySourceOfMasters, masterFromBytes } from "../custody/master";
 import { writeNewFile } from "../files/new_file";
 import { parseIdentity } from "../keys/identity";
-import { PURPOSES, type Purpose } from "../keys/kdf";
+import { type PskLabel, PURPOSES, type Purpose } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
 import type { Encoding, ImageFields } from "../ota/manifest";
 import { rekeyRows } from "../ota/rekey";
@@ -60,6 +60,8 @@ export interface RekeyForTest {
   /** Masters of the present keys and of the new ones, 16 bytes each; the same of both unless they are given. */
   masters?: Record<Purpose, Buffer>;
   next?: Record<Purpose, Buffer>;
+  /** What the new psk keys are derived for. */
+  pskLabel?: PskLabel;
 }
 
 export function testMasters(): Record<Purpose, Buffer> {
@@ -73,7 +75,10 @@ export async function testRekeyRows(given: RekeyForTest): Promise<Buffer> {
     masterFromBytes(Buffer.from(from[purpose]), purpose);
   const keys = {
     ...{ ota: master(masters, "ota"), rekey: master(masters, "rekey") },
-    next: keySourceOfMasters(PURPOSES.map((purpose) => master(next, purpose))),
+    next: keySourceOfMasters(
+      PURPOSES.map((purpose) => master(next, purpose)),
+      given.pskLabel,
+    ),
   };
   const rows: Buffer[] = [];
   for await (const some of rekeyRows(update, to, identities.map(parseIdentity), keys, 2))
