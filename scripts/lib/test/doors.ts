@@ -8,7 +8,7 @@ import { readFleetList } from "../gateway/fleet_list";
 import { type Gateway, type GatewayOptions, startGateway } from "../gateway/gateway";
 import { findProgram, skipWithout, skipWithoutHeaders } from "./peers/install";
 import { startNats } from "./peers/nats";
-import { freePort, type StartedPeer, startPeer, WorkFolder } from "./peers/process";
+import { freePort, listens, type StartedPeer, startPeer, WorkFolder } from "./peers/process";
 import { skipWithoutRabbitmq, startRabbitmq } from "./peers/rabbitmq";
 
 export interface Door {
@@ -118,6 +118,8 @@ export async function startPluginDoor(
     },
     port,
   );
+  // its listeners open one after the other
+  while (!(await listens(operatorPort))) await new Promise((resolve) => setTimeout(resolve, 10));
   return {
     ...peer,
     operatorPort,

@@ -1,7 +1,7 @@
 /*
  * A plugin for Mosquitto 2 that needs no table of keys: identity in, key out (SP 800-108r1 KDF in counter mode with
- * AES-128-CMAC, label `psk`, context = the identity). It holds a client to its identity and to its topics, reads the
- * list of who is denied again on SIGHUP, and disconnects whoever is denied.
+ * AES-128-CMAC, label `psk`, context = the identity; with an epoch behind it, a leaf of the tree of label `psk/tree`). It holds a
+ * client to its identity and to its topics, reads the list of who is denied again on SIGHUP, and disconnects whoever is denied.
  * Mosquitto asks no plugin at CONNECT where `use_identity_as_username` is set, so it must not be set: the identity is
  * noted by connection at the handshake and becomes the user name at CONNECT. A resumed TLS session has none and is refused.
  * The master: a file of mode 0600, a systemd credential, or a key in a PKCS#11 token; never in the configuration.
@@ -13,8 +13,7 @@
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
-#include <openssl/core_names.h>
-#include <openssl/kdf.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <p11-kit/pkcs11.h>
@@ -28,7 +27,6 @@
 #define IDENTITY_MOST 64  /* characters */
 #define BUCKETS 65536     /* of the table of connections: short chains up to some 100,000 devices */
 #define KEEP_ALIVE_MOST 1200 /* seconds */
-#define LABEL "psk"
 #define NOBODY "v1.nobody.0" /* whose key is derived for what is no identity */
 #define UNUSED __attribute__((unused))
 #define COMPLAIN(...) mosquitto_log_printf(MOSQ_LOG_ERR, "psk_plugin: " __VA_ARGS__)
@@ -56,7 +54,6 @@ struct connection {
 
 static struct {
 	unsigned char (*masters)[KEY_LENGTH]; /* one that nobody has, and the fleet's: a page that is never swapped or dumped */
-	EVP_KDF *kdf;
 	const char *where[4]; /* the token's module, its label, the key's, and the PIN's file; no module: the fleet's master is above */
 	CK_FUNCTION_LIST_PTR token; /* NULL: it does not open */
 	CK_SESSION_HANDLE session;
@@ -140,37 +137,43 @@ static bool is_known(const char *text, struct identity *identity) {
 	       (identity->version == plugin.list.version || identity->version == plugin.list.version - 1);
 }
 
-static bool derive(const unsigned char *master, const char *context, unsigned char *key) {
-	EVP_KDF_CTX *kdf = EVP_KDF_CTX_new(plugin.kdf);
-	OSSL_PARAM parameters[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_MODE, "COUNTER", 0),
-		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_MAC, "CMAC", 0),
-		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_CIPHER, "AES-128-CBC", 0),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)master, KEY_LENGTH),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, LABEL, strlen(LABEL)),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)context, strlen(context)),
-		OSSL_PARAM_construct_end(),
-	};
-	bool good = kdf && EVP_KDF_derive(kdf, key, KEY_LENGTH, parameters) == 1;
-	EVP_KDF_CTX_free(kdf);
-	return good;
-}
-
-/* The same inside the token: CMAC over [1]_32 || label || 0x00 || context || [128]_32. */
-static bool derive_in_token(const char *context, unsigned char *key) {
-	unsigned char input[4 + sizeof LABEL + IDENTITY_MOST + 4] = {0, 0, 0, 1};
+/* Derive a key (SP 800-108r1): CMAC over [1]_32 || label || 0x00 || context || [128]_32, under a master, or under that of the token: NULL. */
+static bool derive(const unsigned char *master, const char *label, const char *context, unsigned char *key) {
+	unsigned char input[4 + sizeof "psk/tree" + IDENTITY_MOST + 4] = {0, 0, 0, 1};
 	CK_MECHANISM cmac = {CKM_AES_CMAC, NULL, 0};
 	CK_ULONG length = KEY_LENGTH;
-	size_t at = 4 + sizeof LABEL, more = strlen(context);
-	memcpy(input + 4, LABEL, sizeof LABEL);
-	memcpy(input + at, context, more);
-	memcpy(input + at + more, (unsigned char[]){0, 0, 0, KEY_LENGTH * 8}, 4);
+	size_t at = 4 + strlen(label) + 1, more = strlen(context);
+	memcpy(input + 4, label, at - 4);
+	memcpy(mempcpy(input + at, context, more), (unsigned char[]){0, 0, 0, KEY_LENGTH * 8}, 4);
+	if (master) return EVP_Q_mac(NULL, "CMAC", NULL, "AES-128-CBC", NULL, master, KEY_LENGTH, input, at + more + 4, key, KEY_LENGTH, NULL);
 	CK_RV rv = plugin.token ? plugin.token->C_SignInit(plugin.session, &cmac, plugin.key) : CKR_TOKEN_NOT_PRESENT;
 	if (rv == CKR_OK) rv = plugin.token->C_Sign(plugin.session, input, at + more + 4, key, &length);
 	if (rv == CKR_OK && length == KEY_LENGTH) return true;
 	if (time(NULL) != plugin.complained) COMPLAIN("the token cannot be used (0x%lx): everyone is refused until it is back and SIGHUP says so.", rv);
 	plugin.complained = time(NULL);
 	return false;
+}
+
+/* Cut the epoch off what a device of the profile `epochs` says, `.e` and hexadecimal digits without a zero before them; -1: there is none. */
+static long cut_epoch(char *said) {
+	char digits[7];
+	int identity = 0, end = 0;
+	if (sscanf(said, "%*[^.].%*[^.].%*[^.]%n.e%6[0-9a-f]%n", &identity, digits, &end) != 1 || said[end] || (*digits == '0' && digits[1])) return -1;
+	said[identity] = 0;
+	return strtol(digits, NULL, 16);
+}
+
+/* Go from the root of a device's tree, 24 levels, to the leaf of an epoch, its key: a node's child is AES-128 under it of bytes 00 or 01. */
+static bool leaf(unsigned char *node, long epoch) {
+	EVP_CIPHER_CTX *aes = EVP_CIPHER_CTX_new();
+	unsigned char side[KEY_LENGTH];
+	bool good = aes && EVP_EncryptInit_ex(aes, EVP_aes_128_ecb(), NULL, NULL, NULL);
+	for (int level = 24; good && level--;) {
+		memset(side, epoch >> level & 1, KEY_LENGTH);
+		good = EVP_EncryptInit_ex(aes, NULL, NULL, node, NULL) && EVP_Cipher(aes, node, side, KEY_LENGTH) > 0;
+	}
+	EVP_CIPHER_CTX_free(aes);
+	return good;
 }
 
 static struct connection **find(const struct mosquitto *client) {
@@ -181,25 +184,25 @@ static struct connection **find(const struct mosquitto *client) {
 
 static void forget(const struct mosquitto *client) {
 	struct connection **at = find(client), *gone = *at;
-	if (!gone) return;
-	*at = gone->next;
+	if (gone) *at = gone->next;
 	free(gone);
 }
 
-/*
- * MOSQ_EVT_PSK_KEY: always two derivations, the device's key and nobody's, and then one of them without a branch: known
- * or not, denied or not, the work is the same, and the alert is that of a wrong key (RFC 4279, 2; RFC 7925, 6).
- */
+/* MOSQ_EVT_PSK_KEY: always two derivations, the device's key and nobody's, and then one of them without a branch: known or
+ * not, denied or not, the work is the same, and the alert is that of a wrong key (RFC 4279, 2; RFC 7925, 6). */
 static int on_psk_key(UNUSED int event, void *data, UNUSED void *user) {
 	static const char hex[] = "0123456789abcdef";
 	struct mosquitto_evt_psk_key *asked = data;
 	struct identity identity;
 	struct connection *connection = calloc(1, sizeof *connection);
 	unsigned char keys[2][KEY_LENGTH] = {0};
-	bool known = is_known(asked->identity, &identity);
-	const char *context = strlen(asked->identity) <= IDENTITY_MOST ? asked->identity : NOBODY;
-	bool derived = *plugin.where ? derive_in_token(context, keys[1]) : derive(plugin.masters[1], context, keys[1]);
-	bool good = connection && derive(plugin.masters[0], context, keys[0]) && asked->max_key_len >= 2 * KEY_LENGTH;
+	char context[IDENTITY_MOST + 1] = NOBODY;
+	if (strlen(asked->identity) <= IDENTITY_MOST) strcpy(context, asked->identity);
+	long epoch = cut_epoch(context);
+	const char *label = epoch < 0 ? "psk" : "psk/tree";
+	bool known = strlen(asked->identity) <= IDENTITY_MOST && is_known(context, &identity);
+	bool derived = derive(*plugin.where ? NULL : plugin.masters[1], label, context, keys[1]) && (epoch < 0 || leaf(keys[1], epoch));
+	bool good = connection && derive(plugin.masters[0], label, context, keys[0]) && asked->max_key_len >= 2 * KEY_LENGTH;
 	unsigned char mask = (unsigned char)-(known && derived);
 	for (size_t i = 0; i < KEY_LENGTH; i++) {
 		unsigned char byte = (keys[1][i] & mask) | (keys[0][i] & (unsigned char)~mask);
@@ -352,7 +355,6 @@ int mosquitto_plugin_version(UNUSED int count, UNUSED const int *versions) {
 int mosquitto_plugin_cleanup(UNUSED void *user, UNUSED struct mosquitto_opt *options, UNUSED int count) {
 	if (plugin.token) plugin.token->C_Finalize(NULL);
 	if (plugin.masters) OPENSSL_cleanse(plugin.masters, 2 * KEY_LENGTH);
-	EVP_KDF_free(plugin.kdf);
 	free_list(&plugin.list);
 	for (size_t i = 0; i < BUCKETS; i++) while (plugin.connections[i]) forget(plugin.connections[i]->client);
 	return MOSQ_ERR_SUCCESS;
@@ -387,10 +389,9 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *id, UNUSED void **user, struct 
 	if (value[CREDENTIAL]) snprintf(path, sizeof path, "%s/%s", folder, value[CREDENTIAL]), value[MASTER] = path;
 	void *page = mmap(NULL, 2 * KEY_LENGTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	plugin.masters = page == MAP_FAILED || mlock(page, 2 * KEY_LENGTH) || madvise(page, 2 * KEY_LENGTH, MADV_DONTDUMP) ? NULL : page;
-	plugin.kdf = EVP_KDF_fetch(NULL, "KBKDF", NULL);
 	plugin.list_file = value[LIST];
-	if (!plugin.masters || !plugin.kdf || RAND_bytes(plugin.masters[0], KEY_LENGTH) != 1)
-		return COMPLAIN("no memory that stays (LimitMEMLOCK), no KBKDF in OpenSSL, or no randomness."), MOSQ_ERR_UNKNOWN;
+	if (!plugin.masters || RAND_bytes(plugin.masters[0], KEY_LENGTH) != 1)
+		return COMPLAIN("no memory that stays (LimitMEMLOCK), or no randomness."), MOSQ_ERR_UNKNOWN;
 	memcpy(plugin.where, value + MODULE, sizeof plugin.where);
 	if (!(value[MODULE] ? open_token() : read_master(value[MASTER])) || !read_list(value[LIST], &plugin.list)) return MOSQ_ERR_INVAL;
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)

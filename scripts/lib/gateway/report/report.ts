@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import mqtt, { type Packet } from "mqtt-packet";
 import { UsageError } from "../../cli/exit";
+import { leafOf, treeRoot } from "../../keys/epoch_tree";
 import { clientIdOf, parseIdentity } from "../../keys/identity";
 import { deriveDeviceKey } from "../../keys/kdf";
 import { randomKey } from "../../keys/weak_keys";
@@ -33,6 +34,7 @@ interface Running {
 }
 
 const TICK_MS = 10; // of /proc/PID/stat, at 100 a second
+const EPOCH = 0x2f0;
 const AT_ONCE = 8; // handshakes under way at a time
 const SLOW_MS = 2_800; // what a device computes between ServerHello and its answer
 const HERE = join("scripts", "lib", "gateway");
@@ -60,14 +62,22 @@ export async function report({ handshakes, devices }: Sizes, give: (row: Row) =>
     let ofReference = 0;
     for (const [name, start] of Object.entries(doors)) {
       let door = await start();
-      await handshakesOf(door, handshakes); // warm up
-      const before = cpuMs(door.pid);
-      await handshakesOf(door, handshakes);
-      await pause(300);
-      const each = (cpuMs(door.pid) - before) / handshakes;
+      const costOf = async (epoch?: number) => {
+        const before = cpuMs(door.pid);
+        await handshakesOf(door, handshakes, epoch);
+        await pause(300);
+        return (cpuMs(door.pid) - before) / handshakes;
+      };
+      await costOf(); // warm up
+      const each = await costOf();
       if (!ofReference) ofReference = each;
       give({ what: `${name}: a handshake and CONNECT`, value: round(each, 3), unit: "ms of processor" });
       give({ what: `${name}: beside C`, value: round(ofReference / each, 2), unit: "" });
+      if (start !== reference) {
+        await costOf(EPOCH);
+        const value = round((await costOf(EPOCH)) / each, 2);
+        give({ what: `${name}: with an epoch, beside one without`, value, unit: "" });
+      }
       await stopAll();
       door = await start();
       await handshakesOf(door, 200);
@@ -195,12 +205,19 @@ async function overload(give: (row: Row) => void): Promise<void> {
 
 // ------------------------------------------------------------------------------------------------ clients
 
-function device({ port }: { port: number }, serial: string): Promise<Socket> {
+function device({ port }: { port: number }, serial: string, epoch?: number): Promise<Socket> {
   const identity = parseIdentity(`v1.meter.${serial}`);
+  const shown =
+    epoch === undefined
+      ? { identity: identity.text, psk: deriveDeviceKey(master, identity) }
+      : {
+          identity: `${identity.text}.e${epoch.toString(16)}`,
+          psk: leafOf(treeRoot(master, identity.text), epoch),
+        };
   return new Promise((resolve, reject) => {
     const socket = connectTls({
       ...{ host: "127.0.0.1", port, maxVersion: "TLSv1.2", ciphers: "PSK-AES128-CCM8:@SECLEVEL=0" },
-      pskCallback: () => ({ identity: identity.text, psk: deriveDeviceKey(master, identity) }),
+      pskCallback: () => shown,
       checkServerIdentity: () => undefined,
     });
     socket.once("secureConnect", () => socket.write(connectPacket(clientIdOf(identity))));
@@ -214,10 +231,10 @@ function device({ port }: { port: number }, serial: string): Promise<Socket> {
   });
 }
 
-async function handshakesOf(door: Running, count: number): Promise<void> {
+async function handshakesOf(door: Running, count: number, epoch?: number): Promise<void> {
   let left = count;
   const one = async () => {
-    while (left-- > 0) (await device(door, `D${left}`)).destroy();
+    while (left-- > 0) (await device(door, `D${left}`, epoch)).destroy();
   };
   await Promise.all(Array.from({ length: AT_ONCE }, one));
 }
