@@ -3,7 +3,7 @@
  * then all of the device's flash is searched for what opens one of them. The same search opens every session under the main profile.
  */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { settingsFile } from "../../scripts/lib/bench/settings_file";
 import { readBoard } from "../../scripts/lib/bundle/build";
 import { treeRoot } from "../../scripts/lib/keys/epoch_tree";
@@ -14,7 +14,7 @@ import { makeUpdate } from "../../scripts/lib/ota/update_file";
 import { bundleOf, type TestDevice } from "../../scripts/lib/test/device";
 import { keyOf, keysUnder, RecordedGateway, searchMemory } from "../../scripts/lib/test/epochs";
 import { askObject, bootLocked, CONF, recordOf } from "../../scripts/lib/test/factory";
-import { openSession } from "../../scripts/lib/test/recordings";
+import { openSession, secretsOf } from "../../scripts/lib/test/recordings";
 import { testMasters, testRekeys } from "../../scripts/lib/test/update";
 
 const BOARD = "esp32-sim";
@@ -100,8 +100,11 @@ test("R20 R38 an image with new keys over the air is a new tree, of which the ga
   await gateway.until(() => gateway.sessions.some(isNew)).catch(() => assert.fail(device.lines.join("\n")));
   gateway.cut();
   await gateway.until(() => gateway.sessions.filter(isNew).length > 1);
+  // the slot whose root is gone starts as before
+  device.machine.boot();
+  await gateway.until(() => gateway.sessions.filter(isNew).length > 2);
   const said = gateway.sessions.filter(isNew).map(({ identity }) => identity);
-  assert.deepEqual(said.slice(0, 2), ["v2.meter.SN1.e0", "v2.meter.SN1.e1"]);
+  assert.deepEqual(said.slice(0, 3), ["v2.meter.SN1.e0", "v2.meter.SN1.e1", "v2.meter.SN1.e2"]);
   assert.equal(device.machine.flash.bytes.indexOf(treeRoot(masters.psk, "v2.meter.SN1")), -1);
   assert.equal(device.machine.flash.bytes.indexOf(treeRoot(masters.psk, IDENTITY)), -1);
   // nothing that was said under either tree
@@ -128,4 +131,43 @@ test("R38 nothing in the flash after session n opens a session up to it; the sam
       for (const data of opened.values()) assert.match(data, /up\/status/);
     }
   }
+});
+
+describe("R38 what it does not give", () => {
+  test("R38 a restored image of the flash opens the sessions since, goes on from its own epoch, and the server lets it in again", async () => {
+    const gateway = await startGateway();
+    const device = await boot(gateway, "epochs");
+    const { flash } = device.machine;
+    await haveSessions(device, gateway, 2);
+    const image = Buffer.from(flash.bytes);
+    device.machine.boot();
+    await haveSessions(device, gateway, 2);
+    assert.deepEqual(epochsOf(gateway), [0, 1, 2, 3]);
+    assert.deepEqual([...searchMemory(image, gateway.sessions, gateway.master).keys()], [2, 3]);
+    device.powerOff();
+    flash.load(image);
+    device.machine.boot();
+    await haveSessions(device, gateway, 1);
+    assert.deepEqual(epochsOf(gateway), [0, 1, 2, 3, 2]);
+    // the same key, and yet no record of one is one of the other
+    const [first, again] = [gateway.sessions[2], gateway.sessions[4]];
+    const secrets = [first, again].map((session) => secretsOf(session, keyOf(gateway.master, session)));
+    assert.deepEqual(secrets[0].get("key"), secrets[1].get("key"));
+    assert.notDeepEqual(secrets[0].get("key block"), secrets[1].get("key block"));
+  });
+
+  test("R38 two devices of one identity take the same epochs, and one opens the other's sessions from its own epoch on", async () => {
+    const gateway = await startGateway();
+    const keys = keysUnder(gateway.master, IDENTITY, "epochs");
+    const one = await boot(gateway, "epochs", keys);
+    await haveSessions(one, gateway, 2);
+    one.powerOff();
+    const other = await boot(gateway, "epochs", keys);
+    await haveSessions(other, gateway, 4);
+    assert.deepEqual(epochsOf(gateway), [0, 1, 0, 1, 2, 3]);
+    assert.deepEqual(
+      [...searchMemory(one.machine.flash.bytes, gateway.sessions, gateway.master).keys()],
+      [4, 5],
+    );
+  });
 });
