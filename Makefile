@@ -112,6 +112,9 @@ sheet: node_modules ## every command and error of the console on one sheet of pa
 gateway: node_modules ## the server of a fleet, without a table of keys: A="--master FILE"
 	npm run -s gateway -- $(A)
 
+tunnel: node_modules ## the other end of devices under IPsec: A="--master FILE --devices FILE --counters FILE --to HOST:PORT"
+	npm run -s tunnel -- $(A)
+
 mosquitto-plugin: dist/mosquitto/psk_plugin.so ## Mosquitto's plugin that derives keys: dist/mosquitto/psk_plugin.so
 
 ##@ to change something here

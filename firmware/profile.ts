@@ -22,6 +22,11 @@ export const TLS_AES_128_GCM_SHA256 = true;
 /** AKEP2 (RFC 4764) in the place of TLS's handshake: akep2/ (profiles.ts). */
 export const AKEP2 = false;
 
+/** ESP with manual keys (RFC 4303) in the place of TLS, datagrams in that of MQTT: esp/ (profiles.ts). */
+export const ESP = false;
+/** Its transform: AES-CCM (RFC 4309); false: AES-128-CBC with HMAC-SHA-1-96 (RFC 3602, 2404), which needs AES decryption. */
+export const ESP_CCM = true;
+
 /** A key of its own for each session, of which nothing stays (store/tree.ts): for servers that derive. */
 export const EPOCHS = false;
 

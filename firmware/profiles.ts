@@ -10,8 +10,8 @@ export interface Profile {
   /** A folder in firmware/ -> the folder in firmware/ whose files stand in the place of those of the same names there. */
   over?: Readonly<Record<string, string>>;
   /** What the `psk` of the key record is derived for (scripts/lib/keys/kdf.ts); default `psk`. */
-  pskLabel?: "psk13" | "psk/tree";
-  /** Boards whose slots have no room for it, by the originals' names. */
+  pskLabel?: "psk13" | "psk/tree" | "esp";
+  /** Boards whose slots have no room for it, or that it is not for, by the originals' names. */
   noRoom?: readonly string[];
 }
 
@@ -50,6 +50,21 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     about: "AKEP2 as EAP-PSK (RFC 4764): AES alone, no hash; records under CCM_8",
     constants: { ...NO_CBC, AKEP2: true, TLS_PSK_WITH_AES_128_CCM: false },
     over: { tls: "akep2" },
+  },
+  esp: {
+    about:
+      "IPsec with manual keys: ESP (RFC 4303) in TCP under AES-CCM, datagrams instead of MQTT; no updates",
+    pskLabel: "esp",
+    constants: { ...NO_CBC, ESP: true, TLS_PSK_WITH_AES_128_CCM: false, UPDATES: false },
+    over: { tls: "esp", mqtt: "esp" },
+  },
+  "esp-cbc": {
+    about: "the same under AES-128-CBC with HMAC-SHA-1-96",
+    pskLabel: "esp",
+    constants: { ...NO_SUITE, ESP: true, ESP_CCM: false, UPDATES: false },
+    over: { tls: "esp", mqtt: "esp" },
+    // its AES cannot decrypt
+    noRoom: ["mdbt42q-w5500"],
   },
   epochs: {
     about:

@@ -119,6 +119,36 @@ const COMMANDS: Record<string, () => [script: string, args: string[], sentence: 
     ["--master", at("psk"), "--list", nowhere()],
     /cannot read the list/,
   ],
+  "tunnel: its port": () => [
+    "tunnel",
+    [
+      ...[
+        "--master",
+        at("psk"),
+        "--devices",
+        at("file"),
+        "--counters",
+        at("counters"),
+        "--to",
+        "127.0.0.1:9",
+      ],
+      ...["--listen", `127.0.0.1:${taken}`],
+    ],
+    TAKEN,
+  ],
+  "tunnel: the numbers' folder": () => [
+    "tunnel",
+    ["--master", at("psk"), "--devices", at("file"), "--counters", nowhere(), "--to", "127.0.0.1:9"],
+    NO_FOLDER,
+  ],
+  "tunnel: the list": () => [
+    "tunnel",
+    [
+      ...["--master", at("psk"), "--devices", nowhere(), "--counters", at("counters"), "--to", "127.0.0.1:9"],
+      ...["--listen", `127.0.0.1:${free}`],
+    ],
+    /cannot read the list/,
+  ],
   "keys new: the folder": () => ["keys", ["new", "--out", below()], BELOW_FILE],
   "keys factory-key: the folder": () => ["keys", ["factory-key", "--out", below()], BELOW_FILE],
   "keys import: the folder": () => [

@@ -6,11 +6,12 @@
 //          image was confirmed last (1), code of the last revert, 0: none (2), 0 (2), floor: the sequence at or below which
 //          nothing is taken (4), number (4)
 //   STORE  kind 3 to 6 (1), a number of the product's (../product/device.ts): its digits, and spaces behind them (11), number (4)
+//   SEQUENCE  kind 7 (1), 0 (3), number below or at which all of ESP are used up (4), 0 (4), number (4): sequence.ts
 //   LOG    kind 2 (1), step (1), code (2), boots (3), false answers at the console (1), sessions (2), failed attempts (2),
 //          number (4)
 //
 // The newest valid record of each kind counts: the one with the highest number of its kind. In use is the half that holds
-// the newest STATE. When it is full the other one is erased and begins with copies of the newest LOG and of each STORE, whether this
+// the newest STATE. When it is full the other one is erased and begins with copies of the newest LOG and of each STORE, and under ESP of the SEQUENCE, whether this
 // image's product has a store or not, then comes a STATE: the newest, with the next number. Until that one stands the full half is in use, so that
 // a power cut anywhere loses nothing. A record that a cut has torn counts as none, but takes its place up. The seal is no CMAC because the loader holds SHA-256 anyway, and AES would
 // cost it a quarter of its bytes; both parts have a fixed length, so that a key as prefix is sound.
@@ -18,7 +19,7 @@
 import { flash } from "hal:flash";
 import { board } from "board";
 import type { Bytes } from "../bytes";
-import { CONSOLE, UPDATES } from "../profile";
+import { CONSOLE, ESP, UPDATES } from "../profile";
 import { key } from "./key";
 import { OTA_KEY, RECORD_LENGTH } from "./key_record";
 
@@ -28,6 +29,8 @@ export const LOG = 2;
 /** The first of four, one for each place. */
 export const STORE = 3;
 export const STORE_PLACES = 4;
+/** Of the profile `esp` alone. */
+export const SEQUENCE = 7;
 
 /** Bytes of a record, of a place: a record with its seal. */
 export const RECORD_BYTES = 16;
@@ -42,6 +45,8 @@ export const AT_ATTEMPTS = 2; // 1
 export const AT_ERASES = 3; // 1
 export const AT_REVERT = 4; // 2
 export const AT_FLOOR = 8; // 4
+/** That of a SEQUENCE. */
+export const AT_RESERVED = 4; // 4
 /** Those of a LOG. */
 export const AT_STEP = 1; // 1
 export const AT_CODE = 2; // 2
@@ -116,7 +121,7 @@ export function append(data: Bytes): void {
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
     if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, RECORD_BYTES)) + data;
-    for (let other = LOG; other < STORE + STORE_PLACES; other++)
+    for (let other = LOG; other <= (ESP ? SEQUENCE : STORE + STORE_PLACES - 1); other++)
       data = section(import("./journal")).newest(other).substr(0, RECORD_BYTES) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;

@@ -89,6 +89,15 @@ export const PRODUCT_TELEMETRY = 49;
 export const PRODUCT_WELL = 50;
 export const PRODUCT_STOP = 51;
 
+/** A packet of ESP has another SPI than ours. */
+export const ESP_SPI = 52;
+/** Its sequence number came already, or is too old to tell. */
+export const ESP_REPLAY = 53;
+/** Its integrity check value is wrong. */
+export const ESP_ICV = 54;
+/** Its length, its padding or what is in the tunnel is not laid out as it must be. */
+export const ESP_FORM = 55;
+
 /** A server of TLS 1.3 wants a key exchange with public keys (psk_dhe_ke): its HelloRetryRequest asks for a key_share. */
 export const WANTS_KEY_SHARE = 60;
 /** A server of TLS 1.3 wants its cookie back: its HelloRetryRequest has one. */

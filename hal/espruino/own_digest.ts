@@ -4,12 +4,12 @@
 import type { Bytes } from "../../firmware/bytes";
 import { sha1Finish, sha1Update } from "../../firmware/crypto/sha1";
 import { sha256Finish, sha256Update } from "../../firmware/crypto/sha256";
-import { TLS_PSK_WITH_AES_128_CBC_SHA } from "../../firmware/profile";
+import { ESP, ESP_CCM, TLS_PSK_WITH_AES_128_CBC_SHA } from "../../firmware/profile";
 
 export const RUNNING = true;
 
-/** SHA-1 is there for the suite that names it. */
-const SHA_1 = TLS_PSK_WITH_AES_128_CBC_SHA;
+/** SHA-1 is there for the suite that names it, and for the transform of ESP. */
+const SHA_1 = TLS_PSK_WITH_AES_128_CBC_SHA || (ESP && !ESP_CCM);
 
 /** Add `data` to a state (Digest in hal.ts). */
 export function update(length: number, state: Bytes, data: Bytes): Bytes {

@@ -74,6 +74,14 @@ const OWN = {
   PRODUCT_TELEMETRY: "The product's own code threw an exception in `telemetry`.",
   PRODUCT_WELL: "The product's own code threw an exception in `well`: an update is not confirmed.",
   PRODUCT_STOP: "The product's own code threw an exception in `stop`.",
+  ESP_SPI:
+    "A packet of ESP came with another SPI than the device's: the other end has another key or transform for it, or speaks IKE, which there is none of here.",
+  ESP_REPLAY:
+    "A packet of ESP came with a sequence number that was taken already, or is too old to tell: it was recorded and sent again, or the other end does not number above what the device sends.",
+  ESP_ICV:
+    "A packet of ESP has a wrong integrity check value: it was altered on the way, or made under another key.",
+  ESP_FORM:
+    "A packet of ESP, or what is in its tunnel, is not laid out as the device takes it: one UDP datagram over IPv4, between the two addresses and the port of firmware/README.md 14.",
   WANTS_KEY_SHARE:
     "The server of TLS 1.3 wants a key exchange with public keys (psk_dhe_ke): allow it psk_ke, `Options = AllowNoDHEKEX` of OpenSSL.",
   WANTS_COOKIE:

@@ -12,12 +12,11 @@ export const KEY_LENGTH = 16; // bytes: AES-128
 /** The masters that the root is split into, each for other hands. */
 export const PURPOSES = ["psk", "ota", "console", "rekey"] as const;
 export type Purpose = (typeof PURPOSES)[number];
-/**
- * What the master `psk` derives: a device's key for TLS 1.2; for 1.3, as a key serves one version of TLS (RFC 9257, 6); the root of its tree
- * of epochs (epoch_tree.ts).
- */
-export const PSK_LABELS = ["psk", "psk13", "psk/tree"] as const;
-export type PskLabel = (typeof PSK_LABELS)[number];
+/** What the master `psk` derives beside a device's key for TLS 1.2: a key serves one protocol (RFC 9257, 6); by their labels. */
+export const OTHER_LABELS = { psk13: "TLS 1.3", "psk/tree": "a tree of epochs", esp: "ESP" } as const;
+type OtherLabel = keyof typeof OTHER_LABELS;
+export type PskLabel = "psk" | OtherLabel;
+export const PSK_LABELS = ["psk", ...(Object.keys(OTHER_LABELS) as OtherLabel[])] as const;
 /** What a key is derived for. */
 export type Label = Purpose | PskLabel;
 
@@ -71,21 +70,22 @@ function chainedCmac(key: Uint8Array): AesKey["cmac"] {
 }
 
 /**
- * Derive 16 bytes from a master: CMAC(master, [1]_32 || label || 0x00 || context || [128]_32), SP 800-108r1, 4.1.
- * Label and context are bytes (a string is taken as ASCII). The same as `openssl kdf -kdfopt mode:COUNTER -kdfopt
+ * Derive `length` bytes, whole blocks of 16, from a master: block i is CMAC(master, [i]_32 || label || 0x00 || context || [bits]_32), SP
+ * 800-108r1, 4.1. Label and context are bytes (a string is taken as ASCII). The same as `openssl kdf -kdfopt mode:COUNTER -kdfopt
  * mac:CMAC -kdfopt salt:<label> -kdfopt info:<context> KBKDF`.
  */
-export function kbkdf(master: Uint8Array | AesKey, label: string, context: Uint8Array | string): Buffer {
-  const counter = Buffer.from([0, 0, 0, 1]);
-  const lengthInBits = Buffer.from([0, 0, 0, KEY_LENGTH * 8]);
-  const input = Buffer.concat([
-    counter,
-    Buffer.from(label),
-    Buffer.alloc(1),
-    Buffer.from(context),
-    lengthInBits,
-  ]);
-  return aesKey(master).cmac(input);
+export function kbkdf(
+  master: Uint8Array | AesKey,
+  label: string,
+  context: Uint8Array | string,
+  length = KEY_LENGTH,
+): Buffer {
+  const { cmac } = aesKey(master);
+  const word = (number: number) => Buffer.from([0, 0, number >> 8, number]);
+  const fixed = Buffer.concat([Buffer.from(label), Buffer.alloc(1), Buffer.from(context), word(length * 8)]);
+  const blocks: Buffer[] = [];
+  for (let i = 1; i <= length / KEY_LENGTH; i++) blocks.push(cmac(Buffer.concat([word(i), fixed])));
+  return Buffer.concat(blocks);
 }
 
 /**
@@ -140,9 +140,9 @@ export function deriveDeviceKey(
   scheme: SchemeName = "kdf",
   label: Label = "psk",
 ): Buffer {
-  if ((label === "psk13" || label === "psk/tree") && scheme !== "kdf")
+  if (scheme !== "kdf" && label in OTHER_LABELS)
     throw new UsageError(
-      `the scheme ${scheme} has one key for each device, and ${label === "psk13" ? "TLS 1.3" : "a tree of epochs"} wants one of its own.`,
+      `the scheme ${scheme} has one key for each device, and ${OTHER_LABELS[label as OtherLabel]} wants one of its own.`,
     );
   return (SCHEMES[scheme] as Scheme).derive(aesKey(master), identity, label);
 }

@@ -31,7 +31,7 @@ const ROOMS: readonly { name: string; files: RegExp }[] = [
   { name: "lib/simulate", files: /^scripts\/lib\/simulate\// },
   {
     name: "an area",
-    files: /^scripts\/lib\/(bench|bundle|console|custody|discovery|gateway|home|ledger|ota|product)\//,
+    files: /^scripts\/lib\/(bench|bundle|console|custody|discovery|gateway|home|ledger|ota|product|tunnel)\//,
   },
   { name: "lib/files", files: /^scripts\/lib\/files\// },
   { name: "lib/keys", files: /^scripts\/lib\/keys\// },

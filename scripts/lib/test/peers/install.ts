@@ -29,6 +29,8 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "nats-server", package: "nats-server" },
   { program: "haproxy", package: "haproxy" },
   { program: "hostapd", package: "hostapd" },
+  { program: "tshark", package: "tshark" },
+  { program: "scapy", package: "python3-scapy" },
   { program: "gcc", package: "gcc" },
   { program: "make", package: "make" },
 ];
@@ -41,6 +43,12 @@ const HEADERS: readonly { path: string; package: string }[] = [
   { path: "/usr/include/openssl/kdf.h", package: "libssl-dev" },
   { path: "/usr/include/p11-kit-1/p11-kit/pkcs11.h", package: "libp11-kit-dev" },
 ];
+
+/** Debian's cryptography for its Python, which scapy's IPsec computes with. */
+const PYTHON_CRYPTOGRAPHY = {
+  path: "/usr/lib/python3/dist-packages/cryptography/__init__.py",
+  package: "python3-cryptography",
+};
 
 /** Folders of PATH, and those of the system's daemons, which an ordinary user's PATH leaves out. */
 const FOLDERS = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
@@ -74,10 +82,16 @@ export function skipWithoutHeaders(): string | false {
   return missing.length ? `not installed: ${missing.map((row) => row.package).join(", ")}` : false;
 }
 
+/** Give the reason to skip a test of scapy's IPsec, or false. */
+export function skipWithoutScapy(): string | false {
+  if (!existsSync(PYTHON_CRYPTOGRAPHY.path)) return `not installed: ${PYTHON_CRYPTOGRAPHY.package}`;
+  return skipWithout("scapy");
+}
+
 function missingPackages(): string[] {
   const programs = PROGRAMS.filter(({ program }) => !hasProgram(program));
-  const headers = HEADERS.filter(({ path }) => !existsSync(path));
-  return [...new Set([...programs, ...headers].map((row) => row.package))];
+  const files = [...HEADERS, PYTHON_CRYPTOGRAPHY].filter(({ path }) => !existsSync(path));
+  return [...new Set([...programs, ...files].map((row) => row.package))];
 }
 
 const APT_TIMEOUT_MS = 300_000;

@@ -1,0 +1,98 @@
+// What `npm run tunnel` does, once its command line is read (scripts/tunnel.ts has the options).
+import { isIPv4 } from "node:net";
+import type { Options } from "../../tunnel";
+import { UsageError } from "../cli/exit";
+import { checkPort } from "../cli/listen";
+import { show, showJson } from "../cli/show";
+import { openMaster } from "../custody/master";
+import { Secrets } from "../custody/secrets";
+import { checkWritten } from "../files/new_file";
+import { Counters } from "./counters";
+import { readIdentities, tunnelDevices } from "./device_list";
+import { LIMITS, Tunnel, type TunnelEvent } from "./tunnel";
+
+/** What is told again and again is told this often, milliseconds. */
+const EVERY_MS = 1_000;
+
+/** Run the command. */
+export async function run(options: Options): Promise<void> {
+  const missing = (["master", "devices", "counters", "to"] as const).find(
+    (name) => options[name] === undefined,
+  );
+  if (missing) throw new UsageError(`--${missing} is missing. See --help.`);
+  const { master: masterPlace, devices: list, counters: path, to } = options as Required<Options>;
+  const listen = options.listen ?? { host: "127.0.0.1", port: 4500 };
+  const udp = options.udp ?? { host: "127.0.0.1", port: 4501 };
+  for (const [name, { host }] of Object.entries({ to, udp }))
+    if (!isIPv4(host)) throw new UsageError(`--${name}: "${host}" is no IPv4 address.`);
+  const transform = options.transform ?? "ccm";
+  const identities = readIdentities(list);
+  checkWritten(path);
+  await checkPort(listen, "the tunnel");
+  const secrets = new Secrets(options, ["master"]);
+  const master = await openMaster(masterPlace, {
+    purpose: "psk",
+    scheme: "kdf",
+    secrets,
+    name: "master",
+  }).finally(() => secrets.close());
+  const reporter = new Reporter(options.json ?? false);
+  const counters = new Counters(path);
+  let tunnel: Tunnel | undefined;
+  try {
+    const devices = tunnelDevices(identities, master, transform);
+    tunnel = new Tunnel({
+      ...{ listen, udp, to, devices, counters },
+      limits: { connections: options.connections ?? LIMITS.connections },
+      onEvent: (event) => reporter.take(event),
+    });
+    await tunnel.start();
+    if (!options.json)
+      console.log(
+        `the tunnel lets in ${devices.length} devices on ${listen.host}:${listen.port}; datagrams go to ${to.host}:${to.port} and come to ${udp.host}:${udp.port}; Ctrl-C ends it`,
+      );
+    process.on("SIGHUP", () => {
+      try {
+        const fresh = tunnelDevices(readIdentities(list), master, transform);
+        tunnel?.setDevices(fresh);
+        if (!options.json) console.log(`the list has been read: ${fresh.length} devices`);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        console.error(`tunnel: ${show(error.message)} The list stays as it was.`);
+      }
+    });
+    await new Promise<void>((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+  } finally {
+    await tunnel?.stop();
+    counters.close();
+    master.close();
+    reporter.flush();
+  }
+}
+
+/** A line for each device that comes and goes; what was refused and lost once a second, counted: a flood is no full disk. */
+class Reporter {
+  private readonly counts = new Map<string, number>();
+  private timer?: NodeJS.Timeout;
+  constructor(private readonly asJson: boolean) {}
+
+  take(event: TunnelEvent): void {
+    if (!("reason" in event))
+      return console.log(
+        this.asJson ? showJson(event) : show(`${event.event} ${event.identity} from ${event.address}`),
+      );
+    const what = `${event.event} ${event.identity ? `${event.identity}: ` : ""}${event.reason}`;
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+    // who floods us with other reasons each time makes it sooner, and no longer
+    if (this.counts.size > 1_000) this.flush();
+    this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
+  }
+
+  flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    for (const [what, count] of this.counts)
+      console.log(this.asJson ? showJson({ event: "counted", what, count }) : show(`${what} (${count})`));
+    this.counts.clear();
+  }
+}
