@@ -142,11 +142,11 @@ async function detect(unit: Unit): Promise<undefined> {
       "keys-differ",
       `this unit has keys of version ${own.keyVersion}, and a re-key goes one up, not to ${identity.keyVersion}.`,
     );
-  // the same root once more: its keys would come again from the first
+  // the same root, or the same key of ESP, once more: its keys or its sequence numbers would come again from the first
+  const { pskLabel } = job.keys;
   if (
     own.keyVersion === identity.keyVersion &&
-    job.keys.pskLabel === TREE_LABEL &&
-    (await device.nextEpoch()) !== 0
+    (pskLabel === "esp" || (pskLabel === TREE_LABEL && (await device.nextEpoch()) !== 0))
   )
     throw new StepFailed(
       "keys-differ",

@@ -50,6 +50,11 @@ export class PeerConnection {
       const packet = Buffer.from(this.pending.subarray(2, length));
       this.pending = this.pending.subarray(length);
       const { up, address } = this.peer.associations;
+      if (packet.readUInt32BE(0) !== up.spi) {
+        this.peer.strangers.push(packet);
+        this.socket.destroy();
+        break;
+      }
       const { payload } = unprotect(up, packet);
       const datagram = datagramOf(payload, address).toString("latin1");
       const sequence = packet.readUInt32BE(4);
@@ -69,6 +74,8 @@ export class PeerConnection {
 export class EspPeer extends Watch {
   readonly associations: Associations;
   readonly connections: PeerConnection[] = [];
+  /** Packets under another SPI, whose connections end. */
+  readonly strangers: Buffer[] = [];
   /** Whether a `ping` is answered. */
   answers = true;
   /** The highest number that came or was sent. */
