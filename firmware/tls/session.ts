@@ -15,7 +15,7 @@ import {
   STEP_TCP,
 } from "../app/steps";
 import type { Bytes } from "../bytes";
-import { AKEP2, EPOCHS, ESP, falseStart, TLS_1_3 } from "../profile";
+import { AKEP2, EPOCHS, falseStart, TLS_1_3 } from "../profile";
 import {
   CLOSE_NOTIFY,
   DECODE_ERROR,
@@ -213,7 +213,7 @@ export function receive(): boolean | undefined {
     // tickets and new keys
     count(WARNING_WEIGHT);
     section(import("./handshake"))(transport as Socket, contentType, section(import("./record")).take());
-  } else if (!AKEP2 && !ESP) helloRequests();
+  } else if (!AKEP2) helloRequests();
 }
 
 /** Take up alerts, one or more in a record (RFC 5246, 6.2.1 and 7.2). */
