@@ -6,12 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { createTokenKey, parseTokenUri } from "../custody/token";
+import { leafOf, treeRoot } from "../keys/epoch_tree";
 import { parseIdentity } from "../keys/identity";
 import { deriveDeviceKey } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
+import { TestDevice } from "../test/device";
 import { PLUGIN_FOLDER, skipWithoutPlugin, startPluginDoor } from "../test/doors";
 import { waitUntil } from "../test/peers/process";
-import { knock, mqttClient, mqttOver, secure, WRONG_KEY } from "../test/psk_client";
+import { knock, mqttClient, mqttOver, operatorClient, sClient, secure, WRONG_KEY } from "../test/psk_client";
 import { makeTokens, SOFTHSM, skipWithoutToken, tokenUri } from "../test/token";
 
 const folder = mkdtempSync(join(tmpdir(), "plugin-"));
@@ -19,6 +21,8 @@ after(() => rmSync(folder, { recursive: true }));
 const master = randomKey();
 const DEVICE = "v1.meter.SN1";
 const KEY = deriveDeviceKey(master, parseIdentity(DEVICE));
+
+const keyOf13 = (identity: string) => deriveDeviceKey(master, parseIdentity(identity), "kdf", "psk13");
 
 const file = (name: string, bytes: string | Buffer, mode = 0o600) => {
   const path = join(folder, name);
@@ -56,6 +60,32 @@ describe("Mosquitto's plugin", { skip: skipWithoutPlugin() }, () => {
     await assert.rejects(mqttOver(second, { clientId: "meter-SN1" }), /return code 5|closed/);
     first.destroy();
     await door.stop();
+  });
+
+  test("R4 under TLS 1.3 alone it derives keys of the label psk13, for a device of that profile; no other key, and no epoch, gets in", async () => {
+    const OPENSSL_CONF = join(process.cwd(), PLUGIN_FOLDER, "openssl_tls13.cnf");
+    const door = await startPluginDoor("", () => ({ master: file("raw13", master) }), { OPENSSL_CONF });
+    const key = keyOf13(DEVICE);
+    const operator = await operatorClient(door.operatorPort);
+    await operator.subscribe("meter/#");
+    const device = await TestDevice.boot("esp32-sim", {
+      entry: "firmware/main.ts",
+      profile: "tls13",
+      ...{ identity: DEVICE, key, port: door.port },
+    });
+    try {
+      assert.match(await operator.heard(), /^meter\/SN1\/state|^meter\/SN1\/up\/status/, device.lines.join());
+      const tried = async (identity: string, key: Buffer) =>
+        (await sClient(door, identity, key, ["-tls1_3", "-allow_no_dhe_kex"])).output;
+      assert.match(await tried(DEVICE, KEY), /alert number/, "the key of TLS 1.2");
+      const leaf = leafOf(treeRoot(master, DEVICE), 3);
+      assert.match(await tried(`${DEVICE}.e3`, leaf), /alert number/, "a tree's key");
+      assert.match(await tried("v1.meter.SN2", keyOf13("v1.meter.SN2")), /TLSv1\.3, Cipher is TLS_AES_128/);
+    } finally {
+      device.powerOff();
+      operator.end();
+      await door.stop();
+    }
   });
 
   test("the master in a token; one that is pulled while it runs refuses all alike, the broker says so and lives, and SIGHUP opens it again", {

@@ -1,11 +1,11 @@
 /*
  * A plugin for Mosquitto 2 that needs no table of keys: identity in, key out (SP 800-108r1 KDF in counter mode with
- * AES-128-CMAC, label `psk`, context = the identity; with an epoch behind it, a leaf of the tree of label `psk/tree`). It holds a
- * client to its identity and to its topics, reads the list of who is denied again on SIGHUP, and disconnects whoever is denied.
+ * AES-128-CMAC, label `psk`, or `psk13` under TLS 1.3, context = the identity; with an epoch, a leaf of the tree of label
+ * `psk/tree`). It holds a client to identity and topics, reads the list of who is denied again on SIGHUP, and disconnects them.
  * Mosquitto asks no plugin at CONNECT where `use_identity_as_username` is set, so it must not be set: the identity is
  * noted by connection at the handshake and becomes the user name at CONNECT. A resumed TLS session has none and is refused.
  * The master: a file of mode 0600, a systemd credential, or a key in a PKCS#11 token; never in the configuration.
- * Leaves out: the two older schemes of derivation, TLS 1.3 (RFC 9257), quotas that Mosquitto itself does not have.
+ * Leaves out: the two older schemes of derivation, both versions of TLS in one broker (RFC 9257), quotas that Mosquitto has not.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,7 +27,6 @@
 #define IDENTITY_MOST 64  /* characters */
 #define BUCKETS 65536     /* of the table of connections: short chains up to some 100,000 devices */
 #define KEEP_ALIVE_MOST 1200 /* seconds */
-#define NOBODY "v1.nobody.0" /* whose key is derived for what is no identity */
 #define UNUSED __attribute__((unused))
 #define COMPLAIN(...) mosquitto_log_printf(MOSQ_LOG_ERR, "psk_plugin: " __VA_ARGS__)
 
@@ -53,6 +52,7 @@ struct connection {
 };
 
 static struct {
+	const char *label; /* of keys without an epoch: psk where TLS 1.2 is spoken, psk13 where 1.3 is */
 	unsigned char (*masters)[KEY_LENGTH]; /* one that nobody has, and the fleet's: a page that is never swapped or dumped */
 	const char *where[4]; /* the token's module, its label, the key's, and the PIN's file; no module: the fleet's master is above */
 	CK_FUNCTION_LIST_PTR token; /* NULL: it does not open */
@@ -196,11 +196,11 @@ static int on_psk_key(UNUSED int event, void *data, UNUSED void *user) {
 	struct identity identity;
 	struct connection *connection = calloc(1, sizeof *connection);
 	unsigned char keys[2][KEY_LENGTH] = {0};
-	char context[IDENTITY_MOST + 1] = NOBODY;
+	char context[IDENTITY_MOST + 1] = "v1.nobody.0"; /* whose key is derived for what is no identity */
 	if (strlen(asked->identity) <= IDENTITY_MOST) strcpy(context, asked->identity);
 	long epoch = cut_epoch(context);
-	const char *label = epoch < 0 ? "psk" : "psk/tree";
-	bool known = strlen(asked->identity) <= IDENTITY_MOST && is_known(context, &identity);
+	const char *label = epoch < 0 ? plugin.label : "psk/tree"; /* a tree is for TLS 1.2 alone */
+	bool known = strlen(asked->identity) <= IDENTITY_MOST && (epoch < 0 || !plugin.label[3]) && is_known(context, &identity);
 	bool derived = derive(*plugin.where ? NULL : plugin.masters[1], label, context, keys[1]) && (epoch < 0 || leaf(keys[1], epoch));
 	bool good = connection && derive(plugin.masters[0], label, context, keys[0]) && asked->max_key_len >= 2 * KEY_LENGTH;
 	unsigned char mask = (unsigned char)-(known && derived);
@@ -368,12 +368,12 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *id, UNUSED void **user, struct 
 		{MOSQ_EVT_RELOAD, on_reload}, {MOSQ_EVT_DISCONNECT, on_disconnect}};
 	const char *value[OPTIONS] = {0}, *folder = getenv("CREDENTIALS_DIRECTORY");
 	char path[4096];
-	/* Mosquitto's tls_version lets TLS 1.3 in whatever it says; OpenSSL's own configuration keeps it out. */
+	/* Mosquitto's tls_version lets TLS 1.3 in whatever it says; OpenSSL's own configuration keeps it out, or 1.2. */
 	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
-	bool tls12 = tls && SSL_CTX_get_max_proto_version(tls) == TLS1_2_VERSION;
+	if (tls) plugin.label = SSL_CTX_get_min_proto_version(tls) == TLS1_3_VERSION ? "psk13" : SSL_CTX_get_max_proto_version(tls) == TLS1_2_VERSION ? "psk" : NULL;
 	SSL_CTX_free(tls);
-	if (!tls12)
-		return COMPLAIN("no key may serve TLS 1.2 and 1.3: start with OPENSSL_CONF=.../openssl.cnf, which says MaxProtocol."), MOSQ_ERR_INVAL;
+	if (!plugin.label)
+		return COMPLAIN("no key may serve TLS 1.2 and 1.3: start with OPENSSL_CONF=.../openssl.cnf, which says MaxProtocol, or openssl_tls13.cnf."), MOSQ_ERR_INVAL;
 	if (plugin.masters) return COMPLAIN("one listener has it already; it serves one."), MOSQ_ERR_INVAL;
 	for (int i = 0; i < count; i++) {
 		int at = 0;
