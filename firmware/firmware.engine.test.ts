@@ -27,6 +27,10 @@ import { EVERY_SUITE, profileWith, SUITES, type Suite } from "../scripts/lib/tes
 /** Most variables of a run on a build of 1,000 where one is 12 bytes, and the builds from which on a run must fit. */
 const PEAK = 490;
 const MOST = 500;
+/** The product valve: what is reached of it, 498 to 529 by suite and run, and more than PEAK; and the builds from which on it must fit. */
+const VALVE = "scripts/lib/test/products/valve_and_echo.ts";
+const VALVE_PEAK = 540;
+const VALVE_MOST = 550;
 /** Variables with which an application of its own beside the socket must fit. */
 const APPLICATION_MOST = 1000;
 const VARIABLE_BYTES = 12;
@@ -107,6 +111,32 @@ for (const suite of EVERY_SUITE)
       await server.stop();
     }
   });
+
+for (const suite of SUITES)
+  test(`the same run with the product valve, and ${suite.name}`, { skip: withoutMosquitto }, async (t) => {
+    const { code } = await buildBundle({ board: "linux", product: VALVE });
+    const broker = await startMosquitto(suite);
+    try {
+      const { failure, down, up } = await run(code, suite, broker);
+      if (tooSmall(t, failure, VALVE_MOST)) return;
+      assert.equal(failure, "", broker.output());
+      assert.deepEqual({ down, up }, { down: RECORDS, up: RECORDS });
+    } finally {
+      await broker.stop();
+    }
+  });
+
+test("peak of variables with the product valve, where it is highest", {
+  skip: withoutMosquitto,
+}, async (t) => {
+  const suite = SUITES.find(({ name }) => name.endsWith("CBC_SHA256")) as Suite;
+  const { code } = await buildBundle({ board: "linux", product: VALVE });
+  const peak = await findPeak(code, suite, VALVE_PEAK);
+  if (tooSmall(t, peak.unladen.failure, VALVE_MOST)) return;
+  assert.equal(peak.unladen.failure, "");
+  console.log(peakLine(suite, peak));
+  if (build.variableBytes === VARIABLE_BYTES) assert.ok(peak.peak <= VALVE_PEAK, `${peak.peak} variables`);
+});
 
 test("a tick that runs out of memory is not the last one", { skip: withoutMosquitto }, async (t) => {
   if (build.variableBytes !== VARIABLE_BYTES) return t.skip("its heap may grow for ever");

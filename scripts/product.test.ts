@@ -16,7 +16,8 @@ import { nodeArguments } from "./lib/test/program";
 
 const PAGE = "firmware/product/README.md";
 const COMMANDS = commandsOf(PAGE, PAGES.get(PAGE) as string);
-const folder = mkdtempSync(join(tmpdir(), "product-"));
+// a path that is none of a URL's
+const folder = mkdtempSync(join(tmpdir(), "product of 100% "));
 after(() => rmSync(folder, { recursive: true }));
 const main = join(folder, "my-product/main.ts");
 

@@ -40,10 +40,11 @@ export function every(): void {
 const TEST = `// The thermometer on a simulated board, with a broker behind TLS: npm run product -- test FOLDER
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { ProductDevice } from "product_device";
 
 test("it publishes what the sensor measures", async () => {
-  const device = await ProductDevice.start({ product: new URL("../main.ts", import.meta.url).pathname });
+  const device = await ProductDevice.start({ product: fileURLToPath(new URL("../main.ts", import.meta.url)) });
   try {
     device.i2c(0x48, [21, 128]);
     await device.until(() => device.published("status").length > 0);
