@@ -1,6 +1,6 @@
 // Make a throwaway master and one device's key for the simulated board: `npm run derive`.
 // Writes two files of the device as its Storage holds them - `key`, 16 raw bytes, and `conf`, its settings -, the same
-// key as `psk`, a line `identity:hex` that stunnel, GnuTLS and Mosquitto read, and the master beside them if none is
+// key as `psk`, a line `identity:hex` that stunnel, GnuTLS and Mosquitto read, where it is a key for TLS, and the master beside them if none is
 // given; all of mode 0600. Prints identity and check value, never a key.
 // Leaves out: the bench with its ledger; the root and its custody.
 import { existsSync } from "node:fs";
@@ -44,13 +44,14 @@ await runCommand("derive", (argv) => {
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
   const folder = options.out ?? "dist/device";
   const inFolder = (name: string) => join(folder, name);
+  const isForTls = pskLabel === "psk" || pskLabel === "psk13";
   const files = {
     key: inFolder("key"),
     conf: inFolder("conf"),
-    psk: inFolder("psk"),
+    ...(isForTls ? { psk: inFolder("psk") } : {}),
     master: options.master ?? inFolder("master"),
   };
-  refuseExisting(files.key, files.conf, files.psk);
+  refuseExisting(files.key, files.conf, ...(files.psk ? [files.psk] : []));
   makeFolder(folder);
   if (!options.master && !existsSync(files.master))
     writeSecret(files.master, strongKey(randomKey(), "the master"));
@@ -58,7 +59,9 @@ await runCommand("derive", (argv) => {
   const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
   writeNewFiles([
     { path: files.key, bytes: key },
-    { path: files.psk, bytes: Buffer.from(`${identity.text}:${key.toString("hex")}\n`) },
+    ...(files.psk
+      ? [{ path: files.psk, bytes: Buffer.from(`${identity.text}:${key.toString("hex")}\n`) }]
+      : []),
     { path: files.conf, bytes: Buffer.from(JSON.stringify({ id: identity.text, host, port })) },
   ]);
 
