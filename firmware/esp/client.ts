@@ -41,13 +41,13 @@ export function subscribe(_what: number, _end: Bytes): void {}
 
 /** Send `text` as `up/<end>`; nothing waits for an acknowledgement. False where it is too long, or too much waits to be sent. */
 export function publish(end: Bytes, text: Bytes, _flags: number): boolean {
-  return section(import("./packets")).putDatagram(E.toString("up/", end, " ", text));
+  return section(import("./packets")).putDatagram("up/" + end + " ", text);
 }
 
 /** Ask for a sign of life. */
 export function ping(): void {
   asked |= 1 << PING;
-  section(import("../tls/outgoing")).put("ping");
+  section(import("../tls/outgoing")).put("\0\x04ping");
 }
 
 /** Ask for a sign of life; what was asked and has no answer by the next tick is overdue. */

@@ -9,10 +9,9 @@ export function clearOutgoing(): void {
   outgoing = "";
 }
 
-/** Add one. */
+/** Add one, with its length before it already: joined to nothing else, it may be as long as a packet. */
 export function put(data: Joinable): void {
-  const datagram = E.toString(data);
-  outgoing = E.toString(outgoing, datagram.length >> 8, datagram.length, datagram);
+  outgoing = E.toString(outgoing, data);
 }
 
 /** Take the first one. */

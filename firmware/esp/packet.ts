@@ -95,7 +95,8 @@ export function unprotect(packet: Bytes): Bytes {
   let text: Bytes;
   if (ESP_CCM) {
     const how = section(import("./packet")).context(at, front, size);
-    text = E.toString(tag, packet.substr(FRONT, size), { data: 0, count: -size & 15 });
+    packet = packet.substr(FRONT, size);
+    text = E.toString(tag, packet, { data: 0, count: -size & 15 });
     packet = "";
     text = section(import("../crypto/ctr")).ctrTurn(how, text);
     tag = text.substr(0, ICV_BYTES);
@@ -103,12 +104,8 @@ export function unprotect(packet: Bytes): Bytes {
     if (section(import("../bytes")).difference(section(import("../crypto/ccm")).ccmMac(how, text), tag))
       throw ESP_ICV;
   } else {
-    if (
-      section(import("../bytes")).difference(
-        section(import("./packet")).icv(at, packet.substr(0, FRONT + size)),
-        tag,
-      )
-    )
+    packet = packet.substr(0, FRONT + size);
+    if (section(import("../bytes")).difference(section(import("./packet")).icv(at, packet), tag))
       throw ESP_ICV;
     text = packet.substr(8, 16 + size);
     packet = "";
@@ -122,5 +119,6 @@ export function unprotect(packet: Bytes): Bytes {
   const nextHeader = text.charCodeAt(size - 1);
   if (nextHeader === NO_NEXT_HEADER) return "";
   if (nextHeader !== IPV4) throw ESP_FORM;
-  return section(import("./ipv4")).datagram(text.substr(0, end));
+  text = text.substr(0, end);
+  return section(import("./ipv4")).datagram(text);
 }

@@ -21,13 +21,17 @@ export const PRODUCT = 256;
 /** Datagrams that were not sent since the start. */
 export let dropped = 0;
 
-/** Put a datagram out. False, and dropped, where it is longer than FRAGMENT_LIMIT or more than OUTGOING_LIMIT bytes would wait to be sent. */
-export function putDatagram(text: Bytes): boolean {
-  if (text.length > FRAGMENT_LIMIT || (outgoing && outgoing.length + text.length > OUTGOING_LIMIT)) {
+/**
+ * Put the datagram `head` and `text` out. False, and dropped, where it is longer than FRAGMENT_LIMIT or more than OUTGOING_LIMIT bytes would
+ * wait to be sent.
+ */
+export function putDatagram(head: Bytes, text: Bytes): boolean {
+  const length = head.length + text.length;
+  if (length > FRAGMENT_LIMIT || (outgoing && outgoing.length + length > OUTGOING_LIMIT)) {
     dropped++;
     return false;
   }
-  section(import("../tls/outgoing")).put(text);
+  section(import("../tls/outgoing")).put([length >> 8, length, head, text]);
   return true;
 }
 
