@@ -5,6 +5,7 @@ import { aes } from "hal:aes128";
 import { ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { key } from "../store/key";
+import { IS_SMALL } from "../tls/tidy";
 import { message1, setSecrets } from "./handshake";
 
 /**
@@ -13,7 +14,7 @@ import { message1, setSecrets } from "./handshake";
  */
 export default function keySchedule(): Bytes {
   // here the heap is at its fullest
-  section(import("../tls/tidy")).tidy();
+  if (IS_SMALL) section(import("../tls/tidy")).tidy();
   const omac = section(import("../crypto/eax")).omac;
   const mixed = section(import("./counter_mode")).numbered;
   /* EAP header: code 1, identifier, length (2 bytes), type 47; then flags, RAND_S (16), ID_S */

@@ -1,10 +1,10 @@
 // Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Leaves out QoS 2, user
 // name and password (the TLS identity says who we are) and UNSUBSCRIBE.
-import { board } from "board";
 import type { Bytes } from "../bytes";
 import { OUTGOING_LIMIT, SCARCE } from "../profile";
 import { outgoing } from "../tls/outgoing";
 import { sending } from "../tls/session";
+import { IS_SMALL } from "../tls/tidy";
 
 /** First bytes of the fixed headers (2.2): packet type in the high half, flags in the low one. */
 export const CONNECT = 0x10;
@@ -46,8 +46,6 @@ export let waiting: Bytes | undefined;
 /** Answers that have given way to others since the start. */
 export let dropped = 0;
 
-/** Whether the heap may be too small for several answers at once; of linux it is not known. */
-const IS_SMALL = board.variables < 2000;
 /** As many bytes of acknowledgements may stand before an answer. */
 const ACKNOWLEDGEMENTS = 99;
 

@@ -9,6 +9,7 @@ import { key } from "../store/key";
 import { randoms, transcript } from "./handshake";
 import { setKeys } from "./keys";
 import { extendedMasterSecret, macLength } from "./server_hello";
+import { IS_SMALL } from "./tidy";
 
 /**
  * Derive the connection's keys from the provisioned PSK and the handshake up to the ClientKeyExchange (its state in
@@ -17,7 +18,7 @@ import { extendedMasterSecret, macLength } from "./server_hello";
  */
 export default function keySchedule(): Bytes {
   // here the heap is at its fullest
-  section(import("./tidy")).tidy();
+  if (IS_SMALL) section(import("./tidy")).tidy();
   const hmac = section(import("../crypto/hmac")).hmac;
   const hmacKey = section(import("../crypto/hmac")).hmacKey;
   const hash = E.toString(finish(32, transcript));

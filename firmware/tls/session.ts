@@ -65,6 +65,8 @@ let queued: boolean;
 let busy: boolean;
 /** Whether what was written last is still on its way: who writes more fills a queue without a bound. */
 export let sending: boolean;
+/** Whether whoever writes is still to be told that all of it is on its way. */
+let drained: boolean;
 /** Whether records are the handshake's. */
 let shaking: boolean;
 /** Whether the application may write. */
@@ -120,7 +122,15 @@ function turn(): void {
   while (port && section(import("./record")).receiveRecord())
     if (section(import("./session")).receive()) port(SESSION_DATA);
   // what came of them, when all are off the heap
-  if (!sending) section(import("./session")).flush();
+  section(import("./session")).drain();
+}
+
+/** Tell that all is on its way, and send what comes of it: not while records wait to be opened, for both would be on the heap. */
+export function drain(): void {
+  if (sending) return;
+  if (drained && port) port(SESSION_DRAINED);
+  drained = false;
+  section(import("./session")).flush();
 }
 
 /** Go on in a turn of the session's own: the handshake; TCP is open; or a socket's end that was put off. */
@@ -130,7 +140,8 @@ function proceed(event: Socket | number): void {
     // it is open, or all that was written is on its way
     if (!shaking && !stands) section(import("./session")).advance(BEGIN);
     sending = false;
-    if (stands && port) port(SESSION_DRAINED);
+    drained = stands;
+    if (!queued) section(import("./session")).drain();
   } else {
     section(import("./session")).flush();
     (event as Socket).end();
@@ -175,8 +186,9 @@ function codeOf(cause: unknown, tcp: Socket | 0 | undefined): number {
 /** Send the alert that belongs to a code: close_notify where it has none, nothing after an alert received. */
 function sayLast(tcp: Socket, code: number): void {
   try {
-    // what TCP still brings is for no session, least of all for the next
+    // what TCP still brings is for no session, least of all for the next, and would pile up where nobody takes it
     tcp.removeAllListeners();
+    tcp.on("data", Boolean);
     // a close_notify received is answered (RFC 5246, 7.2.1)
     if (code > SENT || code <= RECEIVED + CLOSE_NOTIFY)
       section(import("./record")).send(

@@ -2,6 +2,7 @@
 // transcript to what protects records and what Finished carries.
 import { finish } from "hal:digest";
 import type { Bytes } from "../bytes";
+import { IS_SMALL } from "../tls/tidy";
 import { transcript } from "./handshake";
 import { AT_FINISHED, keys } from "./keys";
 import { secret } from "./secrets";
@@ -13,7 +14,7 @@ import { secret } from "./secrets";
  */
 export default function keySchedule(): Bytes {
   // here the heap is at its fullest
-  section(import("../tls/tidy")).tidy();
+  if (IS_SMALL) section(import("../tls/tidy")).tidy();
   const hmac = section(import("../crypto/hmac")).hmac;
   const hmacKey = section(import("../crypto/hmac")).hmacKey;
   const expandLabel = section(import("./hkdf")).expandLabel;
