@@ -111,7 +111,7 @@ export function countUp(record: Bytes): Bytes {
 /** Write a record: the first 12 bytes of `data`, its kind first. Turns over to the other half in time. */
 export function append(data: Bytes): void {
   if (!CONSOLE || !key[RECORD_LENGTH - 1]) return;
-  const kind = data.charCodeAt(AT_KIND);
+  let kind = data.charCodeAt(AT_KIND);
   const last = section(import("./journal")).newest(kind).substr(AT_NUMBER, 4) || "\0\0\0\0";
   data = section(import("./journal")).countUp(data.substr(0, AT_NUMBER) + last);
   // where nothing is known slot 0 is active
@@ -121,8 +121,8 @@ export function append(data: Bytes): void {
   if (!taken || taken > board.journalLength - PLACE * (1 + SPARE)) {
     // a STATE puts the half to use: with a number of its own, and behind what must not be lost
     if (kind !== STATE) data = section(import("./journal")).countUp(state.substr(0, RECORD_BYTES)) + data;
-    for (let other = LOG; other <= (ESP ? SEQUENCE : STORE + STORE_PLACES - 1); other++)
-      data = section(import("./journal")).newest(other).substr(0, RECORD_BYTES) + data;
+    for (kind = LOG; kind <= (ESP ? SEQUENCE : STORE + STORE_PLACES - 1); kind++)
+      data = section(import("./journal")).newest(kind).substr(0, RECORD_BYTES) + data;
     const middle = board.journalStart + board.journalLength;
     at = at > middle ? board.journalStart : middle;
     if (board.journalLength === board.pageLength) require("Flash").erasePage(at);

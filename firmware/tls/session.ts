@@ -63,10 +63,11 @@ let next: any;
 let queued: boolean;
 /** Whether what TCP and the timers bring is worked on. */
 let busy: boolean;
-/** Whether what was written last is still on its way: who writes more fills a queue without a bound. */
-export let sending: boolean;
-/** Whether whoever writes is still to be told that all of it is on its way. */
-let drained: boolean;
+/**
+ * Whether what was written last is still on its way: who writes more fills a queue without a bound. Undefined: no longer, and who
+ * wrote it is still to be told.
+ */
+export let sending: boolean | undefined;
 /** Whether records are the handshake's. */
 let shaking: boolean;
 /** Whether the application may write. */
@@ -123,14 +124,14 @@ function turn(): void {
     if (section(import("./session")).receive()) port(SESSION_DATA);
   // what came of them, when all are off the heap
   section(import("./session")).drain();
+  if (!sending) section(import("./session")).flush();
 }
 
-/** Tell that all is on its way, and send what comes of it: not while records wait to be opened, for both would be on the heap. */
+/** Tell that all is on its way; not while records wait to be opened: what comes of it would be on the heap beside them. */
 export function drain(): void {
-  if (sending) return;
-  if (drained && port) port(SESSION_DRAINED);
-  drained = false;
-  section(import("./session")).flush();
+  if (sending !== undefined || !stands || !port) return;
+  sending = false;
+  port(SESSION_DRAINED);
 }
 
 /** Go on in a turn of the session's own: the handshake; TCP is open; or a socket's end that was put off. */
@@ -139,8 +140,7 @@ function proceed(event: Socket | number): void {
   else if (event === transport) {
     // it is open, or all that was written is on its way
     if (!shaking && !stands) section(import("./session")).advance(BEGIN);
-    sending = false;
-    drained = stands;
+    sending = undefined;
     if (!queued) section(import("./session")).drain();
   } else {
     section(import("./session")).flush();
@@ -188,7 +188,7 @@ function sayLast(tcp: Socket, code: number): void {
   try {
     // what TCP still brings is for no session, least of all for the next, and would pile up where nobody takes it
     tcp.removeAllListeners();
-    tcp.on("data", Boolean);
+    tcp.on("data", parseInt);
     // a close_notify received is answered (RFC 5246, 7.2.1)
     if (code > SENT || code <= RECEIVED + CLOSE_NOTIFY)
       section(import("./record")).send(
