@@ -14,6 +14,8 @@ export const LINE_RATE = 115_200;
 export const BITS_PER_BYTE = 10;
 
 const CONNECT_TIMEOUT_MS = 3000;
+/** How often is looked whether a serial port is still there. */
+const LOOK_MS = 500;
 /** Bytes that are handed to the line at once: 44 ms of it. */
 const PIECE = 512;
 
@@ -110,7 +112,13 @@ export class Port {
         if (error) {
           opened.ended();
           reject(new PortClosed(`${name}: ${portFault(error)}`));
-        } else resolve(opened);
+          return;
+        }
+        // unplugged amid a read, the package reads the end of the file again and again and tells nobody
+        const plugged = plugOf(name);
+        const looking = setInterval(() => plugOf(name) === plugged || opened.close(), LOOK_MS);
+        opened.closed.then(() => clearInterval(looking));
+        resolve(opened);
       });
     });
   }
@@ -165,6 +173,11 @@ export class Port {
 export function isPresent(name: string): boolean {
   if (name.startsWith(TCP) || /^COM\d/.test(name)) return true;
   return statSync(name, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Tell one plugging in of a serial port from the next: its file is another one. */
+function plugOf(name: string): number | undefined {
+  return isPresent(name) ? statSync(name, { throwIfNoEntry: false })?.ino : undefined;
 }
 
 /** USB serial ports as Linux names them; everywhere else the package knows. */
