@@ -40,7 +40,6 @@ export function send(transport: Socket, type: number): void {
 
 /** Keep bytes that TCP brought for `receiveRecord`, in one piece. */
 export function keep(data: Bytes): void {
-  section(import("../tls/tidy")).tidy();
   input = E.toString(input, data);
 }
 

@@ -10,7 +10,6 @@ import { CHANGE_CIPHER_SPEC, HANDSHAKE } from "./constants";
 import { keys, wipeKeys } from "./keys";
 import { clearOutgoing } from "./outgoing";
 import { encryptThenMac, macLength, tagLength } from "./server_hello";
-import { IS_SMALL } from "./tidy";
 
 /** Longest record before there are keys, bytes (RFC 5246, 6.2.1): the limits that we ask for are those of protected ones. */
 const CLEAR_LIMIT = 16384;
@@ -59,7 +58,6 @@ export function send(transport: Socket, type: number, message?: Bytes): void {
 
 /** Keep bytes that TCP brought for `receiveRecord`, in one piece. */
 export function keep(data: Bytes): void {
-  if (IS_SMALL) section(import("./tidy")).tidy();
   input = E.toString(input, data);
 }
 
@@ -77,7 +75,6 @@ export function take(): Bytes {
  * is the one alert bad_record_mac (6.2.3.2), and the sequence number then stays.
  */
 export function receiveRecord(): boolean | undefined {
-  if (IS_SMALL) section(import("./tidy")).tidy();
   if (!left) {
     if (input.length < 5) return;
     const isClear = readSequence < 0;

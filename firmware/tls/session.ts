@@ -35,6 +35,7 @@ import { expected } from "./handshake";
 import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE } from "./handshake_steps";
 import { outgoing } from "./outgoing";
 import { contentType, incoming, keep } from "./record";
+import { IS_SMALL } from "./tidy";
 
 /** What a session tells whoever opened it, an event each: it stands. */
 export const SESSION_STANDS = -1;
@@ -111,6 +112,7 @@ function onTransport(event?: unknown): void {
 
 /** TCP has brought bytes: they are worked through in a turn of their own, when the event that brought them is off the heap. */
 function bytes(data: Bytes): void {
+  if (IS_SMALL) section(import("./tidy")).tidy();
   keep(data);
   if (!queued) setTimeout(onTransport, 0, TURN);
   queued = true;
@@ -120,8 +122,12 @@ function bytes(data: Bytes): void {
 function turn(): void {
   queued = false;
   // opened from here, and not from the section that takes it up ("a frame less")
-  while (port && section(import("./record")).receiveRecord())
+  while (port) {
+    // here, where the least stands on the heap that cannot be moved
+    if (IS_SMALL) section(import("./tidy")).tidy();
+    if (!section(import("./record")).receiveRecord()) break;
     if (section(import("./session")).receive()) port(SESSION_DATA);
+  }
   // what came of them, when all are off the heap
   section(import("./session")).drain();
   if (!sending) section(import("./session")).flush();

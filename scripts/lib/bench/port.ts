@@ -172,12 +172,12 @@ export class Port {
 /** Tell whether something can be opened under the name: a serial port's file is there; a TCP port always may. */
 export function isPresent(name: string): boolean {
   if (name.startsWith(TCP) || /^COM\d/.test(name)) return true;
-  return statSync(name, { throwIfNoEntry: false }) !== undefined;
+  return plugOf(name) !== undefined;
 }
 
-/** Tell one plugging in of a serial port from the next: its file is another one. */
+/** Tell one plugging in of a serial port from the next: its file is another one. Undefined: it is not there, or has no file. */
 function plugOf(name: string): number | undefined {
-  return isPresent(name) ? statSync(name, { throwIfNoEntry: false })?.ino : undefined;
+  return statSync(name, { throwIfNoEntry: false })?.ino;
 }
 
 /** USB serial ports as Linux names them; everywhere else the package knows. */
