@@ -115,6 +115,12 @@ describe("bad input is a sentence and exit 2", () => {
     assert.deepEqual(parseLine("  SN1 "), { command: "scan", serial: "SN1" });
     assert.deepEqual(parseLine(""), { command: "start" });
     assert.deepEqual(parseLine("clear 2"), { command: "clear", fixture: 2 });
+    // as at the page
+    assert.deepEqual(parseLine("/clear 2"), { command: "clear", fixture: 2 });
+    assert.deepEqual(parseLine("/start 3"), { command: "start", fixture: 3 });
+    assert.deepEqual(parseLine("/3 SN1"), { command: "scan", serial: "SN1", fixture: 3 });
+    assert.deepEqual(parseLine("/rework"), { command: "operation", operation: "rework" });
+    assert.throws(() => parseLine("/rewrok"), UsageError);
     assert.deepEqual(parseLine("scrap SN1 fell down"), {
       command: "scrap",
       serial: "SN1",

@@ -1,5 +1,5 @@
 // The bench at a terminal: a bar for each fixture with its state, and a line for the scanner or the fingers. Enter with a
-// serial gives it to the next fixture, Enter alone starts; `scrap SERIAL REASON` and `clear N` as they read. Where the
+// serial gives it to the next fixture, Enter alone starts; the page's commands are taken as well, with their slash or without. Where the
 // output is no terminal there are no bars: one line for each result and each notice. With `json` every event is a line.
 import { createInterface } from "node:readline";
 import { StringDecoder } from "node:string_decoder";
@@ -8,7 +8,14 @@ import { UsageError } from "../cli/exit";
 import { oneLineEnd } from "../cli/line_ends";
 import { show, showJson } from "../cli/show";
 import { wrap } from "../cli/wrap";
-import type { BenchApi, BenchCommand, BenchEvent, FixtureView } from "./interfaces";
+import {
+  type BenchApi,
+  type BenchCommand,
+  type BenchEvent,
+  type FixtureView,
+  OPERATIONS,
+  type Operation,
+} from "./interfaces";
 
 const SCALE = 1000;
 /** Columns of a bar, and of what stands before its note: number, spaces, bar. */
@@ -22,8 +29,14 @@ const ESCAPE = "\x1b";
 
 /** What a typed or scanned line asks for; the words are commands, everything else a serial. */
 export function parseLine(line: string): BenchCommand {
-  const [word, ...rest] = line.trim().split(/\s+/);
+  const isCommand = line.trim().startsWith("/");
+  const [word, ...rest] = line.trim().replace(/^\//, "").split(/\s+/);
   if (word === "") return { command: "start" };
+  if (isCommand && /^\d+$/.test(word) && rest.length === 1)
+    return { command: "scan", serial: rest[0], fixture: Number(word) };
+  if (isCommand && OPERATIONS.includes(word as Operation))
+    return { command: "operation", operation: word as Operation };
+  if (word === "start" && rest.length === 0) return { command: "start" };
   if (word === "start" || word === "clear") {
     const fixture = Number(rest[0]);
     if (rest.length !== 1 || !Number.isInteger(fixture) || fixture < 1)
@@ -35,7 +48,7 @@ export function parseLine(line: string): BenchCommand {
       throw new UsageError("scrap takes a serial and a reason: scrap SN0000001 cracked case");
     return { command: "scrap", serial: rest[0], reason: rest.slice(1).join(" ") };
   }
-  if (rest.length) throw new UsageError(`"${line.trim()}" is neither a serial nor a command.`);
+  if (rest.length || isCommand) throw new UsageError(`"${line.trim()}" is neither a serial nor a command.`);
   return { command: "scan", serial: word };
 }
 
@@ -180,7 +193,7 @@ export class ScanField {
 
   private enter(): void {
     const [word, serial, reason] = this.typed.trim().split(/\s+/);
-    if (word === "scrap" && reason !== undefined && !this.asks) {
+    if (word?.replace(/^\//, "") === "scrap" && reason !== undefined && !this.asks) {
       this.asks = show(`${serial} for ever? Enter scraps it, Escape leaves it.`);
       return;
     }

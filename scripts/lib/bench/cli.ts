@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Board } from "../../../boards/board";
 import { BUILDS } from "../../../boards/builds";
+import { UsageError } from "../cli/exit";
+import { fileFault } from "../cli/fault";
 
 /** Longest that it may take, on a machine that does other things. */
 const TIMEOUT_MS = 60_000;
@@ -36,6 +38,10 @@ export function boardDescription(board: Board): object {
   };
 }
 
+function unwritten(error: unknown): never {
+  throw new UsageError(`cannot write in ${tmpdir()}: ${fileFault(error)}; nothing was written.`);
+}
+
 /**
  * Run the CLI with a board file and files of its own folder, `files` by name; `onEnd` may take what it made there.
  * Returns its output and its exit code, which is 0 whatever happened.
@@ -46,11 +52,12 @@ export async function runCli(
   args: (folder: string) => string[],
   onEnd: (folder: string) => void = () => {},
 ): Promise<{ output: string; code: number | null }> {
-  const folder = await mkdtemp(join(tmpdir(), "espruino-"));
+  const folder = await mkdtemp(join(tmpdir(), "espruino-")).catch(unwritten);
   try {
     const boardFile = join(folder, "board.json");
-    await writeFile(boardFile, JSON.stringify(boardDescription(board)));
-    for (const [name, data] of Object.entries(files)) await writeFile(join(folder, name), data, "latin1");
+    await writeFile(boardFile, JSON.stringify(boardDescription(board))).catch(unwritten);
+    for (const [name, data] of Object.entries(files))
+      await writeFile(join(folder, name), data, "latin1").catch(unwritten);
     const result = await new Promise<{ output: string; code: number | null }>((resolve, reject) => {
       const child = spawn(
         process.execPath,

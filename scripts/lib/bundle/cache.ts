@@ -3,6 +3,7 @@
 // is whole, and who finds another process at the same bundle waits for it. What cannot be written is built again, no more.
 import { createHash, randomBytes } from "node:crypto";
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -65,7 +66,8 @@ export class Cache<T> {
       renameSync(temporary, file);
       this.dropOldest();
     } catch {
-      // a disk that is full or another's folder; what was begun is among the oldest one day
+      // a disk that is full or another's folder: the next build makes it again
+      if (existsSync(temporary)) rmSync(temporary);
     }
   }
 

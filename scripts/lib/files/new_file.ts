@@ -143,6 +143,11 @@ export function replaceFile(path: string, bytes: Uint8Array, mode = PUBLIC): voi
   }
 }
 
+/** Take away a file that something began and could not fill: it is there, and empty. */
+export function withdrawEmpty(path: string): void {
+  if (existsSync(path) && statSync(path).size === 0) unlinkSync(path);
+}
+
 /** Refuse paths that are there already. Throws UsageError. */
 export function refuseExisting(...paths: readonly string[]): void {
   const there = paths.find((path) => existsSync(path));

@@ -4,10 +4,12 @@
 // Messages that come in one turn of the event loop are written in one transaction, and each is acknowledged when that is on
 // the disk (synchronous = FULL).
 // Leaves out: sessions and wills, which end with their connections here.
+import { existsSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { takeLock } from "../files/lock";
+import { withdrawEmpty } from "../files/new_file";
 import { matches } from "./topics";
 
 export interface Retained {
@@ -40,8 +42,11 @@ export class RetainedStore {
   constructor(path = IN_MEMORY) {
     this.unlock =
       path === IN_MEMORY ? () => {} : takeLock(path, "another gateway keeps its retained messages there.");
+    const isNew = path !== IN_MEMORY && !existsSync(path);
+    let database: InstanceType<typeof DatabaseSync> | undefined;
     try {
-      this.database = new DatabaseSync(path, { timeout: 1_000 });
+      database = new DatabaseSync(path, { timeout: 1_000 });
+      this.database = database;
       this.database.exec(
         `PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -63,6 +68,8 @@ export class RetainedStore {
         ),
       };
     } catch (error) {
+      database?.close();
+      if (isNew) withdrawEmpty(path);
       this.unlock();
       throw new UsageError(`the retained messages in ${path} cannot be opened: ${fileFault(error)}.`);
     }

@@ -8,7 +8,7 @@ import { onlyPort, Port, PortClosed } from "../bench/port";
 import { NoAnswer } from "../bench/prompt";
 import { DeviceError, UsageError } from "../cli/exit";
 import { print } from "../cli/wrap";
-import { checkNewFiles, writeNewFile } from "../files/new_file";
+import { checkNewFiles, writeNewFiles } from "../files/new_file";
 import { readPrivateFile } from "../files/private_file";
 import { boardNames, PROJECT, readBoard } from "../project";
 import { type DriverFinding, examineDrivers } from "./drivers";
@@ -53,7 +53,6 @@ export async function run(options: Options): Promise<void> {
           onFinding: (finding) => say(line(finding)),
         });
         findings = report.findings;
-        if (options.noise) writeNewFile(options.noise, report.noise);
         const whole = {
           port: name,
           host: `${process.platform} ${release()}`,
@@ -61,10 +60,14 @@ export async function run(options: Options): Promise<void> {
         };
         const { state: _state, ...seen } = examination;
         const text = `${JSON.stringify({ ...whole, firmware: version(), board: board.name, ...seen, boards: undefined, findings }, undefined, 2)}\n`;
-        if (options.report) {
-          writeNewFile(options.report, Buffer.from(text));
-          say(`\nThe report is in ${options.report}.`);
-        }
+        const noise = options.noise && report.noise.length > 0 ? options.noise : undefined;
+        writeNewFiles([
+          ...(noise ? [{ path: noise, bytes: report.noise }] : []),
+          ...(options.report ? [{ path: options.report, bytes: Buffer.from(text) }] : []),
+        ]);
+        if (options.report) say(`\nThe report is in ${options.report}.`);
+        if (noise) say(`${report.noise.length} bytes of raw noise are in ${noise}.`);
+        else if (options.noise) say(`No noise came, and ${options.noise} was not written.`);
       }
       if (options.json) {
         const { state, interpreter, findings: needs, boards: found } = examination;

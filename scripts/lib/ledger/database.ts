@@ -2,11 +2,12 @@
 // The rollback journal with synchronous EXTRA, not WAL: an entry that append() returned for is on the disk, and it is
 // in the one file, which can be carried on a stick while a bench is running. Many processes may write; each waits for
 // its turn. Leaves out: what an entry says (entry.ts), and whether the chain holds (verify.ts).
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DatabaseSync } from "@photostructure/sqlite";
 import { DeviceError, UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
+import { withdrawEmpty } from "../files/new_file";
 import { COLUMN_NAMES, COLUMNS, FIRST_PREVIOUS } from "./entry";
 
 export type Database = InstanceType<typeof DatabaseSync>;
@@ -75,8 +76,7 @@ export function openDatabase(path: string, access: Access): Database {
     return database;
   } catch (error) {
     database?.close();
-    // on a full disk the file is there, and empty
-    if (isNew && existsSync(path) && statSync(path).size === 0) rmSync(path);
+    if (isNew) withdrawEmpty(path);
     if (error instanceof UsageError) throw error;
     throw new UsageError(`${path} cannot be opened as a ledger: ${fileFault(error)}.`);
   }

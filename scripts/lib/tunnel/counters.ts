@@ -2,10 +2,12 @@
 // a key that never changes must never have a number twice, and what came must never be taken twice. Of what is sent a block is reserved ahead; of what
 // came the highest is on the disk before the datagram goes anywhere (synchronous = FULL).
 // Leaves out copies: of a file that was put back numbers are used again, so there is one file for the life of the keys.
+import { existsSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "@photostructure/sqlite";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { takeLock } from "../files/lock";
+import { withdrawEmpty } from "../files/new_file";
 
 const IN_MEMORY = ":memory:"; // as SQLite calls it
 /** As many numbers are reserved at a time. */
@@ -31,8 +33,11 @@ export class Counters {
   constructor(path = IN_MEMORY) {
     this.unlock =
       path === IN_MEMORY ? () => {} : takeLock(path, "another tunnel keeps its sequence numbers there.");
+    const isNew = path !== IN_MEMORY && !existsSync(path);
+    let database: InstanceType<typeof DatabaseSync> | undefined;
     try {
-      this.database = new DatabaseSync(path, { timeout: 1_000 });
+      database = new DatabaseSync(path, { timeout: 1_000 });
+      this.database = database;
       this.database.exec(
         `PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -45,6 +50,8 @@ export class Counters {
          ON CONFLICT (identity) DO UPDATE SET received = excluded.received, reserved = excluded.reserved`,
       );
     } catch (error) {
+      database?.close();
+      if (isNew) withdrawEmpty(path);
       this.unlock();
       throw new UsageError(`the sequence numbers in ${path} cannot be opened: ${fileFault(error)}.`);
     }
