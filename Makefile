@@ -63,8 +63,8 @@ debug: node_modules ## a readable bundle of BOARD= in dist/<board>/firmware.debu
 size: node_modules ## bytes of each bundle by module, from the last build
 	npm run -s size
 
-measure: node_modules ## counters of a handshake beside the limits, bytes, variables
-	npm run -s measure
+measure: node_modules ## counters of a handshake beside the limits, bytes, variables; A=--profiles: every profile on the same work
+	npm run -s measure -- $(A)
 
 image: node_modules ## Storage of BOARD= as a file for a programmer: dist/<board>/storage.hex and .bin
 	npm run -s image

@@ -1,6 +1,6 @@
 // What the firmware costs: `make measure`. Counters of a handshake and of a 512-byte record beside the least that
 // firmware/README.md 1 counts, bytes of the bundle by module; where an interpreter is, the peak of variables, and with
-// valgrind the instructions of a handshake.
+// valgrind the instructions of a handshake. With --profiles the table of firmware/PROFILES.md, every profile on the same work.
 import { runCommand } from "./lib/cli/exit";
 import { flag, type Parsed, parseCommand } from "./lib/cli/options";
 
@@ -9,7 +9,12 @@ const COMMAND = {
   about:
     "Print what a handshake and a 512-byte record cost beside the limits, and the bundle's bytes by module.\n" +
     "With ESPRUINO_BIN also the peak of variables on the interpreter, with valgrind a handshake's instructions.",
-  options: { json: flag("for machines: one JSON object") },
+  options: {
+    profiles: flag(
+      "every profile on the same work, as the table of firmware/PROFILES.md: with ESPRUINO_BIN variables on a build of fixed variables, instructions on the other",
+    ),
+    json: flag("for machines: one JSON object"),
+  },
 };
 
 export type Options = Parsed<(typeof COMMAND)["options"]>;

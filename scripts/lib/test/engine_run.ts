@@ -32,7 +32,7 @@ const COMMAND = "x";
  * Bytes of a command's payload. Down, a PUBLISH of QoS 1: fixed header 3, length of the topic 2, topic, packet identifier
  * 2, payload. Up, in one record: PUBACK 4, then a PUBLISH of QoS 0: 3, 2, topic shorter by 2, payload: as much.
  */
-const PAYLOAD = RECORD_BYTES - (3 + 2 + `${BASE}/down/${COMMAND}`.length + 2);
+export const PAYLOAD = RECORD_BYTES - (3 + 2 + `${BASE}/down/${COMMAND}`.length + 2);
 
 /** Variables of the ballast beside its numbers: object, name, counter; of names that no minifier gives. */
 const BALLAST_OWN = 3;
@@ -142,9 +142,18 @@ export async function deviceFiles(bundle: string, port: number): Promise<Record<
   };
 }
 
-/** Boot a device with `bundle` beside `taken` variables of ballast and let it make the whole run with `broker`. */
-export async function run(bundle: string, suite: Suite, broker: Broker, taken = 0): Promise<Run> {
-  const count = recordCounter(recordLength(suite));
+/**
+ * Boot a device with `bundle` beside `taken` variables of ballast and let it make the whole run with `broker`. Of a `suite` the records are
+ * counted; `payloadBytes`: of each command and its answer.
+ */
+export async function run(
+  bundle: string,
+  suite: Suite | undefined,
+  broker: Broker,
+  taken = 0,
+  payloadBytes = PAYLOAD,
+): Promise<Run> {
+  const count = recordCounter(suite ? recordLength(suite) : 0);
   const relay = await startRelay(broker.port, (direction, bytes) => count.take(direction, bytes));
   const { total, variableBytes } = await interpreter();
   const boot = ballast(taken);
@@ -168,7 +177,7 @@ export async function run(bundle: string, suite: Suite, broker: Broker, taken = 
     const telemetry = await answered(`${BASE}/up/status {"up":`);
     let failure = telemetry ? "" : "no telemetry";
     for (let i = 0; i < RECORDS && !failure; i++) {
-      const payload = String(i).padEnd(PAYLOAD, "m");
+      const payload = String(i).padEnd(payloadBytes, "m");
       broker.publish(`${BASE}/down/${COMMAND}`, payload);
       if (!(await answered(`${BASE}/up/${COMMAND} ${payload}`))) failure = `no answer to command ${i + 1}`;
     }
@@ -182,6 +191,11 @@ export async function run(bundle: string, suite: Suite, broker: Broker, taken = 
     await engine.stop();
     await relay.stop();
   }
+}
+
+/** Whether the interpreter's heap has a fixed number of variables, as on boards; undefined: there is none. */
+export async function hasFixedHeap(): Promise<boolean | undefined> {
+  return ENGINE ? (await interpreter()).variableBytes <= GROWING_BYTES : undefined;
 }
 
 let known: Promise<{ total: number; variableBytes: number }> | undefined;
@@ -221,10 +235,20 @@ export interface Peak {
 }
 
 /** Find the peak of a run with Mosquitto; `guess`, the peak that is expected, shortens the search. */
-export async function findPeak(bundle: string, suite: Suite, guess = 450): Promise<Peak> {
-  const broker = await startMosquitto(suite);
+export async function findPeak(bundle: string, suite: Suite, guess?: number): Promise<Peak> {
+  return findPeakWith(bundle, suite, await startMosquitto(suite), guess);
+}
+
+/** Find the peak of a run with `broker`, which is stopped then. */
+export async function findPeakWith(
+  bundle: string,
+  suite: Suite | undefined,
+  broker: Broker,
+  guess = 450,
+  payloadBytes = PAYLOAD,
+): Promise<Peak> {
   try {
-    const unladen = await run(bundle, suite, broker);
+    const unladen = await run(bundle, suite, broker, 0, payloadBytes);
     const total = unladen.total || (await interpreter()).total;
     if (unladen.failure) return { peak: 0, total, limit: unladen.failure, unladen };
     // rooms for the run: `enough` is, `short` is not
@@ -232,7 +256,7 @@ export async function findPeak(bundle: string, suite: Suite, guess = 450): Promi
     let short = unladen.idle;
     let limit = "";
     const fits = async (room: number) => {
-      const laden = await run(bundle, suite, broker, total - room);
+      const laden = await run(bundle, suite, broker, total - room, payloadBytes);
       const good = !laden.failure && laden.total <= total;
       if (good) enough = room;
       else {

@@ -19,6 +19,7 @@ import { GCM } from "./tls12/suites";
 
 /** Run the command. */
 export async function run(options: Options): Promise<void> {
+  if (options.profiles) return (await import("./profile_figures")).printProfiles(options);
   const suites = offered(OWN);
   const own: Cost[] = [];
   const native: Cost[] = [];

@@ -94,7 +94,8 @@ function give(socket: TLSSocket, answers: Answer): void {
   socket.uncork();
 }
 
-function honest(packet: Packet): Answer {
+/** What an honest broker answers to a packet. */
+export function honest(packet: Packet): Answer {
   if (packet.cmd === "connect") return [{ cmd: "connack", returnCode: 0, sessionPresent: false }];
   if (packet.cmd === "pingreq") return [{ cmd: "pingresp" }];
   if (packet.cmd === "publish" && packet.qos) return [{ cmd: "puback", messageId: packet.messageId }];
