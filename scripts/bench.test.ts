@@ -154,6 +154,7 @@ describe("a simulated board", () => {
         "--json",
         "--who",
         "test",
+        "--without-extended-master-secret",
       ];
       const scan = (child: ChildProcess) => {
         let asked = false;
@@ -171,7 +172,8 @@ describe("a simulated board", () => {
         .map((line) => JSON.parse(line));
       assert.equal(events[0].kind, "bench");
       assert.equal(events.find(({ kind }) => kind === "result").result, "pass");
-      assert.equal(benchSettings(board.machine.files.conf).port, 8883);
+      const { port: serverPort, ems } = benchSettings(board.machine.files.conf);
+      assert.deepEqual([serverPort, ems], [8883, 0]);
       const ledger = openLedger(join(folder, "ledger.sqlite"), "read");
       assert.equal(ledger.unit("meter", "SN0000001")?.state, "passed");
       ledger.close();

@@ -2,6 +2,7 @@
 // the steps of lib/bench/steps.ts, many at once. Keys come from the four masters or from a factory's batch (npm run keys),
 // what happened goes into the ledger (npm run ledger), labels are printed from the folder of labels.
 // Leaves out: one board without a ledger (flash.ts), keys' custody (keys.ts).
+import { EMS_OPTION } from "./lib/bench/ems_option";
 import { IMAGE_OPTIONS } from "./lib/bench/image_options";
 import { OPERATIONS } from "./lib/bench/interfaces";
 import { portName } from "./lib/bench/port_name";
@@ -37,6 +38,7 @@ const COMMAND = {
     ),
     product: option("NAME", "the product, which is part of every identity"),
     server: option("HOST:PORT", "where the devices will connect to", endpoint),
+    ...EMS_OPTION,
     ssid: option("NAME", "name of the devices' access point; default none"),
     "wifi-password-file": option("FILE", "its password, from a file of mode 0600"),
     master: manyOf(

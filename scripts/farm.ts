@@ -3,7 +3,7 @@
 // was done to it is there the next time. Leaves out how a board behaves (lib/simulate/simulated_board.ts).
 import { resolve } from "node:path";
 import type { Board } from "../boards/board";
-import { runCommand } from "./lib/cli/exit";
+import { interrupted, runCommand } from "./lib/cli/exit";
 import { integer, oneOf, option, parseCommand } from "./lib/cli/options";
 import { boardNames, readBoard } from "./lib/project";
 
@@ -32,8 +32,9 @@ await runCommand("farm", async (argv) => {
     count: boards,
     folder: resolve(folder),
   });
+  const ended = interrupted();
   for (const { port, isBlank } of farm.boards) console.log(`${port}  ${board}${isBlank ? ", blank" : ""}`);
   console.log(`\nTry: npm run doctor -- --port ${farm.boards[0].port}\nCtrl-C ends it.`);
-  await new Promise((end) => process.once("SIGINT", end).once("SIGTERM", end));
+  await ended;
   await farm.stop();
 });

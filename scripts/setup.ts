@@ -1,6 +1,7 @@
 // One board at home, from a bare Espruino to a working device: `npm run setup -- --port /dev/ttyUSB0 --ssid home --server
 // 192.168.1.10:8883`. Keys of one's own in a private folder, firmware, settings, self-test, lock: what the bench does, for one.
 // Leaves out updates (push.ts) and fleets (bench.ts).
+import { EMS_OPTION } from "./lib/bench/ems_option";
 import { portName } from "./lib/bench/port_name";
 import { runCommand } from "./lib/cli/exit";
 import { endpoint, flag, oneOf, option, type Parsed, parseCommand } from "./lib/cli/options";
@@ -19,6 +20,7 @@ const COMMAND = {
       "a serial port's path or tcp://HOST:PORT; default: the one that is plugged in",
       portName,
     ),
+    ...EMS_OPTION,
     ssid: option("NAME", "name of your network; on boards with a cable it is left out"),
     server: option("HOST:PORT", "where the board will connect to, as it reaches it", endpoint),
     product: option("NAME", "the product, which is part of its name; default demo"),

@@ -10,7 +10,14 @@ import type { Board } from "../boards/board";
 import { LINE_RATE } from "./lib/bench/port";
 import { benchSettings } from "./lib/bench/settings_file";
 import { encodeBase32 } from "./lib/console/challenge";
-import { makeFactoryKey, sealFactoryKey, sealWithPassphrase } from "./lib/custody/sealed_file";
+import { makeBatch } from "./lib/custody/batch";
+import { masterFromBytes } from "./lib/custody/master";
+import {
+  makeFactoryKey,
+  readFactoryPublicKey,
+  sealFactoryKey,
+  sealWithPassphrase,
+} from "./lib/custody/sealed_file";
 import { PURPOSES } from "./lib/keys/kdf";
 import { openLedger } from "./lib/ledger/ledger";
 import { updateFile } from "./lib/ota/update_file";
@@ -21,6 +28,7 @@ import { startConsole } from "./lib/test/console";
 import { skipWithout } from "./lib/test/peers/install";
 import { freePort } from "./lib/test/peers/process";
 import { atTerminal, type Step } from "./lib/test/terminal";
+import { makeTokens, skipWithoutToken, tokenUri } from "./lib/test/token";
 import { testMasters, testUpdate } from "./lib/test/update";
 
 const PHRASE = "clip rust onyx eel mango tidy";
@@ -100,6 +108,74 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
     ledger.close();
   });
 
+  test("bench --batch: the factory's passphrase, then a unit of the batch passes", async () => {
+    const publicKey = readFactoryPublicKey(at("factory.pub"));
+    const parts = PURPOSES.map((purpose) => masterFromBytes(Buffer.from(masters[purpose]), purpose));
+    const range = { product: "meter", keyVersion: 1, first: "SN0000002", count: 1 };
+    const { bytes, digest } = await makeBatch(range, parts, publicKey);
+    writeFileSync(at("whole batch"), bytes);
+    const data = (await readBoard(BOARD)) as unknown as Board;
+    const board = new SimulatedBoard({ board: data, chip: "chip-3", lineRate: LINE_RATE * 10 });
+    const args = [
+      ...["--board", BOARD, "--product", "meter", "--server", "127.0.0.1:8883", "--ssid", "simulated"],
+      ...["--ledger", at("batch.sqlite"), "--port", await board.start(), "--who", "test"],
+      ...["--batch", at("whole batch"), "--digest", digest, "--factory-key", at("factory.age")],
+    ];
+    try {
+      await run("bench", args, [
+        ...asked(),
+        [/waits for a serial/, "SN0000002\r\n"],
+        [/SN0000002: Enter starts/, "\r\n"],
+        [/SN0000002 PASSED/, CTRL_C],
+      ]);
+    } finally {
+      await board.unplug();
+    }
+  });
+
+  describe("a token's PIN", { skip: skipWithoutToken() }, () => {
+    const PIN = "731-onyx";
+    before(() => makeTokens(folder, { release: PIN, gateway: PIN }));
+    /** Too short, then wrong, then right. */
+    const steps: Step[] = [
+      [/PIN of the token "\w+": /, "73\r"],
+      [/"\w+" does not open: the PIN is [^.]*\. Once more, or Ctrl-C\.[\s\S]*PIN of .*: /, "731-onyy\r\n"],
+      [/"\w+" does not open: the PIN is wrong\. Once more, or Ctrl-C\.[\s\S]*PIN of .*: /, `${PIN}\r\n`],
+    ];
+    const typed = async (script: string, args: string[], more: Step[] = []) => {
+      const { code, screen } = await atTerminal(script, args, [...steps, ...more]);
+      assert.equal(code, 0, screen);
+      assert.ok(!screen.includes("731"), screen);
+      return screen;
+    };
+
+    test("keys generate makes a master there, and keys check finds it", async () => {
+      const generate = ["generate", "--purpose", "psk", "--token", tokenUri("release", "psk")];
+      const made = await typed("keys", generate);
+      const [, checkValue] = /check value ([0-9A-F]{6})/.exec(made) ?? assert.fail(made);
+      const checked = await typed("keys", ["check", "--master", tokenUri("release", "psk")]);
+      assert.ok(checked.includes(checkValue), checked);
+    });
+
+    test("gateway: then it serves", async () => {
+      const generate = ["generate", "--purpose", "psk", "--token", tokenUri("gateway", "psk")];
+      await typed("keys", generate);
+      const listen = `127.0.0.1:${await freePort()}`;
+      const args = ["--master", tokenUri("gateway", "psk"), "--listen", listen];
+      await typed("gateway", args, [[/listens on 127\.0\.0\.1:\d+/, CTRL_C]]);
+    });
+  });
+
+  test("tunnel: then it serves, and Ctrl-C ends it", async () => {
+    writeFileSync(at("devices"), "v1.meter.SN1\n");
+    const [listen, udp] = [await freePort(), await freePort()];
+    const args = [
+      ...["--master", at("psk.age"), "--devices", at("devices"), "--counters", at("numbers.sqlite")],
+      ...["--listen", `127.0.0.1:${listen}`, "--udp", `127.0.0.1:${udp}`, "--to", "127.0.0.1:9"],
+    ];
+    await run("tunnel", args, [...asked(), [/lets in 1 devices/, CTRL_C]]);
+  });
+
   test("console: then the device's console", async () => {
     const device = await startConsole();
     try {
@@ -120,7 +196,7 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
     const password = ` ${"tidy ".repeat(12)} `.slice(0, 62).padEnd(63);
     const args = [
       ...["--port", await board.start(), "--ssid", "home", "--server", "127.0.0.1:1"],
-      ...["--keys", at("keys"), "--board", BOARD],
+      ...["--keys", at("keys"), "--board", BOARD, "--without-extended-master-secret"],
     ];
     try {
       const { code, screen } = await atTerminal("setup", args, [
@@ -130,7 +206,8 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
       assert.equal(code, 0, screen);
       assert.match(screen, /v1\.demo\.SN0000001: done/);
       assert.ok(!screen.includes("tidy"), screen);
-      assert.equal(benchSettings(board.machine.read("conf") as string).pass, password);
+      const { pass, ems } = benchSettings(board.machine.read("conf") as string);
+      assert.deepEqual([pass, ems], [password, 0]);
     } finally {
       await board.unplug();
     }

@@ -11,7 +11,7 @@ import { checkPort } from "../cli/listen";
 import { oneOf } from "../cli/options";
 import { passwordFault } from "../console/settings_text";
 import { holdToProfile, openBatch, readBatch } from "../custody/batch";
-import { type KeySource, keySourceOfMasters, openMasters } from "../custody/master";
+import { type KeySource, keySourceOfMasters, needAllMasters, openMasters } from "../custody/master";
 import { openFactoryKey, readSealed } from "../custody/sealed_file";
 import { Secrets } from "../custody/secrets";
 import { checkFolder, checkWritten, makeFolder } from "../files/new_file";
@@ -22,6 +22,7 @@ import { openLedger } from "../ledger/ledger";
 import { showBars, showLines } from "./bars";
 import { Bench } from "./bench";
 import { placeOfPage, startPage } from "./bench_page";
+import { emsSetting } from "./ems_option";
 import { makeImage, readBundle } from "./image";
 import { writeLabel } from "./label";
 import { settingsPlace } from "./settings_file";
@@ -43,6 +44,7 @@ export async function run(options: Options): Promise<void> {
     // what may be set afterwards must be there: an update may begin at any hour, and with any battery
     window: 24,
     ...(board.system === "nrf_system" ? { battery: 0 } : {}),
+    ...emsSetting(options),
   };
   // with the longest identity
   settingsPlace({ id: "x".repeat(IDENTITY_MAX_LENGTH), ...settings });
@@ -153,6 +155,7 @@ function keySource(options: Options): { secrets: Secrets; open: () => Promise<Ke
     };
   }
   if (!master) throw new UsageError("the keys' source is missing: --master for each purpose, or --batch.");
+  needAllMasters(master);
   const secrets = new Secrets(options, PURPOSES);
   return { secrets, open: async () => keySourceOfMasters(await openMasters(master, secrets), pskLabel) };
 }

@@ -13,6 +13,8 @@ export interface DeviceSettings {
   /** When an update may begin, and the least battery for it, millivolts (firmware/ota/held.ts). */
   window?: number;
   battery?: number;
+  /** 0: a server without extended_master_secret is taken. */
+  ems?: number;
 }
 
 /** Write settings as they lie in a place of `conf`: JSON in UTF-8, padded. Throws UsageError where they are too long. */

@@ -18,6 +18,11 @@ export class DeviceError extends Error {
   override name = "DeviceError";
 }
 
+/** Wait for Ctrl-C or a supervisor's wish. Called before a command says that Ctrl-C ends it: from then on it ends in order. */
+export function interrupted(): Promise<void> {
+  return new Promise((resolve) => void process.once("SIGINT", resolve).once("SIGTERM", resolve));
+}
+
 /** Run a command's main function, print its error as a sentence on stderr, and set the exit code. */
 export async function runCommand(
   name: string,

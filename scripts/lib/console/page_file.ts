@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { interrupted } from "../cli/exit";
 import { checkPort, listen } from "../cli/listen";
 
 const ADDRESS = "127.0.0.1";
@@ -59,8 +60,9 @@ export async function servePage(port: number): Promise<void> {
     response.end(isPage ? page : "There is nothing here.");
   });
   await listen(server, { host: ADDRESS, port }, "the page");
+  const ended = interrupted();
   console.log(`http://${ADDRESS}:${(server.address() as AddressInfo).port}/ is the page; Ctrl-C ends it`);
-  await new Promise((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+  await ended;
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
 }

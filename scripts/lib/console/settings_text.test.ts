@@ -23,6 +23,11 @@ test("WPA2: 8 to 63 bytes, 64 hex digits, or none at all; each fits into a line 
   assert.equal(settingFault("conf set host x"), undefined);
 });
 
+test("what a server must have is not loosened at the console", () => {
+  assert.match(settingFault("conf set ems 0") ?? "", /provisioned so .*--without-extended-master-secret/);
+  assert.equal(settingFault("conf set ems 1"), undefined);
+});
+
 test("a change says from when on it counts", () => {
   assert.match(settingEffect("conf set host broker.example") ?? "", /next session; hs begins one/);
   assert.match(settingEffect("conf set pass x") ?? "", /reboot/);

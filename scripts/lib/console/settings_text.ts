@@ -17,6 +17,8 @@ export function passwordFault(password: string): string | undefined {
 
 /** Say why a line sets what cannot be meant, or return undefined. */
 export function settingFault(line: string): string | undefined {
+  if (/^conf set ems 0*$/i.test(line))
+    return "a server without extended_master_secret is taken where the device was provisioned so (bench and setup, --without-extended-master-secret), and not by a word at the console.";
   const [, password] = /^conf set pass (.*)$/is.exec(line) ?? [];
   return password === undefined ? undefined : passwordFault(password);
 }

@@ -39,7 +39,7 @@ import {
   sealWithPassphrase,
 } from "./sealed_file";
 import { Secrets } from "./secrets";
-import { createTokenKey, isTokenUri, type TokenUri, tokenUri } from "./token";
+import { checkToken, createTokenKey, isTokenUri, type TokenUri, tokenUri } from "./token";
 
 /** Draw a root, split it, seal or store the masters. */
 export async function create(options: CreateOptions): Promise<void> {
@@ -53,6 +53,7 @@ export async function create(options: CreateOptions): Promise<void> {
   const sealed = [...(newRoot ? ["root"] : []), ...purposes.filter((purpose) => !uris.has(purpose))];
   refuseExisting(...sealed.map(inFolder));
   checkFolder(folder);
+  for (const uri of uris.values()) await checkToken(uri);
   const oldRoot = options.root === undefined ? undefined : readSealed(options.root);
   const secrets = new Secrets(options, ["root", ...PURPOSES]);
 
@@ -116,6 +117,7 @@ export async function take(options: TakeOptions): Promise<void> {
   if ((options.out === undefined) === (options.token === undefined))
     throw new UsageError("say where it goes, --out FILE or --token pkcs11:....");
   checkNewFiles(options.out);
+  if (options.token) await checkToken(options.token);
   const secrets = new Secrets(options, ["old", "new"]);
   const { purpose, scheme } = options;
   const old = await openMasterFile(place, { purpose, scheme, secrets, name: "old" });

@@ -21,7 +21,7 @@ import {
 import { strongKey } from "../keys/weak_keys";
 import { keyIn, openWithPassphrase, readSealedFile } from "./sealed_file";
 import { Secrets } from "./secrets";
-import { isTokenUri, openTokenKey, parseTokenUri, type TokenUri } from "./token";
+import { checkToken, isTokenUri, openTokenKey, parseTokenUri, type TokenUri } from "./token";
 
 export interface Master {
   readonly purpose: Purpose;
@@ -112,13 +112,24 @@ export async function openMaster(place: string, wanted: MasterWanted): Promise<M
   }
 }
 
+/**
+ * Look at where masters are, before the first of them asks for anything. Throws UsageError: nothing there, a raw key that is weak, no
+ * such token.
+ */
+export async function checkPlaces(places: readonly string[]): Promise<void> {
+  for (const place of places)
+    if (isTokenUri(place)) await checkToken(parseTokenUri(place));
+    else if (!readSealedFile(place)) readSecret(place).fill(0);
+}
+
 /** Do something with a token under its PIN: from the URI's pin-source, else as any passphrase. */
-export function withPin<Result>(
+export async function withPin<Result>(
   uri: TokenUri,
   secrets: Secrets,
   name: string,
   work: (pin: Buffer) => Promise<Result>,
 ): Promise<Result> {
+  await checkToken(uri);
   const token = `the token ${JSON.stringify(uri.token)}`;
   if (uri.pinSource === undefined) return secrets.opening(name, token, work, "PIN");
   const source = new Secrets({ "passphrase-file": [`pin=${uri.pinSource}`] }, ["pin"]);
@@ -171,6 +182,7 @@ export async function openMasters(
     places.some((other, j) => j < i && other.purpose === purpose),
   );
   if (twice) throw new UsageError(`the master ${twice.purpose} is given twice.`);
+  await checkPlaces(places.map(({ place }) => place));
   const masters: Master[] = [];
   try {
     for (const { purpose, place } of places)
@@ -187,10 +199,15 @@ export function deviceKeyFor(master: Master, identity: Identity, pskLabel: PskLa
   return master.deviceKey(identity, master.purpose === "psk" ? pskLabel : master.purpose);
 }
 
-/** Take the four masters as a bench's source of device keys. */
-export function keySourceOfMasters(masters: readonly Master[], pskLabel: PskLabel = "psk"): KeySource {
+/** Refuse fewer than the four masters. Throws UsageError. */
+export function needAllMasters(masters: readonly { purpose: Purpose }[]): void {
   const missing = PURPOSES.filter((purpose) => !masters.some((master) => master.purpose === purpose));
   if (missing.length) throw new UsageError(`a bench needs all four masters; missing: ${missing.join(", ")}.`);
+}
+
+/** Take the four masters as a bench's source of device keys. */
+export function keySourceOfMasters(masters: readonly Master[], pskLabel: PskLabel = "psk"): KeySource {
+  needAllMasters(masters);
   return {
     about: masters.map(({ about }) => about).join(", "),
     pskLabel,

@@ -7,7 +7,7 @@ import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { oneLineEnd } from "../cli/line_ends";
 import { type OptionTable, options } from "../cli/options";
-import { readPrivateFile } from "../files/private_file";
+import { checkPrivateFile, readPrivateFile } from "../files/private_file";
 
 /** The rows that every command with a passphrase or PIN has. */
 export const SECRET_OPTIONS = {
@@ -44,6 +44,11 @@ export function passphraseFault(text: string): string | undefined {
   return undefined;
 }
 
+/** Refuse a file of a token's PIN that could not be read when it is needed. Throws UsageError. */
+export function checkPinSource(path: string): void {
+  checkPrivateFile(path, LONGEST + 2, "a PIN");
+}
+
 /** A passphrase or PIN that opens nothing, or is none: at the terminal it is asked again. */
 export class WrongSecret extends UsageError {}
 
@@ -63,7 +68,10 @@ export class Secrets {
     private readonly names: readonly string[],
   ) {
     for (const text of given["passphrase-file"] ?? []) {
-      this.add("--passphrase-file", text, (path) => ({ kind: "file", path }));
+      this.add("--passphrase-file", text, (path) => {
+        checkPrivateFile(path, LONGEST + 2, "a passphrase");
+        return { kind: "file", path };
+      });
     }
     const descriptors = new Set<string>();
     for (const text of given["passphrase-fd"] ?? []) {

@@ -7,7 +7,7 @@
 import { DeviceError, UsageError } from "../cli/exit";
 import { type AesKey, KEY_LENGTH, PURPOSES, type Purpose, SCHEME_NAMES, type SchemeName } from "../keys/kdf";
 import { hiddenKeyFault } from "../keys/weak_keys";
-import { WrongSecret } from "./secrets";
+import { checkPinSource, WrongSecret } from "./secrets";
 
 // The part of pkcs11js that is used, so that the types stand where it could not be compiled.
 type Handle = Buffer;
@@ -173,6 +173,29 @@ function tokenFault(error: unknown): string {
   return FAULTS[message] ?? message.split("\n")[0].replace(/\.$/, "");
 }
 
+/** PINs that are none for this token: a slip, where they are typed. */
+const WRONG_PINS = ["CKR_PIN_INCORRECT", "CKR_PIN_LEN_RANGE", "CKR_PIN_INVALID"];
+
+/** Find the token that a URI names. Throws UsageError: no module, no token or several. */
+async function findToken(uri: TokenUri): Promise<{ pkcs11: Pkcs11; slot: Handle; name: string }> {
+  const pkcs11 = await loadModule(uri.modulePath);
+  const matching = pkcs11.C_GetSlotList(true).filter((slot) => {
+    const { label, serialNumber } = pkcs11.C_GetTokenInfo(slot);
+    return label.trim() === uri.token && (uri.serial === undefined || serialNumber.trim() === uri.serial);
+  });
+  const name = `the token ${JSON.stringify(uri.token)}`;
+  if (matching.length === 0) throw new UsageError(`${name} is not there.`);
+  if (matching.length > 1)
+    throw new UsageError(`${name} is there ${matching.length} times; say which with serial=.`);
+  return { pkcs11, slot: matching[0], name };
+}
+
+/** Look for a token, and for the file that holds its PIN, before anything is asked for. Throws UsageError. */
+export async function checkToken(uri: TokenUri): Promise<void> {
+  await findToken(uri);
+  if (uri.pinSource !== undefined) checkPinSource(uri.pinSource);
+}
+
 /** An open, logged-in session with one token. */
 class Session {
   private constructor(
@@ -183,26 +206,18 @@ class Session {
   ) {}
 
   static async open(uri: TokenUri, pin: Uint8Array): Promise<Session> {
-    const pkcs11 = await loadModule(uri.modulePath);
-    const matching = pkcs11.C_GetSlotList(true).filter((slot) => {
-      const { label, serialNumber } = pkcs11.C_GetTokenInfo(slot);
-      return label.trim() === uri.token && (uri.serial === undefined || serialNumber.trim() === uri.serial);
-    });
-    const name = `the token ${JSON.stringify(uri.token)}`;
-    if (matching.length === 0) throw new UsageError(`${name} is not there.`);
-    if (matching.length > 1)
-      throw new UsageError(`${name} is there ${matching.length} times; say which with serial=.`);
-    const handle = pkcs11.C_OpenSession(matching[0], CKF_SERIAL_SESSION | CKF_RW_SESSION);
+    const { pkcs11, slot, name } = await findToken(uri);
+    const handle = pkcs11.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
     try {
       pkcs11.C_Login(handle, CKU_USER, Buffer.from(pin).toString("utf8"));
     } catch (error) {
       if ((error as Error).message !== "CKR_USER_ALREADY_LOGGED_IN") {
         pkcs11.C_CloseSession(handle);
-        const Fault = (error as Error).message === "CKR_PIN_INCORRECT" ? WrongSecret : UsageError;
+        const Fault = WRONG_PINS.includes((error as Error).message) ? WrongSecret : UsageError;
         throw new Fault(`${name} does not open: ${tokenFault(error)}.`);
       }
     }
-    return new Session(pkcs11, matching[0], handle, name);
+    return new Session(pkcs11, slot, handle, name);
   }
 
   find(label: string): Handle[] {

@@ -1,5 +1,5 @@
 // Secrets in files of mode 0600, whole or not at all; what others can read is refused. They are never printed.
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { KEY_LENGTH } from "../keys/kdf";
@@ -34,6 +34,12 @@ export function readPrivateFile(path: string, limit: number, what: string): Buff
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
+}
+
+/** Refuse, before anything is asked for, a file that readPrivateFile() would refuse; a pipe is left as it is. Throws UsageError. */
+export function checkPrivateFile(path: string, limit: number, what: string): void {
+  const isPipe = statSync(path, { throwIfNoEntry: false })?.isFile() === false;
+  if (!isPipe) readPrivateFile(path, limit, what).fill(0);
 }
 
 /** Read a secret of 16 bytes from a private file, stored as 16 raw bytes or as 32 hex digits; refuse a weak one. */

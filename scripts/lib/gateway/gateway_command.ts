@@ -1,7 +1,7 @@
 // What `npm run gateway` does, once its command line is read (scripts/gateway.ts has the options).
 import { join } from "node:path";
 import type { Options } from "../../gateway";
-import { UsageError } from "../cli/exit";
+import { interrupted, UsageError } from "../cli/exit";
 import { checkPort } from "../cli/listen";
 import { show } from "../cli/show";
 import { openMaster } from "../custody/master";
@@ -55,10 +55,7 @@ export async function run(options: Options): Promise<void> {
   const started = () => {
     if (!options.json) print(`the gateway listens on ${host}:${port}; Ctrl-C ends it`);
   };
-  const ended = new Promise<void>((resolve) => {
-    process.once("SIGINT", resolve);
-    process.once("SIGTERM", resolve);
-  });
+  const ended = interrupted();
   const places = {
     operatorPort: options["operator-port"] ?? (home && isInside ? OPERATOR_PORT : undefined),
     metricsPort: options["metrics-port"],

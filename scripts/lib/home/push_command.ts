@@ -62,7 +62,7 @@ export async function run(options: Options, serial: string): Promise<void> {
     const hint = setTimeout(
       () =>
         say(
-          `${device.identity}: it has not begun yet. A device that is off takes it when it is back; one that runs a new image takes the next when its session has lasted two minutes.`,
+          `${device.identity}: it has not begun yet. A device that is off takes it when it is back; one that runs a new image takes the next when its session has lasted two to three minutes, and a restart begins them anew.`,
         ),
       HINT_MS,
     );

@@ -37,6 +37,8 @@ export interface SetupOptions {
   server: { host: string; port: number };
   ssid: string;
   password: string;
+  /** 0: a server without extended_master_secret is taken. */
+  ems?: number;
   /** A serial of one's own choice. */
   serial?: string;
   onEvent?(event: BenchEvent): void;
@@ -99,14 +101,20 @@ export function checkWishes({
   server,
   ssid,
   password,
-}: Pick<SetupOptions, "product" | "serial" | "server" | "ssid" | "password">): void {
+  ems,
+}: Pick<SetupOptions, "product" | "serial" | "server" | "ssid" | "password" | "ems">): void {
   parseIdentity(`v${KEY_VERSION}.${product}.${serial}`);
-  settingsPlace({ id: "x".repeat(IDENTITY_MAX_LENGTH), ...settingsOf({ server, ssid, password }) });
+  settingsPlace({ id: "x".repeat(IDENTITY_MAX_LENGTH), ...settingsOf({ server, ssid, password, ems }) });
 }
 
-function settingsOf({ server, ssid, password }: Pick<SetupOptions, "server" | "ssid" | "password">) {
+function settingsOf({
+  server,
+  ssid,
+  password,
+  ems,
+}: Pick<SetupOptions, "server" | "ssid" | "password" | "ems">) {
   // what may be set afterwards must be there: an update may begin at any hour
-  return { ...server, ssid, pass: password, window: 24 };
+  return { ...server, ssid, pass: password, window: 24, ...(ems === undefined ? {} : { ems }) };
 }
 
 /** Take one board to where it works. Throws DeviceError and UsageError, a sentence each; what was begun goes on the next time. */

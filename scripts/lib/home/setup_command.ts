@@ -2,6 +2,7 @@
 import { Presets, SingleBar } from "cli-progress";
 import type { Board } from "../../../boards/board";
 import type { Options } from "../../setup";
+import { emsSetting } from "../bench/ems_option";
 import type { BenchEvent } from "../bench/interfaces";
 import { isPresent, onlyPort, PortClosed } from "../bench/port";
 import { NoAnswer } from "../bench/prompt";
@@ -32,7 +33,13 @@ export async function run(options: Options): Promise<void> {
       throw new UsageError("--server is missing: HOST:PORT of your broker, as the board reaches it.");
     const { ssid = "" } = options;
     // cheap things first: what can be wrong is found before anything is asked for or built
-    const given = { product: options.product ?? "demo", serial: options.serial, server, ssid };
+    const given = {
+      product: options.product ?? "demo",
+      serial: options.serial,
+      server,
+      ssid,
+      ...emsSetting(options),
+    };
     checkWishes({ ...given, password: "" });
     checkHome(folder);
     const password = ssid ? await wifiPassword(ssid, new Secrets(options, ["wifi"])) : "";

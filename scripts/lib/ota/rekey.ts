@@ -62,6 +62,12 @@ export async function* rekeyRows(
   if (at) yield rows.subarray(0, at);
 }
 
+/** Refuse a new key version that is not greater than the device's. Throws UsageError. */
+export function holdToVersion({ text, keyVersion }: Identity, to: number): void {
+  if (to <= keyVersion)
+    throw new UsageError(`${text} has key version ${keyVersion} and ${to} is not greater.`);
+}
+
 /** Make one device's wrapped keys, and the tag of its manifest and them. */
 async function rekey(
   identity: Identity,
@@ -70,9 +76,8 @@ async function rekey(
   manifest: Buffer,
   wrapped: Buffer,
 ): Promise<void> {
-  const { text, keyVersion, product, serial } = identity;
-  if (to <= keyVersion)
-    throw new UsageError(`${text} has key version ${keyVersion} and ${to} is not greater.`);
+  const { text, product, serial } = identity;
+  holdToVersion(identity, to);
   const fresh = await next.deviceKeys(parseIdentity(`v${to}.${product}.${serial}`));
   const present = { ota: ota.deviceKey(identity), rekey: rekey.deviceKey(identity) };
   let record: Buffer | undefined;

@@ -7,8 +7,8 @@ import { UsageError } from "../cli/exit";
 import type { Parsed } from "../cli/options";
 import { needed } from "../cli/subcommands";
 import { holdToProfile, openBatch, readBatch } from "../custody/batch";
-import { type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
-import { openFactoryKey, readSealed } from "../custody/sealed_file";
+import { checkPlaces, type KeySource, keySourceOfMasters, type Master, openMaster } from "../custody/master";
+import { openFactoryKey, readSealed, type SealedFile } from "../custody/sealed_file";
 import { Secrets } from "../custody/secrets";
 import { PURPOSES } from "../keys/kdf";
 import type { RekeyKeys } from "./rekey";
@@ -31,11 +31,17 @@ export async function openRekeyKeys(given: Given): Promise<RekeyKeys & { close()
   };
   const { scheme, "new-scheme": newScheme = scheme } = given;
   try {
+    // all of them are looked at before the first asks for anything
+    const places = [given.ota, given.rekey, ...PURPOSES.map((purpose) => given[`new-${purpose}` as const])];
+    await checkPlaces(places.filter((place) => place !== undefined));
+    const factoryKey = given["factory-key"] === undefined ? undefined : readSealed(given["factory-key"]);
+    const parts = given.batch && readBatch(given.batch, given.digest ?? []);
     const present = async (purpose: "ota" | "rekey"): Promise<Master> =>
       kept(await openMaster(given[purpose] as string, { purpose, scheme, secrets, name: purpose }));
     const ota = await present("ota");
     const rekey = await present("rekey");
-    if (given.batch) return { ota, rekey, next: kept(await batchOf(given, secrets)), close };
+    if (parts && factoryKey)
+      return { ota, rekey, next: kept(await batchOf(given, parts, factoryKey, secrets)), close };
     const masters: Master[] = [];
     for (const purpose of PURPOSES) {
       const name = `new-${purpose}` as const;
@@ -61,11 +67,14 @@ function refuseMissing(given: Given): void {
     needed(given[name], `--${name} ${REKEY_KEYS_OPTIONS[name].value}`);
 }
 
-async function batchOf(given: Given, secrets: Secrets): Promise<KeySource> {
-  const { batch = [], digest = [], "factory-key": path = "" } = given;
+async function batchOf(
+  given: Given,
+  parts: readonly SealedFile[],
+  factoryKey: SealedFile,
+  secrets: Secrets,
+): Promise<KeySource> {
   const { profile, pskLabel } = profileGiven(given);
-  const parts = readBatch(batch, digest);
-  const keys = await openBatch(parts, await openFactoryKey(readSealed(path), secrets, "factory-key"));
+  const keys = await openBatch(parts, await openFactoryKey(factoryKey, secrets, "factory-key"));
   holdToProfile(keys, profile, pskLabel);
   return keys;
 }

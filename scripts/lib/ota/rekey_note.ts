@@ -18,6 +18,33 @@ import type { Manifests } from "./sign";
 const FORMAT = 1;
 const DIGEST_BYTES = 16;
 
+type Image = Pick<ImageFields, "product" | "sequence">;
+
+function noteOf(update: string, { product, sequence }: Image): string {
+  return join(dirname(update), `${product}-${sequence}.rekeyed`);
+}
+
+/** What is noted of the devices; nothing where there is no note. Throws UsageError where it is damaged. */
+function readNote(path: string, { product, sequence }: Image): [string, string][] {
+  if (!existsSync(path)) return [];
+  try {
+    const note = JSON.parse(readFileSync(path, "utf8"));
+    if (note.rekeyed === FORMAT && note.product === product && note.sequence === sequence)
+      return Object.entries(note.devices);
+  } catch (error) {
+    if (!(error instanceof SyntaxError))
+      throw new UsageError(`cannot read the note ${path}: ${fileFault(error)}.`);
+  }
+  throw new UsageError(
+    `${path} is no note of this update's new keys: what went out with this sequence is not known. Use a greater one.`,
+  );
+}
+
+/** Refuse a note that is damaged, before a passphrase is asked for. Throws UsageError. */
+export function checkRekeyNote(update: string, image: Image): void {
+  readNote(noteOf(update, image), image);
+}
+
 export class RekeyNote {
   readonly path: string;
   private readonly devices: Map<string, string>;
@@ -26,31 +53,16 @@ export class RekeyNote {
   /** Open the note beside an update; the caller closes it. Throws UsageError where it is damaged or another program has it. */
   constructor(
     update: string,
-    private readonly image: Pick<ImageFields, "product" | "sequence">,
+    private readonly image: Image,
   ) {
-    this.path = join(dirname(update), `${image.product}-${image.sequence}.rekeyed`);
+    this.path = noteOf(update, image);
     this.unlock = takeLock(this.path, `another program has the note ${this.path} open.`);
     try {
-      this.devices = new Map(existsSync(this.path) ? this.read() : []);
+      this.devices = new Map(readNote(this.path, image));
     } catch (error) {
       this.unlock();
       throw error;
     }
-  }
-
-  private read(): [string, string][] {
-    const { product, sequence } = this.image;
-    try {
-      const note = JSON.parse(readFileSync(this.path, "utf8"));
-      if (note.rekeyed === FORMAT && note.product === product && note.sequence === sequence)
-        return Object.entries(note.devices);
-    } catch (error) {
-      if (!(error instanceof SyntaxError))
-        throw new UsageError(`cannot read the note ${this.path}: ${fileFault(error)}.`);
-    }
-    throw new UsageError(
-      `${this.path} is no note of this update's new keys: what went out with this sequence is not known. Use a greater one.`,
-    );
   }
 
   /** Add a device's manifest and wrapped keys. Throws UsageError where other ones are noted. */

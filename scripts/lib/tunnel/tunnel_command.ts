@@ -1,7 +1,7 @@
 // What `npm run tunnel` does, once its command line is read (scripts/tunnel.ts has the options).
 import { isIPv4 } from "node:net";
 import type { Options } from "../../tunnel";
-import { UsageError } from "../cli/exit";
+import { interrupted, UsageError } from "../cli/exit";
 import { checkPort } from "../cli/listen";
 import { show, showJson } from "../cli/show";
 import { openMaster } from "../custody/master";
@@ -36,6 +36,7 @@ export async function run(options: Options): Promise<void> {
     secrets,
     name: "master",
   }).finally(() => secrets.close());
+  const ended = interrupted();
   const reporter = new Reporter(options.json ?? false);
   const counters = new Counters(path);
   let tunnel: Tunnel | undefined;
@@ -61,7 +62,7 @@ export async function run(options: Options): Promise<void> {
         console.error(`tunnel: ${show(error.message)} The list stays as it was.`);
       }
     });
-    await new Promise<void>((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+    await ended;
   } finally {
     await tunnel?.stop();
     counters.close();

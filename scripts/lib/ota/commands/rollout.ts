@@ -4,9 +4,10 @@ import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../../cli/exit";
 import { Progress } from "../../cli/progress";
 import { needed } from "../../cli/subcommands";
+import { checkNewFiles } from "../../files/new_file";
 import { PER_SECOND, RINGS, STOP_AT, WAIT_MINUTES } from "../defaults";
 import { codeText, planRings, runRollout, stopRollout, whatNext } from "../rollout";
-import { type RolloutEvent, RolloutState } from "../rollout_state";
+import { type Plan, type RolloutEvent, RolloutState } from "../rollout_state";
 import type { Manifests } from "../sign";
 import type { Update } from "../update_file";
 import { type BothGiven, type BrokerGiven, linesOf, openBroker, readBoth } from "./given";
@@ -24,17 +25,24 @@ export async function rollout(
   options: BothGiven & BrokerGiven & PlanGiven & { state?: string; "per-second"?: number; json?: boolean },
 ): Promise<void> {
   const { made, signed } = readBoth(options);
-  const state = openState(needed(options.state, "--state FILE"), made, signed, options);
+  const path = needed(options.state, "--state FILE");
+  const plan = planOf(made, signed, options);
+  const known = existsSync(path) ? openState(path, plan) : undefined;
+  if (!known) checkNewFiles(path);
   const progress = new Progress(!options.json);
+  let state = known;
   try {
     const broker = await openBroker(options, Number.POSITIVE_INFINITY);
     try {
+      // a state is there when a broker is
+      const own = known ?? RolloutState.create(path, plan);
+      state = own;
       await runRollout({
-        ...{ broker, update: made, manifests: signed, state },
+        ...{ broker, update: made, manifests: signed, state: own },
         perSecond: options["per-second"] ?? PER_SECOND,
         onProgress: progress.show.bind(progress),
         onEvent(event) {
-          const line = options.json ? jsonText(event) : eventText(event, state);
+          const line = options.json ? jsonText(event) : eventText(event, own);
           if (line === undefined) return;
           progress.stop();
           console.log(line);
@@ -44,24 +52,26 @@ export async function rollout(
       progress.stop();
       await broker.close();
     }
-    if (!options.json) printRollout(state, false);
+    if (!options.json && state) printRollout(state, false);
   } finally {
     progress.stop();
-    state.close();
+    state?.close();
   }
 }
 
-/** Open a rollout's state, or plan it; a plan that differs from the one in the file is refused. */
-function openState(path: string, made: Update, signed: Manifests, given: PlanGiven): RolloutState {
+function planOf(made: Update, signed: Manifests, given: PlanGiven): Plan {
   const serials = Array.from({ length: signed.count }, (_, row) => signed.identity(row).serial);
-  const plan = {
+  return {
     ...{ product: made.product, sequence: made.sequence, version: made.version },
     digest: Buffer.from(made.digest).toString("hex"),
     stopAt: given["stop-at"] ?? STOP_AT,
     waitMinutes: given.wait ?? WAIT_MINUTES,
     rings: planRings(serials, made.digest, (given.ring ?? []).map(linesOf), given.rings ?? RINGS),
   };
-  if (!existsSync(path)) return RolloutState.create(path, plan);
+}
+
+/** Open a rollout's state; a plan that differs from the one in the file is refused. */
+function openState(path: string, plan: Plan): RolloutState {
   const state = new RolloutState(path, "write");
   if (isDeepStrictEqual(state.plan, plan)) return state;
   state.close();

@@ -9,9 +9,9 @@ import { checkNewFiles, NewFile, PUBLIC } from "../../files/new_file";
 import { IDENTITY_MAX_LENGTH, type Identity, parseIdentity } from "../../keys/identity";
 import type { SchemeName } from "../../keys/kdf";
 import { type Range, serialsOf } from "../../keys/serials";
-import { REKEY_ROW_BYTES, rekeyRows } from "../rekey";
+import { holdToVersion, REKEY_ROW_BYTES, rekeyRows } from "../rekey";
 import { openRekeyKeys } from "../rekey_keys";
-import { RekeyNote } from "../rekey_note";
+import { checkRekeyNote, RekeyNote } from "../rekey_note";
 import type { REKEY_KEYS_OPTIONS } from "../rekey_options";
 import { ROW_BYTES, signRows } from "../sign";
 import { readUpdate } from "../update_file";
@@ -75,9 +75,11 @@ export async function rekey(options: RekeyGiven): Promise<void> {
   const out = needed(options.out, "--out FILE");
   const devices = devicesOf(made.product, options);
   checkNewFiles(out);
+  for (const device of devices) holdToVersion(device, to);
+  const { product, sequence } = made;
+  checkRekeyNote(options.update as string, made);
   const keys = await openRekeyKeys(options);
   const progress = new Progress(!options.json);
-  const { product, sequence } = made;
   let rows = 0;
   try {
     const note = new RekeyNote(options.update as string, { product, sequence });
