@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { boardNames, LOADER, rollupOptions } from "./scripts/lib/bundle/build.ts";
 import { EXIT_FAILED, EXIT_USAGE, UsageError } from "./scripts/lib/cli/exit.ts";
+import { showLines } from "./scripts/lib/cli/show.ts";
 import { makeFolder, replaceFile } from "./scripts/lib/files/new_file.ts";
 
 const boards = process.env.BOARD ? [process.env.BOARD] : boardNames();
@@ -17,7 +18,7 @@ const programs = boards.flatMap((board) => [
 
 /** Say in a sentence why there is no bundle; the way there through rollup is of no use to its reader. */
 function end(error) {
-  console.error(`build: ${stripVTControlCharacters(error.message)}`);
+  console.error(`build: ${showLines(stripVTControlCharacters(error.message))}`);
   process.exit(error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED);
 }
 

@@ -163,6 +163,30 @@ test("the doctor's report is one file, whole", async () => {
   assert.equal(report.findings.length, 11);
 });
 
+test("R39 what a board says of itself is shown, not obeyed, whatever kind of value it is", async () => {
+  // what comes raw over the line is no answer (prompt.ts), what comes as JSON is
+  const evil = withRuntime(({ globals }) => {
+    (globals.process as { env: Record<string, unknown> }).env.VERSION = "2v29\x1b[2J";
+  });
+  const board = new SimulatedBoard({ board: mdbt42q, chip: "chip", lineRate: FAST, ...evil });
+  started.push(board);
+  const name = await board.start();
+  const told = await doctor("--port", name);
+  assert.match(told.stdout, /Espruino 2v29\\u001b\[2J at its prompt/, told.stderr);
+  const { stdout } = await doctor("--port", name, "--json");
+  assert.equal(JSON.parse(stdout).interpreter.version, "2v29\\u001b[2J");
+  for (const text of [told.stdout, stdout]) assert.ok(!text.includes("\x1b"));
+  const strange = withRuntime(({ globals }) => {
+    const { env } = globals.process as { env: Record<string, unknown> };
+    Object.assign(env, { VERSION: [null], STORAGE: "much" });
+  });
+  const { findings } = await examine(await blank(strange), all);
+  assert.deepEqual(
+    findings.filter(({ isGood }) => !isGood).map(({ what, found }) => `${what}: ${found}`),
+    ["Espruino: "],
+  );
+});
+
 test("the doctor as a command: exit codes and sentences", async () => {
   const board = new SimulatedBoard({ board: mdbt42q, chip: "chip", lineRate: FAST });
   started.push(board);

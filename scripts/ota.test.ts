@@ -135,6 +135,23 @@ describe("R29 a full disk: a sentence, and no file left", {
   }
 });
 
+test("R39 a rollout's file that somebody else wrote is shown, not obeyed", async () => {
+  const evil = "1\x1b[2J\u009b2J";
+  const plan = { product: "meter", sequence: 7, version: evil, digest: "", stopAt: 5, waitMinutes: 1 };
+  const lines = [
+    { rollout: 1, ...plan, rings: [[`SN1${evil}`]] },
+    { at: "2026-01-01T00:00:00Z", serial: `SN1${evil}`, result: "silent" },
+    { at: "2026-01-01T00:00:00Z", stopped: evil },
+  ];
+  writeFileSync(at("evil"), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  for (const more of [[], ["--json"]]) {
+    const { code, output } = await run("status", "--state", at("evil"), ...more);
+    assert.equal(code, 0);
+    assert.match(output, /1\\u001b\[2J\\u009b2J/);
+    assert.doesNotMatch(output, /[\x1b\x80-\x9f]/);
+  }
+});
+
 test("R25 neither files nor outputs hold a key", async () => {
   const device = deriveDeviceKey(master, parseIdentity("v1.meter.SN01"), "kdf", "ota");
   for (const name of ["update", "manifests"]) {

@@ -301,3 +301,35 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
     );
   });
 });
+
+describe("lines at a terminal", { skip: skipWithout("script") }, () => {
+  for (const columns of [80, 120])
+    test(`live view, console, help and errors are not broken by the terminal in ${columns} columns`, async () => {
+      const device = await startConsole();
+      const shown = async (script: string, args: string[], steps: Step[] = []) => {
+        const { screen } = await atTerminal(script, args, steps, columns);
+        // what moves the cursor takes no column
+        const lines = screen.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").split(/\r*\n/);
+        for (const line of lines)
+          assert.ok(line.length <= columns || !line.trim().includes(" "), `${line.length}: ${line}`);
+        return lines.filter((line) => line.length > columns - 12).length;
+      };
+      try {
+        const console = await shown(
+          "console",
+          ["--port", device.port],
+          [
+            [/E6[\s\S]*> /, "help\r"],
+            [/exit[\s\S]*> /, "conf set ems 0\r"],
+            [/console\.[\s\S]*> /, "exit\r"],
+          ],
+        );
+        await shown("bench", ["--operation", "none", "--board", "esp32"]);
+        const views = [await shown("start", ["--once"]), await shown("bench", ["--help"])];
+        // and the width is made use of
+        assert.ok(console > 0 && views.every((filled) => filled > 0), `${console} ${views}`);
+      } finally {
+        await device.stop();
+      }
+    });
+});

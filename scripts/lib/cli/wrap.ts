@@ -1,6 +1,7 @@
 // Long lines on a terminal: broken between words, what goes on below what it belongs to. A word that is longer than a line, such as
 // JSON, is broken behind its commas; where it has none, a path, the terminal breaks it, so that it can be copied whole. Where
 // there is no terminal, lines stay whole for whoever reads them.
+import { showLines } from "./show";
 
 /** Break a line at `width` columns; its further lines begin at column `indent`. Undefined: no terminal. */
 export function wrap(line: string, width: number | undefined, indent: number): string {
@@ -25,7 +26,7 @@ export function wrapLines(text: string, width: number | undefined, indent = 2): 
   return text.split("\n").map(broken).join("\n");
 }
 
-/** Print a text for people. */
+/** Print a text for people; what others wrote in it is shown, not obeyed. */
 export function print(text: string): void {
-  console.log(wrapLines(text, process.stdout.columns));
+  console.log(wrapLines(showLines(text), process.stdout.columns));
 }

@@ -3,6 +3,7 @@ import { createInterface } from "node:readline/promises";
 import type { Options } from "../../unlock";
 import { UsageError } from "../cli/exit";
 import { integer } from "../cli/options";
+import { showLines } from "../cli/show";
 import { openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { grouped } from "./answer_text";
@@ -62,7 +63,7 @@ class Questions {
         return parse(value.trim());
       } catch (error) {
         if (!(error instanceof UsageError) || !isTerminal) throw error;
-        console.error(error.message);
+        console.error(showLines(error.message));
       }
     }
   }

@@ -7,6 +7,7 @@ import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { oneLineEnd } from "../cli/line_ends";
 import { type OptionTable, options } from "../cli/options";
+import { show, showLines } from "../cli/show";
 import { checkPrivateFile, readPrivateFile } from "../files/private_file";
 
 /** The rows that every command with a passphrase or PIN has. */
@@ -145,7 +146,7 @@ export class Secrets {
         return await attempt();
       } catch (error) {
         if (!(error instanceof WrongSecret) || this.sources.has(name)) throw error;
-        process.stderr.write(`${error.message} Once more, or Ctrl-C.\n`);
+        process.stderr.write(`${showLines(error.message)} Once more, or Ctrl-C.\n`);
       }
     }
   }
@@ -227,7 +228,7 @@ class HiddenInput {
 
   /** Ask, and give the bytes of the line. Throws UsageError at Ctrl-C, Ctrl-D and the terminal's end. */
   async ask(question: string): Promise<Buffer> {
-    process.stderr.write(question);
+    process.stderr.write(show(question));
     this.isAsking = true;
     this.input.ref();
     try {

@@ -7,6 +7,7 @@ import type { Options } from "../../doctor";
 import { onlyPort, Port, PortClosed } from "../bench/port";
 import { NoAnswer } from "../bench/prompt";
 import { DeviceError, UsageError } from "../cli/exit";
+import { show, showJson, showLines } from "../cli/show";
 import { print } from "../cli/wrap";
 import { checkNewFiles, writeNewFiles } from "../files/new_file";
 import { readPrivateFile } from "../files/private_file";
@@ -59,7 +60,15 @@ export async function run(options: Options): Promise<void> {
           date: new Date().toISOString(),
         };
         const { state: _state, ...seen } = examination;
-        const text = `${JSON.stringify({ ...whole, firmware: version(), board: board.name, ...seen, boards: undefined, findings }, undefined, 2)}\n`;
+        const written = {
+          ...whole,
+          firmware: version(),
+          board: board.name,
+          ...seen,
+          boards: undefined,
+          findings,
+        };
+        const text = `${showLines(JSON.stringify(written, undefined, 2))}\n`;
         const noise = options.noise && report.noise.length > 0 ? options.noise : undefined;
         writeNewFiles([
           ...(noise ? [{ path: noise, bytes: report.noise }] : []),
@@ -72,9 +81,7 @@ export async function run(options: Options): Promise<void> {
       if (options.json) {
         const { state, interpreter, findings: needs, boards: found } = examination;
         const names = found.map((each) => each.name);
-        console.log(
-          JSON.stringify({ port: name, state, interpreter, boards: names, needs, drivers: findings }),
-        );
+        console.log(showJson({ port: name, state, interpreter, boards: names, needs, drivers: findings }));
       }
       const bad = [...examination.findings, ...(findings ?? [])].filter(({ isGood }) => isGood === false);
       if (bad.length)
@@ -100,7 +107,7 @@ const NOISE_BYTES = 125_000;
 function describe(name: string, { state, interpreter, boards, findings }: Examination): string[] {
   if (state.mode === "locked")
     return [
-      `${name}: our firmware, locked, of ${state.identity ?? "a device without an identity"}, check values ${state.checkValues}`,
+      `${name}: our firmware, locked, of ${show(state.identity ?? "a device without an identity")}, check values ${show(String(state.checkValues))}`,
       `  to talk to it: npm run console -- --port ${name}`,
     ];
   const rows = findings.map(

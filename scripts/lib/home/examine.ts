@@ -1,10 +1,12 @@
 // What is at the end of a port, and whether this firmware will run on it: asked at the interpreter's prompt, in a table of what a board
 // needs. Nothing is changed there. Leaves out the chip's own units (drivers.ts).
+
 import type { Board } from "../../../boards/board";
 import { BUILDS } from "../../../boards/builds";
 import { Device, type DeviceState } from "../bench/device";
 import type { Port } from "../bench/port";
 import { ask } from "../bench/prompt";
+import { showSaid } from "../cli/show";
 
 /** What a blank board says of itself. */
 export interface Interpreter {
@@ -73,7 +75,29 @@ async function askInterpreter(port: Port): Promise<Interpreter> {
       `(process.env,process.memory())`,
     5000,
   );
-  return JSON.parse(answer) as Interpreter;
+  return interpreterOf(answer);
+}
+
+/** Take what a board says of itself as text, numbers and known names, whatever it is. */
+function interpreterOf(answer: string): Interpreter {
+  let said: Partial<Record<keyof Interpreter, unknown>> = {};
+  try {
+    said = Object(JSON.parse(answer));
+  } catch {} // it says nothing
+  const text = (value: unknown) => showSaid(String(value ?? "unknown"));
+  const number = (value: unknown) => (Number.isFinite(value) ? (value as number) : 0);
+  const names = (value: unknown, known: readonly string[]) =>
+    known.filter((name) => Array.isArray(value) && value.includes(name));
+  return {
+    board: text(said.board),
+    version: text(said.version),
+    chip: text(said.chip),
+    variables: number(said.variables),
+    variableBytes: number(said.variableBytes),
+    storage: number(said.storage),
+    modules: names(said.modules, MODULES),
+    crypto: names(said.crypto, NATIVES),
+  };
 }
 
 /** Find the boards whose build of Espruino this is: by its name, then by the ciphers that it has. */

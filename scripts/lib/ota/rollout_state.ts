@@ -204,9 +204,9 @@ function parse(line: string): unknown {
 }
 
 function isPlan(plan: Plan): boolean {
-  const { product, sequence, digest, stopAt, waitMinutes, rings } = plan;
+  const { product, sequence, version, digest, stopAt, waitMinutes, rings } = plan;
   return (
-    [product, digest].every((text) => typeof text === "string") &&
+    [product, version, digest].every((text) => typeof text === "string") &&
     [sequence, stopAt, waitMinutes].every((number) => typeof number === "number") &&
     Array.isArray(rings) &&
     rings.every((ring) => Array.isArray(ring) && ring.every((serial) => typeof serial === "string"))

@@ -151,7 +151,7 @@ function lines(event: LiveEvent): string[] {
     case "command":
     case "answer":
     case "state":
-      return [event.kind, `${event.topic} ${showBytes(event.payload)}`];
+      return [event.kind, `${show(event.topic)} ${showBytes(event.payload)}`];
     case "memory":
       return [
         "memory",

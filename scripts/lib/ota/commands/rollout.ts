@@ -3,7 +3,9 @@ import { existsSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../../cli/exit";
 import { Progress } from "../../cli/progress";
+import { show, showJson } from "../../cli/show";
 import { needed } from "../../cli/subcommands";
+import { print } from "../../cli/wrap";
 import { checkNewFiles } from "../../files/new_file";
 import { PER_SECOND, RINGS, STOP_AT, WAIT_MINUTES } from "../defaults";
 import { codeText, planRings, runRollout, stopRollout, whatNext } from "../rollout";
@@ -82,7 +84,7 @@ function openState(path: string, plan: Plan): RolloutState {
 
 /** What of a rollout is said to machines: all but what only its file is for. */
 function jsonText(event: RolloutEvent): string | undefined {
-  return "heard" in event ? undefined : JSON.stringify(event);
+  return "heard" in event ? undefined : showJson(event);
 }
 
 /** What of a rollout is said to people: rings, and who failed. */
@@ -93,7 +95,7 @@ function eventText(event: RolloutEvent, state: RolloutState): string | undefined
     return `ring ${event.end + 1}: ${confirmed} confirmed, ${failed} failed, ${silent} silent`;
   }
   if ("serial" in event && event.result === "failed")
-    return `${event.serial} failed: E${event.code}, ${codeText(event.code ?? 0)}`;
+    return `${show(event.serial)} failed: E${event.code}, ${codeText(event.code ?? 0)}`;
   return undefined;
 }
 
@@ -106,7 +108,7 @@ export async function stop(options: BrokerGiven & { state?: string; json?: boole
     try {
       const cleared = await stopRollout(broker, state, "by hand");
       if (options.json) console.log(JSON.stringify({ stopped: true, cleared }));
-      else console.log(`stopped; the manifests of ${cleared} devices are taken away\n${whatNext(state)}`);
+      else print(`stopped; the manifests of ${cleared} devices are taken away\n${whatNext(state)}`);
     } finally {
       await broker.close();
     }

@@ -1,6 +1,8 @@
 // `npm run ota -- status`: who runs what, or how far a rollout is.
 import { Progress } from "../../cli/progress";
+import { show, showJson } from "../../cli/show";
 import { needed } from "../../cli/subcommands";
+import { print } from "../../cli/wrap";
 import { LISTEN_SECONDS } from "../defaults";
 import { Fleet } from "../fleet";
 import { codeText, failuresOf, whatNext } from "../rollout";
@@ -52,9 +54,12 @@ export function printRollout(state: RolloutState, asJson: boolean | undefined): 
   const silent = [...state.results].filter(([, { result }]) => result === "silent").map(([serial]) => serial);
   if (asJson)
     return console.log(
-      JSON.stringify({ product, version, sequence, done, stopped, rings: rows, failures, silent }),
+      showJson({ product, version, sequence, done, stopped, rings: rows, failures, silent }),
     );
-  console.log(`${product} ${version}, sequence ${sequence}: ${stopped ?? (done ? "done" : "under way")}`);
+  // the file may be another's
+  print(
+    `${show(product)} ${show(version)}, sequence ${sequence}: ${show(stopped ?? (done ? "done" : "under way"))}`,
+  );
   console.log(
     tableText(
       ["ring", "devices", "state", "confirmed", "failed", "silent", "open"],
@@ -62,7 +67,7 @@ export function printRollout(state: RolloutState, asJson: boolean | undefined): 
     ),
   );
   for (const { code, text, serials } of failures)
-    console.log(`${serials.length} failed with E${code}, ${text}\n  ${serials.join("\n  ")}`);
-  if (silent.length > 0) console.log(`${silent.length} silent\n  ${silent.join("\n  ")}`);
-  if (stopped !== undefined) console.log(whatNext(state));
+    print(`${serials.length} failed with E${code}, ${text}\n  ${serials.map(show).join("\n  ")}`);
+  if (silent.length > 0) print(`${silent.length} silent\n  ${silent.map(show).join("\n  ")}`);
+  if (stopped !== undefined) print(whatNext(state));
 }
