@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Packet } from "mqtt-packet";
 import type { Machine } from "../../hal/simulator/machine";
 import { type DeviceOptions, KEY, TestDevice } from "../../scripts/lib/test/device";
 import { ask, bootFactory, CONF, recordOf, settled } from "../../scripts/lib/test/factory";
@@ -96,6 +97,39 @@ describe("R34 no broker silences a device", { concurrency: true }, () => {
     const { connection, err } = await status(2);
     assert.deepEqual([connection, err, lines()], [2, MQTT_SILENT, [`E${MQTT_SILENT}`]]);
     assert.ok(server.of("publish").every((packet) => packet.cmd === "publish" && !packet.dup));
+  });
+
+  test("R34 answers amid a burst: the PINGRESP of two ticks ago is no proof that a later PUBACK is lost", async () => {
+    const held: Packet[] = [];
+    const { server, lines, tick, status, settled } = await meet((packet) => {
+      if (packet.cmd === "pingreq") held.push({ cmd: "pingresp" });
+      else if (packet.cmd === "publish" && packet.qos && held.length > 0)
+        held.push({ cmd: "puback", messageId: packet.messageId });
+      else return undefined;
+      return [];
+    });
+    const pings = async (count: number) => {
+      tick();
+      assert.ok(await server.until(() => server.of("pingreq").length >= count, PATIENCE_MS), lines().join());
+      await settled();
+    };
+    await status(1);
+    await settled();
+    await pings(1);
+    await status(2);
+    await pings(2);
+    // the status of the second tick is not acknowledged yet, and its PINGREQ is behind it
+    assert.deepEqual(
+      held.map(({ cmd }) => cmd),
+      ["pingresp", "puback", "pingresp"],
+    );
+    server.send(...held.splice(0, 1));
+    await settled();
+    await pings(3);
+    server.send(...held.splice(0));
+    await settled();
+    await pings(4);
+    assert.deepEqual([lines(), server.connections], [[], 1]);
   });
 
   test("R34 no PINGRESP: MQTT_SILENT", async () => {

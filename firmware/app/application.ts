@@ -6,7 +6,7 @@ import { hasCommand, hasEvery, hasOnline, hasStop, hasStore, hasWell } from "pro
 import type { Server } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
-import { DOWN, HEARD, OTA, PING } from "../mqtt/packets";
+import { DOWN, HEARD, OTA, PINGS } from "../mqtt/packets";
 import { awaited } from "../ota/updater";
 import { TELEMETRY_EVERY, UPDATES } from "../profile";
 import { FAILURES, lastError, SESSIONS } from "../store/event_log";
@@ -115,9 +115,8 @@ export function over(onEvent: OnSession, event: Event, ended?: number): void {
 
 /** Send telemetry and ask for a sign of life. Throws MQTT_SILENT where what was asked at the last tick has no answer yet. */
 export function beat(): void {
-  // a PINGRESP may come behind messages that we are slow to take
-  const overdue = (asked >> OVERDUE) & 255;
-  if (overdue && !(overdue & (1 << PING) && asked & (1 << HEARD))) throw MQTT_SILENT;
+  // answers may come behind messages that we are slow to take; when the last PINGRESP is there, so are all that were asked for before
+  if (asked >> PINGS ? !(asked & (1 << HEARD)) : asked & (255 << OVERDUE)) throw MQTT_SILENT;
   if (ticks++ === PATIENCE) {
     failures = 0;
     if (hasWell && !section(import("./application")).isWell()) ticks--;

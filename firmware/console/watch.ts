@@ -4,8 +4,8 @@ import { retry } from "../app/application";
 import { ATTEMPT } from "../app/event";
 import { STEP_NET, STEP_UP } from "../app/steps";
 import type { Bytes } from "../bytes";
-import { asked, OVERDUE } from "../mqtt/client";
-import { PING } from "../mqtt/packets";
+import { asked } from "../mqtt/client";
+import { PINGS } from "../mqtt/packets";
 import { lastError, lastStep } from "../store/event_log";
 import { NO_SERVER, TIMEOUT } from "../tls/alert";
 
@@ -51,7 +51,7 @@ export function tick(onConsole: () => void, onEvent: (event: number) => void): v
   let code: number | undefined;
   if (told < 0) {
     if (step < STEP_UP) code = NO_SERVER;
-    else if (!(asked & (((1 << OVERDUE) + 1) << PING))) say({ ms: ms });
+    else if (!(asked >> PINGS)) say({ ms: ms });
     else if (ms < PING_MS) return;
     else code = TIMEOUT;
     step = STEP_UP;

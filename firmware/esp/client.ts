@@ -4,7 +4,7 @@
 // what is retained: a datagram that is lost is lost. Other words are passed over.
 import { hasOnline } from "product";
 import type { Bytes } from "../bytes";
-import { CONNECTION, DOWN, HEARD, PING } from "./packets";
+import { CONNECTION, DOWN, HEARD, PINGS } from "./packets";
 
 /** What `next` finds, events of the application (app/event.ts): nothing more. */
 export const USED_UP = 0;
@@ -46,7 +46,7 @@ export function publish(end: Bytes, text: Bytes, _flags: number): boolean {
 
 /** Ask for a sign of life. */
 export function ping(): void {
-  asked |= 1 << PING;
+  asked |= 1 << PINGS;
   section(import("../tls/outgoing")).put("\0\x04ping");
 }
 
@@ -77,7 +77,7 @@ export function next(): number {
   const isPong = input === "pong";
   const isMessage = end > 5 && input.substr(0, 5) === "down/";
   if (input) asked |= 1 << HEARD;
-  if (isPong) asked &= ~((1 << PING) | (1 << (PING + OVERDUE)));
+  if (isPong) asked &= ~(1 << PINGS);
   if (isMessage) {
     name = "/" + input.substr(0, end);
     payload = input.substr(end + 1);

@@ -4,11 +4,12 @@ import { FRAGMENT_LIMIT, OUTGOING_LIMIT } from "../profile";
 import { outgoing } from "../tls/outgoing";
 
 /** What the other end is asked and must answer, a bit each. */
-export const PING = 0;
 export const CONNECTION = 5;
 /** Beside them: whether the product is still to be told; whether a datagram has come since the last tick. */
 export const DOWN = 2;
 export const HEARD = 7;
+/** Whether a sign of life was asked for and has not come. */
+export const PINGS = 21;
 /** Of updates, which this profile has not. */
 export const OTA = 3;
 export const PIECE = 4;

@@ -16,8 +16,8 @@ import {
   DUP,
   HEARD,
   PIECE,
-  PING,
   PINGRESP,
+  PINGS,
   PRODUCT,
   PRODUCT_MESSAGE,
   PUBACK,
@@ -25,6 +25,7 @@ import {
   QOS_1,
   RETAIN,
   STATUS,
+  STATUS_IDENTIFIER,
   SUBACK,
   SUBSCRIBE,
   SUBSCRIPTION_REFUSED,
@@ -49,7 +50,7 @@ let input: Bytes;
 let passOver: number;
 /**
  * What the broker was asked (packets.ts) since the last tick and has not answered, before it, and what it has refused: a byte
- * each from the lowest on.
+ * each from the lowest on; and how many PINGREQs (PINGS).
  */
 export let asked = 0;
 export const OVERDUE = 8;
@@ -104,7 +105,7 @@ export function publish(end: Bytes, text: Bytes, flags: number): boolean {
   } else if (flags & QOS_1) {
     if (asked & (((1 << OVERDUE) + 1) << STATUS)) return false;
     asked |= 1 << STATUS;
-    head += E.toString(STATUS, 1);
+    head += STATUS_IDENTIFIER;
   }
   section(import("./packets")).putPacket(PUBLISH | flags, head, text);
   return true;
@@ -112,7 +113,7 @@ export function publish(end: Bytes, text: Bytes, flags: number): boolean {
 
 /** Ask for a sign of life. */
 export function ping(): void {
-  asked |= 1 << PING;
+  asked += 1 << PINGS;
   section(import("../tls/outgoing")).put("\xc0\0"); // PINGREQ
 }
 
@@ -190,16 +191,18 @@ export function next(): number {
       section(import("./client")).subscribe(DOWN, "/down/#");
       return ACCEPTED;
     } else if (type === [PINGRESP, 0, PUBACK, SUBACK][length]) {
-      const bit = 1 << (length ? first : PING);
-      asked &= ~(bit | (bit << OVERDUE));
-      // the SUBACK's code: what is granted, at most what was asked for, or a refusal (3.9.3)
-      const code = length > 2 ? input.charCodeAt(start + 2) : 0;
-      if (code > 1) {
-        if (code !== SUBSCRIPTION_REFUSED) throw MQTT_PROTOCOL;
-        asked |= bit << REFUSALS;
-        return REFUSED;
+      if (length) asked &= ~(((1 << OVERDUE) + 1) << first);
+      else asked = (asked | (1 << HEARD)) - (1 << PINGS);
+      if (length > 2) {
+        // what is granted, at most what was asked for, or a refusal (3.9.3)
+        const code = input.charCodeAt(start + 2);
+        if (code > 1) {
+          if (code !== SUBSCRIPTION_REFUSED) throw MQTT_PROTOCOL;
+          asked |= 1 << (first + REFUSALS);
+          return REFUSED;
+        }
+        if (hasOnline && first === DOWN) return GRANTED;
       }
-      if (hasOnline && length > 2 && first === DOWN) return GRANTED;
     } else throw MQTT_PROTOCOL;
   }
 }

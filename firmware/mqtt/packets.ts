@@ -17,19 +17,21 @@ export const PINGREQ = 0xc0;
 export const PINGRESP = 0xd0;
 
 /**
- * What the broker is asked and must answer, a bit each: the high byte of the packet identifier, but for PING and CONNECTION,
- * which have none. No two of one kind are under way, so that the identifiers of what is are different (2.3.1).
+ * What the broker is asked and must answer, a bit each: the high byte of the packet identifier, but for CONNECTION, which has
+ * none. No two of one kind are under way, so that the identifiers of what is are different (2.3.1).
  */
-export const PING = 0;
 export const STATUS = 1;
+export const STATUS_IDENTIFIER = "\x01\x01";
 export const DOWN = 2;
 export const OTA = 3;
 export const PIECE = 4;
 export const CONNECTION = 5;
 /** What a product publishes at QoS 1, as `flags` too. */
 export const PRODUCT_MESSAGE = 6;
-/** Beside them: whether a message has come since the last tick. */
+/** Beside them: whether a message or a PINGRESP has come since the last tick. */
 export const HEARD = 7;
+/** From this bit on: how many PINGREQs have no answer yet. */
+export const PINGS = 21;
 
 /** What a SUBACK says of a subscription that is refused (3.9.3). */
 export const SUBSCRIPTION_REFUSED = 0x80;

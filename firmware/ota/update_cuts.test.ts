@@ -32,7 +32,7 @@ const SHORT = 128;
 /** Starts that it may take from a cut to the confirm: those of the loader's three tries, the one after them, the update's. */
 const STARTS = 6;
 /** Cuts of each configuration by default, and every how manieth of them is followed by a second one. */
-const SAMPLE = 250;
+const SAMPLE = 120;
 const SECOND = 5;
 
 const keys = newKeys();

@@ -123,8 +123,8 @@ function turn(): void {
   queued = false;
   // opened from here, and not from the section that takes it up ("a frame less")
   while (port) {
-    // here, where the least stands on the heap that cannot be moved
-    if (IS_SMALL) section(import("./tidy")).tidy();
+    // here, where the least stands on the heap that cannot be moved; the handshake's key schedule does it itself
+    if (IS_SMALL && stands) section(import("./tidy")).tidy();
     if (!section(import("./record")).receiveRecord()) break;
     if (section(import("./session")).receive()) port(SESSION_DATA);
   }
