@@ -27,6 +27,9 @@ export const ESP = false;
 /** Its transform: AES-CCM (RFC 4309); false: AES-128-CBC with HMAC-SHA-1-96 (RFC 3602, 2404), which needs AES decryption. */
 export const ESP_CCM = true;
 
+/** Devices command each other under keys of a ticket service (peer/), and obey nobody else: profiles.ts. */
+export const PEER = false;
+
 /** A key of its own for each session, of which nothing stays (store/tree.ts): for servers that derive. */
 export const EPOCHS = false;
 

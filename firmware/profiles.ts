@@ -10,7 +10,7 @@ export interface Profile {
   /** A folder in firmware/ -> the folder in firmware/ whose files stand in the place of those of the same names there. */
   over?: Readonly<Record<string, string>>;
   /** What the `psk` of the key record is derived for (scripts/lib/keys/kdf.ts); default `psk`. */
-  pskLabel?: "psk13" | "psk/tree" | "esp";
+  pskLabel?: "psk13" | "psk/tree" | "esp" | "peer";
   /** Boards whose slots have no room for it, or that it is not for, by the originals' names. */
   noRoom?: readonly string[];
 }
@@ -71,6 +71,13 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
       "TLS 1.2 under CCM, each session under a key of which nothing stays; the console does not tell the journal's events",
     constants: { ...NO_CBC, EPOCHS: true, HISTORY: false },
     pskLabel: "psk/tree",
+    noRoom: ["esp32-idf4", "mdbt42q-w5500"],
+  },
+  peer: {
+    about:
+      "TLS 1.2 under CCM; devices obey each other by tickets (Needham and Schroeder, 1987), and no broker; the console does not tell the journal's events",
+    constants: { ...NO_CBC, PEER: true, HISTORY: false },
+    pskLabel: "peer",
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
   },
 };

@@ -8,7 +8,7 @@ import type { Bytes } from "../bytes";
 import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
 import { DOWN, HEARD, OTA, PINGS } from "../mqtt/packets";
 import { awaited } from "../ota/updater";
-import { TELEMETRY_EVERY, UPDATES } from "../profile";
+import { PEER, TELEMETRY_EVERY, UPDATES } from "../profile";
 import { FAILURES, lastError, SESSIONS } from "../store/event_log";
 import {
   MQTT_CLOSED,
@@ -101,6 +101,7 @@ export function over(onEvent: OnSession, event: Event, ended?: number): void {
   const code = event === NO_NETWORK ? event : ended || MQTT_CLOSED;
   // `hs`
   if (code === ATTEMPT) return section(import("./application")).attempt(onEvent);
+  if (PEER) section(import("../peer/session")).wipe();
   print("E" + code);
   section(import("../store/event_log")).note(
     state === UP ? STEP_UP : code === NO_NETWORK ? STEP_NET : failedAt,
@@ -148,7 +149,8 @@ function obey(): void {
 export function message(): void {
   // cut out each time: what takes a manifest or a piece wants the heap that a copy held
   if (name.substr(0, 6) === "/down/") {
-    if (hasCommand) obey();
+    if (PEER) section(import("../peer/messages")).take();
+    else if (hasCommand) obey();
   } else if (UPDATES) {
     const code =
       name === "/ota"

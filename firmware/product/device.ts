@@ -31,6 +31,25 @@ export function connected(): boolean {
   return section(import("../app/application")).step() === STEP_UP;
 }
 
+/** Longest name and payload of a command to another device, bytes together. */
+const TELL_LIMIT = 400;
+
+/**
+ * Under the profile `peer`: command another device of this product, by its serial, as `down/<name>` would; its answer comes to the member
+ * `answer`. Tells whether it was taken: false without a session, over 400 bytes, and while another one waits for its answer, but for 30
+ * seconds at most. The first command to a device waits for the key that both get. What has no answer may have been carried out.
+ */
+export function tell(serial: Bytes, name: Bytes, payload: Bytes): boolean {
+  if (
+    section(import("../app/application")).step() < STEP_UP ||
+    outgoing.length > OUTGOING_LIMIT ||
+    name.length + payload.length > TELL_LIMIT
+  )
+    return false;
+  section(import("../tls/session")).flushSoon();
+  return section(import("../peer/asker")).tell(serial, name, payload);
+}
+
 /** Tell the value of a setting of the product's: as it was changed, or its default; that also where it may not be what it was changed to. */
 export function setting(name: Bytes): any {
   return section(import("../store/settings")).own(name);

@@ -52,6 +52,14 @@ export declare const hasWell: boolean;
 export declare function stop(): void;
 export declare const hasStop: boolean;
 
+/**
+ * Under the profile `peer`: take what another device has answered to the command `name` that it was told (device.ts, `tell`): what its
+ * `command` returned, a text or a code, `{"err":n}`; empty where it returned nothing.
+ */
+export declare function answer(name: Bytes, payload: Bytes): void;
+export declare const hasAnswer: boolean;
+
 /** Whether the product uses these of device.ts. */
 export declare const hasPublish: boolean;
 export declare const hasStore: boolean;
+export declare const hasTell: boolean;

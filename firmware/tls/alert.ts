@@ -98,6 +98,9 @@ export const ESP_ICV = 54;
 /** Its length, its padding or what is in the tunnel is not laid out as it must be. */
 export const ESP_FORM = 55;
 
+/** A message of another device, or of the ticket service, is not what it must be: altered, repeated, late, or of somebody else (peer/). */
+export const PEER_REFUSED = 56;
+
 /** A server of TLS 1.3 wants a key exchange with public keys (psk_dhe_ke): its HelloRetryRequest asks for a key_share. */
 export const WANTS_KEY_SHARE = 60;
 /** A server of TLS 1.3 wants its cookie back: its HelloRetryRequest has one. */

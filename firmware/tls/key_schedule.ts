@@ -4,7 +4,8 @@
 import { finish, RUNNING, update } from "hal:digest";
 import type { Bytes } from "../bytes";
 import { prf } from "../crypto/prf";
-import { EPOCHS } from "../profile";
+import { EPOCHS, PEER } from "../profile";
+import { BROKER_LABEL } from "../store/derived_key";
 import { key } from "../store/key";
 import { randoms, transcript } from "./handshake";
 import { setKeys } from "./keys";
@@ -31,7 +32,11 @@ export default function keySchedule(): Bytes {
     32,
     E.toString(
       "\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10",
-      EPOCHS ? section(import("../store/tree")).taken() : key.substr(0, 16),
+      EPOCHS
+        ? section(import("../store/tree")).taken()
+        : PEER
+          ? section(import("../store/derived_key")).derivedKey(BROKER_LABEL)
+          : key.substr(0, 16),
     ),
   );
   let output = extendedMasterSecret

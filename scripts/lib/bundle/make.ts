@@ -125,7 +125,7 @@ async function inputOptions(
         tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
       }) as Plugin,
       boardModules(board, join(PROJECT, "hal/espruino")),
-      productModule(resolve(PROJECT, options.product ?? ECHO)),
+      productModule(resolve(PROJECT, options.product ?? ECHO), defines.PEER === true),
       overrideConstants(join(PROJECT, "firmware/profile.ts"), defines),
       {
         name: "readable-sections", // are as long as they are

@@ -55,6 +55,15 @@ for (const [what, text, line, sentence] of [
     });
   });
 
+test("a product that commands other devices is refused where they would not hear it", async () => {
+  const text =
+    'import { tell } from "device";\nexport function every() { tell("SN2", "valve", "closed"); }\nexport const everyS = 60;';
+  await assert.rejects(
+    build(text),
+    (error: Error) => error instanceof UsageError && /uses `tell`, .*PROFILE=peer/.test(error.message),
+  );
+});
+
 test("a product that is too big is refused with what is too much", async () => {
   const big = `export function command() { return "${"x".repeat(700)}"; }\n`;
   const many = Array.from({ length: 24 }, (_, i) => `const t${i} = "${`${i}`.repeat(700)}";`).join("\n");

@@ -12,13 +12,16 @@ import { checkMembers } from "./product_settings";
 import { analyse, type Node, parse, type Rewritten, rewritten } from "./syntax";
 
 /** What a product may have: functions; and values, with what stands where there is none. */
-const MEMBERS = ["start", "online", "command", "every", "telemetry", "well", "stop"];
+const MEMBERS = ["start", "online", "command", "every", "telemetry", "well", "stop", "answer"];
 const VALUES = { settings: "{}", everyS: "0" };
 
 const DEVICE = join(PROJECT, "firmware/product/device.ts");
 
-/** Resolve `product` to `file`, an absolute path, and `device` to what a product is given. Throws where there is no such file. */
-export function productModule(file: string): Plugin {
+/**
+ * Resolve `product` to `file`, an absolute path, and `device` to what a product is given. Throws where there is no such file, and where it
+ * commands other devices and `hasPeers` is false: in other profiles nobody would hear it.
+ */
+export function productModule(file: string, hasPeers = false): Plugin {
   if (!existsSync(file)) throw new UsageError(`there is no product ${file}.`);
   const text = readFileSync(file, "utf8");
   const exported = exportsOf(text);
@@ -27,6 +30,10 @@ export function productModule(file: string): Plugin {
       `${relative(process.cwd(), file)} exports nothing that a product has: \`export function\` one of ${MEMBERS.join(", ")}.`,
     );
   const used = usesOf(file);
+  if (used.has("tell") && !hasPeers)
+    throw new UsageError(
+      `${relative(process.cwd(), file)} uses \`tell\`, which is there under the profile peer alone: PROFILE=peer.`,
+    );
   const path = JSON.stringify(file);
   return {
     name: "product-module",
@@ -39,6 +46,7 @@ export function productModule(file: string): Plugin {
         ...Object.fromEntries([...MEMBERS, "settings"].map((name) => [name, exported.has(name)])),
         publish: used.has("publish"),
         store: used.has("store") || used.has("stored"),
+        tell: used.has("tell"),
       };
       return [
         ...MEMBERS.map((name) => (exported.has(name) ? "" : `export function ${name}() {}`)),

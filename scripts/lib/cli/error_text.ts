@@ -82,6 +82,8 @@ const OWN = {
     "A packet of ESP has a wrong integrity check value: it was altered on the way, or made under another key.",
   ESP_FORM:
     "A packet of ESP, or what is in its tunnel, is not laid out as the device takes it: one UDP datagram over IPv4, between the two addresses and the port of firmware/README.md 14.",
+  PEER_REFUSED:
+    "A message of another device or of the ticket service was refused: it was altered, repeated, late, or is of another session or device; what stood goes on.",
   WANTS_KEY_SHARE:
     "The server of TLS 1.3 wants a key exchange with public keys (psk_dhe_ke): allow it psk_ke, `Options = AllowNoDHEKEX` of OpenSSL.",
   WANTS_COOKIE:

@@ -13,7 +13,12 @@ export const KEY_LENGTH = 16; // bytes: AES-128
 export const PURPOSES = ["psk", "ota", "console", "rekey"] as const;
 export type Purpose = (typeof PURPOSES)[number];
 /** What the master `psk` derives beside a device's key for TLS 1.2: a key serves one protocol (RFC 9257, 6); by their labels. */
-export const OTHER_LABELS = { psk13: "TLS 1.3", "psk/tree": "a tree of epochs", esp: "ESP" } as const;
+export const OTHER_LABELS = {
+  psk13: "TLS 1.3",
+  "psk/tree": "a tree of epochs",
+  esp: "ESP",
+  peer: "a device under tickets",
+} as const;
 type OtherLabel = keyof typeof OTHER_LABELS;
 export type PskLabel = "psk" | OtherLabel;
 export const PSK_LABELS = ["psk", ...(Object.keys(OTHER_LABELS) as OtherLabel[])] as const;

@@ -153,6 +153,11 @@ export class TestDevice extends Watch {
     super();
   }
 
+  /** What the bundle's top-level variables hold, each as JSON: where no secret may be left. */
+  texts(): string[] {
+    return this.variables.map((name) => String(this.machine.run(`JSON.stringify(${name})`)));
+  }
+
   /** Characters that the bundle's top-level variables hold: what a session must not leave behind. */
   get heldCharacters(): number {
     const values = this.variables.map((name) =>

@@ -15,7 +15,7 @@ const LAYERS: readonly { name: string; files: RegExp }[] = [
     files: /^firmware\/([^/]+|boot\/(loader|provision))$/,
   },
   { name: "console", files: /^firmware\/(console\/|app\/events$)/ },
-  { name: "application", files: /^firmware\/(app\/|boot\/self_test$)/ },
+  { name: "application", files: /^firmware\/(app\/|peer\/|boot\/self_test$)/ },
   { name: "ota", files: /^firmware\/ota\// },
   { name: "mqtt", files: /^firmware\/mqtt\// },
   { name: "tls", files: /^firmware\/tls\// },
