@@ -115,6 +115,9 @@ gateway: node_modules ## the server of a fleet, without a table of keys: A="--ma
 tunnel: node_modules ## the other end of devices under IPsec: A="--master FILE --devices FILE --counters FILE --to HOST:PORT"
 	npm run -s tunnel -- $(A)
 
+tickets: node_modules ## the ticket service of devices that command each other: A="--master FILE --broker HOST:PORT"
+	npm run -s tickets -- $(A)
+
 mosquitto-plugin: dist/mosquitto/psk_plugin.so ## Mosquitto's plugin that derives keys: dist/mosquitto/psk_plugin.so
 
 ##@ to change something here
@@ -130,6 +133,9 @@ test: node_modules ## unit tests and real servers; T=record for the files with t
 
 watch: node_modules ## run the tests again at every change; T= as in test
 	$(RUN) --watch --test --test-reporter=spec $(TESTS)
+
+model: node_modules ## the tickets' protocol in Spin: what it finds, in it and in three that are wrong
+	npm run -s model
 
 test-nodes: node_modules ## all tests on Node 20, 22 and 24, each from its npm package: three times npm test
 	for node in 20 22 24; do npx --yes --package node@$$node -- npm test || exit 1; done

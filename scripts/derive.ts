@@ -12,6 +12,7 @@ import { makeFolder, refuseExisting, writeNewFiles } from "./lib/files/new_file"
 import { readSecret, writeSecret } from "./lib/files/private_file";
 import { parseIdentity } from "./lib/keys/identity";
 import { deriveDeviceKey, keyCheckValue, SCHEME_NAMES, SCHEMES } from "./lib/keys/kdf";
+import { brokerKey } from "./lib/keys/peer_keys";
 import { randomKey, strongKey } from "./lib/keys/weak_keys";
 
 const COMMAND = {
@@ -44,7 +45,7 @@ await runCommand("derive", (argv) => {
   const identity = options.identity ?? parseIdentity("v1.demo.SN0000001");
   const folder = options.out ?? "dist/device";
   const inFolder = (name: string) => join(folder, name);
-  const isForTls = pskLabel === "psk" || pskLabel === "psk13";
+  const isForTls = pskLabel === "psk" || pskLabel === "psk13" || pskLabel === "peer";
   const files = {
     key: inFolder("key"),
     conf: inFolder("conf"),
@@ -57,10 +58,11 @@ await runCommand("derive", (argv) => {
     writeSecret(files.master, strongKey(randomKey(), "the master"));
   const key = deriveDeviceKey(readSecret(files.master), identity, options.scheme, pskLabel);
   const { host, port } = options.server ?? { host: "127.0.0.1", port: 8883 };
+  const serverKey = pskLabel === "peer" ? brokerKey(key) : key;
   writeNewFiles([
     { path: files.key, bytes: key },
     ...(files.psk
-      ? [{ path: files.psk, bytes: Buffer.from(`${identity.text}:${key.toString("hex")}\n`) }]
+      ? [{ path: files.psk, bytes: Buffer.from(`${identity.text}:${serverKey.toString("hex")}\n`) }]
       : []),
     { path: files.conf, bytes: Buffer.from(JSON.stringify({ id: identity.text, host, port })) },
   ]);

@@ -12,6 +12,7 @@ import { openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { checkNewFiles, writeNewFiles } from "../files/new_file";
 import { clientIdOf, type Identity, parseIdentity, topicPrefix } from "../keys/identity";
+import { brokerKey } from "../keys/peer_keys";
 import { serialsOf } from "../keys/serials";
 import { strongKey } from "../keys/weak_keys";
 
@@ -103,7 +104,9 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
   try {
     for (const serial of serialsOf(serials)) {
       const identity = parseIdentity(`v${version}.${product}.${serial}`);
-      const key = strongKey(master.deviceKey(identity, pskLabel), `the psk key of ${identity.text}`);
+      let key = strongKey(master.deviceKey(identity, pskLabel), `the psk key of ${identity.text}`);
+      // the broker has one that leads to no other
+      if (pskLabel === "peer") key = brokerKey(key);
       for (const [name, line] of Object.entries(files)) texts.get(name)?.push(line(identity, key));
       key.fill(0);
       count++;

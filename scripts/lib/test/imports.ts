@@ -31,7 +31,8 @@ const ROOMS: readonly { name: string; files: RegExp }[] = [
   { name: "lib/simulate", files: /^scripts\/lib\/simulate\// },
   {
     name: "an area",
-    files: /^scripts\/lib\/(bench|bundle|console|custody|discovery|gateway|home|ledger|ota|product|tunnel)\//,
+    files:
+      /^scripts\/lib\/(bench|bundle|console|custody|discovery|gateway|home|ledger|ota|product|tickets|tunnel)\//,
   },
   { name: "lib/files", files: /^scripts\/lib\/files\// },
   { name: "lib/keys", files: /^scripts\/lib\/keys\// },

@@ -31,6 +31,7 @@ const PROGRAMS: readonly { program: string; package: string }[] = [
   { program: "hostapd", package: "hostapd" },
   { program: "tshark", package: "tshark" },
   { program: "scapy", package: "python3-scapy" },
+  { program: "spin", package: "spin" },
   { program: "gcc", package: "gcc" },
   { program: "make", package: "make" },
 ];

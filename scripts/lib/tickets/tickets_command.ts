@@ -1,0 +1,91 @@
+// What `npm run tickets` does, once its command line is read (scripts/tickets.ts has the options).
+import type { Options } from "../../tickets";
+import { UsageError } from "../cli/exit";
+import { show, showJson } from "../cli/show";
+import { openMaster } from "../custody/master";
+import { Secrets } from "../custody/secrets";
+import { EMPTY_LIST, readFleetList } from "../gateway/fleet_list";
+import { linesOf, openBroker } from "../ota/commands/given";
+import { type Carrier, carry, type TicketEvent } from "./carrier";
+import type { Pairs, Rules } from "./service";
+
+/** What was refused is told this often, counted, milliseconds: a flood is no full disk. */
+const EVERY_MS = 1_000;
+
+/** Read who may command whom. Throws UsageError with the line that is none. */
+export function readPairs(path: string): Pairs {
+  return linesOf(path).map((line) => {
+    const parts = line.split(/\s+/);
+    if (parts.length !== 2 || parts.some((part) => /[./+#]/.test(part)))
+      throw new UsageError(`${path}: "${show(line)}" is not two serials, or * for one of them.`);
+    return [parts[0], parts[1]] as const;
+  });
+}
+
+/** Run the command. */
+export async function run(options: Options): Promise<void> {
+  if (options.master === undefined) throw new UsageError("--master is missing. See --help.");
+  const rules = (): Rules => ({
+    list: options.list === undefined ? EMPTY_LIST : readFleetList(options.list),
+    pairs: options.pairs === undefined ? undefined : readPairs(options.pairs),
+  });
+  const first = rules();
+  const secrets = new Secrets(options, ["master"]);
+  const master = await openMaster(options.master, {
+    purpose: "psk",
+    scheme: "kdf",
+    secrets,
+    name: "master",
+  }).finally(() => secrets.close());
+  const reporter = new Reporter(options.json ?? false);
+  let carrier: Carrier | undefined;
+  try {
+    const broker = await openBroker(options, Number.POSITIVE_INFINITY);
+    try {
+      carrier = await carry(broker, { keys: master, rules: first, onEvent: (event) => reporter.take(event) });
+      if (!options.json) console.log(`tickets are given at ${broker.about}; Ctrl-C ends it`);
+      process.on("SIGHUP", () => {
+        try {
+          carrier?.setRules(rules());
+          if (!options.json) console.log("the lists have been read");
+        } catch (error) {
+          if (!(error instanceof UsageError)) throw error;
+          console.error(`tickets: ${show(error.message)} The lists stay as they were.`);
+        }
+      });
+      await new Promise<void>((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+    } finally {
+      await broker.close();
+    }
+  } finally {
+    master.close();
+    reporter.flush();
+  }
+}
+
+/** A line for each ticket; what was refused once a second, counted. */
+class Reporter {
+  private readonly counts = new Map<string, number>();
+  private timer?: NodeJS.Timeout;
+  constructor(private readonly asJson: boolean) {}
+
+  take(event: TicketEvent): void {
+    if (event.event === "ticket")
+      return console.log(
+        this.asJson ? showJson(event) : show(`ticket ${event.asker} commands ${event.asked}`),
+      );
+    const what = `refused ${event.from}: ${event.reason}`;
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+    // who floods us with other reasons each time makes it sooner, and no longer
+    if (this.counts.size > 1_000) this.flush();
+    this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
+  }
+
+  flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    for (const [what, count] of this.counts)
+      console.log(this.asJson ? showJson({ event: "counted", what, count }) : show(`${what} (${count})`));
+    this.counts.clear();
+  }
+}
