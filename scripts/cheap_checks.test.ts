@@ -218,6 +218,16 @@ const COMMANDS: Record<string, () => [script: string, args: string[], sentence: 
     ],
     /cannot read the list/,
   ],
+  "tickets: the pairs": () => [
+    "tickets",
+    ["--master", at("psk"), "--pairs", nowhere()],
+    /cannot read the list/,
+  ],
+  "tickets: the broker's key": () => [
+    "tickets",
+    ["--master", at("psk"), "--psk-identity", "us", "--psk-file", nowhere()],
+    NO_FILE,
+  ],
   "keys new: the folder": () => ["keys", ["new", "--out", below()], BELOW_FILE],
   "keys new: a token's module": () => [
     "keys",

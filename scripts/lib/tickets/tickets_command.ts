@@ -1,12 +1,12 @@
 // What `npm run tickets` does, once its command line is read (scripts/tickets.ts has the options).
 import type { Options } from "../../tickets";
-import { UsageError } from "../cli/exit";
+import { interrupted, UsageError } from "../cli/exit";
 import { show, showJson } from "../cli/show";
-import { openMaster } from "../custody/master";
+import { checkPlaces, type Master, openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { EMPTY_LIST, readFleetList } from "../gateway/fleet_list";
 import { linesOf, openBroker } from "../ota/commands/given";
-import { type Carrier, carry, type TicketEvent } from "./carrier";
+import { carry, type TicketEvent } from "./carrier";
 import type { Pairs, Rules } from "./service";
 
 /** What was refused is told this often, counted, milliseconds: a flood is no full disk. */
@@ -31,34 +31,37 @@ export async function run(options: Options): Promise<void> {
   });
   const first = rules();
   const secrets = new Secrets(options, ["master"]);
-  const master = await openMaster(options.master, {
-    purpose: "psk",
-    scheme: "kdf",
-    secrets,
-    name: "master",
-  }).finally(() => secrets.close());
+  await checkPlaces([options.master]);
+  const broker = await openBroker(options, Number.POSITIVE_INFINITY).catch((error) => {
+    secrets.close();
+    throw error;
+  });
   const reporter = new Reporter(options.json ?? false);
-  let carrier: Carrier | undefined;
+  let master: Master | undefined;
   try {
-    const broker = await openBroker(options, Number.POSITIVE_INFINITY);
-    try {
-      carrier = await carry(broker, { keys: master, rules: first, onEvent: (event) => reporter.take(event) });
-      if (!options.json) console.log(`tickets are given at ${broker.about}; Ctrl-C ends it`);
-      process.on("SIGHUP", () => {
-        try {
-          carrier?.setRules(rules());
-          if (!options.json) console.log("the lists have been read");
-        } catch (error) {
-          if (!(error instanceof UsageError)) throw error;
-          console.error(`tickets: ${show(error.message)} The lists stay as they were.`);
-        }
-      });
-      await new Promise<void>((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
-    } finally {
-      await broker.close();
-    }
+    master = await openMaster(options.master, {
+      ...{ purpose: "psk", scheme: "kdf", name: "master" },
+      secrets,
+    }).finally(() => secrets.close());
+    const carrier = await carry(broker, {
+      ...{ keys: master, rules: first },
+      onEvent: (event) => reporter.take(event),
+    });
+    const end = interrupted();
+    process.on("SIGHUP", () => {
+      try {
+        carrier.setRules(rules());
+        if (!options.json) console.log("the lists have been read");
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        console.error(`tickets: ${show(error.message)} The lists stay as they were.`);
+      }
+    });
+    if (!options.json) console.log(`tickets are given at ${broker.about}; Ctrl-C ends it`);
+    await end;
   } finally {
-    master.close();
+    await broker.close();
+    master?.close();
     reporter.flush();
   }
 }
