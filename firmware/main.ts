@@ -1,11 +1,11 @@
 // The firmware: the only file with effects on import.
-import { everyS, hasEvery, hasStart } from "product";
+import { everyS, hasCallbacks, hasEvery, hasStart } from "product";
 import { ATTEMPT, TIMES } from "./app/event";
 import { onEvent } from "./app/events";
 import { CONSOLE, KEEP_ALIVE_S } from "./profile";
 import { key } from "./store/key";
 import { RECORD_LENGTH } from "./store/key_record";
-import { PRODUCT_START } from "./tls/alert";
+import { PRODUCT_CALLBACK, PRODUCT_START } from "./tls/alert";
 
 // the interpreter makes these classes, 8 variables each, when a method of a text, an object or a function is first called,
 // unless their names are taken; the methods are there all the same. The loader has made Function's
@@ -15,6 +15,8 @@ delete (Function as any).prototype;
 
 setTimeout(onEvent, KEEP_ALIVE_S * 500);
 if (hasEvery) setTimeout(onEvent, everyS * 1000, TIMES);
+if (hasCallbacks)
+  process.on("uncaughtException", () => section(import("./app/application")).report(PRODUCT_CALLBACK));
 if (hasStart)
   try {
     section(import("product")).start();

@@ -18,6 +18,7 @@ import {
   sealFactoryKey,
   sealWithPassphrase,
 } from "./lib/custody/sealed_file";
+import { writeSecret } from "./lib/files/private_file";
 import { PURPOSES } from "./lib/keys/kdf";
 import { openLedger } from "./lib/ledger/ledger";
 import { updateFile } from "./lib/ota/update_file";
@@ -289,6 +290,17 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
       await run(script, args(), asked(count));
     });
 
+  test("in the background of a shell the terminal is left alone: who needs no passphrase is not stopped", async () => {
+    writeSecret(at("raw"), masters.psk);
+    const check = (place: string) => ["check", "--purpose", "psk", "--master", at(place)];
+    const { code, screen } = await atTerminal("keys", check("raw"), [], { inBackground: true });
+    assert.equal(code, 0, screen);
+    assert.match(screen, /the master psk {2}[0-9A-F]{6}/);
+    const asks = await atTerminal("keys", check("psk.age"), [], { inBackground: true });
+    assert.equal(asks.code, 2, asks.screen);
+    assert.match(asks.screen, /there is no terminal to ask/);
+  });
+
   test("keys import asks for the old one, and for the new one twice", async () => {
     await run(
       "keys",
@@ -307,7 +319,7 @@ describe("lines at a terminal", { skip: skipWithout("script") }, () => {
     test(`live view, console, help and errors are not broken by the terminal in ${columns} columns`, async () => {
       const device = await startConsole();
       const shown = async (script: string, args: string[], steps: Step[] = []) => {
-        const { screen } = await atTerminal(script, args, steps, columns);
+        const { screen } = await atTerminal(script, args, steps, { columns });
         // what moves the cursor takes no column
         const lines = screen.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").split(/\r*\n/);
         for (const line of lines)

@@ -1,6 +1,6 @@
 // What a product is given: `import { connected, publish, setting, store, stored } from "device"`. The build makes a section of each use
 // (scripts/lib/bundle/product.ts), and of what a product does not use nothing is there. Hardware it has by Espruino's own
-// functions. Leaves out timers of one's own and watches: those are the interpreter's, and what they throw nobody catches.
+// functions. Leaves out timers of one's own and watches: those are the interpreter's; what they throw is told (main.ts).
 import { STEP_UP } from "../app/steps";
 import type { Bytes } from "../bytes";
 import { PRODUCT, QOS_1, RETAIN } from "../mqtt/packets";

@@ -13,6 +13,7 @@ import { askObject, bootLocked, newKeys, settled, unlock } from "../../scripts/l
 import { makeMachine, readState, setState } from "../../scripts/lib/test/slots";
 import {
   NOT_CONFIRMED,
+  PRODUCT_CALLBACK,
   PRODUCT_COMMAND,
   PRODUCT_ONLINE,
   PRODUCT_START,
@@ -102,6 +103,43 @@ test("an exception in `start` is told, and the device goes on", async () => {
   machines.push(machine);
   machine.boot();
   assert.deepEqual(lines, [`E${PRODUCT_START}`]);
+  assert.ok(machine.isOn);
+});
+
+test("what a watch or a timer of the product throws has a code, is told once, and the device goes on", async () => {
+  const { code } = await buildBundle({
+    board: "esp32-sim",
+    product: "scripts/lib/test/products/callbacks.ts",
+  });
+  const lines: string[] = [];
+  const words: string[] = [];
+  const machine = new Machine({
+    board: (await readBoard("esp32-sim")) as never,
+    bundle: code,
+    files: {
+      conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: 1, ssid: "test", pass: "test" }),
+      key: KEY.toString("latin1"),
+    },
+    onPrint: (line) => void lines.push(line),
+    onThrow: (error) => void words.push(String((error as Error).message)),
+  });
+  machines.push(machine);
+  machine.boot();
+  machine.clock.hold();
+  await machine.clock.later(1000);
+  for (let edges = 0; edges < 2; edges++)
+    for (const level of [0, 1] as const) {
+      machine.pins.set("D5", level);
+      await new Promise(setImmediate);
+    }
+  assert.deepEqual(
+    lines.filter((line) => !/^E6$/.test(line)),
+    [`E${PRODUCT_CALLBACK}`],
+  );
+  assert.deepEqual(
+    words.filter((word) => /timer|watch/.test(word)),
+    ["timer", "watch", "watch"],
+  );
   assert.ok(machine.isOn);
 });
 

@@ -20,6 +20,8 @@ export declare const hasSettings: boolean;
  */
 export declare function start(): void;
 export declare const hasStart: boolean;
+/** Whether it sets watches or timers of its own. */
+export declare const hasCallbacks: boolean;
 
 /** Called in each session when the broker has accepted us and lets us listen to our commands. */
 export declare function online(): void;

@@ -16,7 +16,7 @@ import { newKeys } from "../../scripts/lib/test/factory";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
 import { signedManifest } from "../../scripts/lib/test/slots";
 import { Station } from "../../scripts/lib/test/station";
-import { NOT_CONFIRMED } from "../tls/alert";
+import { NOT_CONFIRMED, PRODUCT_CALLBACK } from "../tls/alert";
 
 const KILLS = Number(process.env.ENGINE_KILLS ?? 10);
 const skip = ENGINE ? skipWithout("mosquitto") : "ESPRUINO_BIN names no interpreter";
@@ -76,6 +76,24 @@ test("valve through Mosquitto on the interpreter: by its commands, by its time, 
     await station.until(() => retained.length > 0, engine);
     assert.deepEqual(retained, ["closed"]);
     assert.ok(!station.told.some(({ text }) => /"err":(?!30|0)/.test(text)), JSON.stringify(station.told));
+  } finally {
+    await engine.stop();
+  }
+});
+
+test("what the product's watch and timer throw is told, again and again, and the session goes on", {
+  skip,
+}, async (t) => {
+  const { station, flash, told } = await fixture(t, "scripts/lib/test/products/callbacks.ts");
+  const engine = new Engine(flash);
+  try {
+    const told56 = () =>
+      told("status")
+        .map((text) => JSON.parse(text))
+        .filter(({ err }) => err === PRODUCT_CALLBACK);
+    await station.until(() => told56().length >= 3, engine);
+    assert.equal(new Set(told56().map(({ boots }) => boots)).size, 1, "one start");
+    assert.ok(!engine.lines.some((line) => /Uncaught/.test(line)), engine.lines.join("\n"));
   } finally {
     await engine.stop();
   }

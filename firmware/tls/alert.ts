@@ -88,6 +88,8 @@ export const PRODUCT_TIMES = 48;
 export const PRODUCT_TELEMETRY = 49;
 export const PRODUCT_WELL = 50;
 export const PRODUCT_STOP = 51;
+/** In a callback of its own: of a watch, a timer, or anything else that nobody catches. */
+export const PRODUCT_CALLBACK = 57;
 
 /** A packet of ESP has another SPI than ours. */
 export const ESP_SPI = 52;

@@ -47,6 +47,13 @@ export class Clock {
     this.arm();
   }
 
+  /** Let time run again. */
+  release(): void {
+    this.moveTo(this.now());
+    this.isHeld = false;
+    this.arm();
+  }
+
   /** Make so much time pass now; timers that are due come in their order, and those that they set as well. */
   async later(milliseconds: number): Promise<void> {
     const end = this.now() + milliseconds;

@@ -216,7 +216,8 @@ export class Machine {
     const context = vm.createContext({}, { name: this.board.name });
     const evaluate = (code: string): any => vm.runInContext(code, context);
     makePoor(evaluate("globalThis"));
-    takeTokens(evaluate("globalThis"), this.options.onThrow && new Thrown(this.options.onThrow));
+    const thrown = this.options.onThrow && new Thrown(this.options.onThrow);
+    takeTokens(evaluate("globalThis"), thrown);
     const realm: Realm = {
       ...evaluate("({ArrayBuffer, Uint8Array, Uint32Array, JSON})"),
       evaluateModule: evaluate(
@@ -242,6 +243,7 @@ export class Machine {
       onPrint,
       onHidden,
       onWire,
+      onUncaught: thrown?.take,
       watchdog,
       onRestart: () => this.restart(SOFTWARE_RESET, this.runtime.watchdog),
       onWatchdog: () => this.restart(WATCHDOG_RESET),

@@ -55,6 +55,8 @@ export interface RuntimeOptions {
   /** What is printed while nobody can see it: the port is not the interpreter's console. */
   onHidden?(line: string): void;
   onWire?(direction: "out" | "in", bytes: Buffer): void;
+  /** Gets what nobody has caught, also where the program listens for it. */
+  onUncaught?(error: unknown): void;
   onRestart?(): void;
   /** Its watchdog bites. */
   onWatchdog?(): void;
@@ -65,7 +67,12 @@ export interface RuntimeOptions {
 /** Bytes over which the interpreter's arrays lie in one piece, so that a peripheral can point at them. */
 const FLAT_OVER = 16;
 
+/** The event of `process` for what nobody has caught. */
+const UNCAUGHT = "uncaughtException";
+
 export class Runtime {
+  private readonly processObject = {};
+  private isTelling = false;
   readonly globals: Record<string, unknown> = {};
   readonly build: EspruinoBuild;
   readonly counters: Counters;
@@ -162,6 +169,15 @@ export class Runtime {
   }
 
   uncaught(error: unknown): void {
+    this.options.onUncaught?.(error);
+    // a listener that throws is told as one without it
+    const { emitters, processObject } = this;
+    if (emitters.has(processObject, UNCAUGHT) && !this.isTelling) {
+      this.isTelling = true;
+      emitters.emitNow(processObject, UNCAUGHT, error);
+      this.isTelling = false;
+      return;
+    }
     const text =
       error instanceof Error || isError(error)
         ? `${(error as Error).name}: ${(error as Error).message}`
@@ -230,7 +246,7 @@ export class Runtime {
   private system(): Record<string, unknown> {
     const { board } = this.options;
     const print = (...values: unknown[]) => this.print(values.map(shown).join(" "));
-    const processObject = {
+    const processObject = Object.assign(this.processObject, {
       version: "2v29",
       env: {
         VERSION: "2v29",
@@ -245,7 +261,7 @@ export class Runtime {
         const total = board.variables || 4096;
         return { free: total, usage: 0, total, history: 0, gc: 0, gctime: 0, blocksize: board.variableBytes };
       },
-    };
+    });
     const E = this.natives();
     for (const object of [processObject, E]) addEventMethods(object, this.emitters);
     const globals: Record<string, unknown> = {

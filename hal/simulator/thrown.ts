@@ -48,7 +48,8 @@ export class Thrown {
     } as T;
   }
 
-  private readonly take = (error: unknown): void => {
+  /** Take an error that came through no section, or through several: it is told once. */
+  readonly take = (error: unknown): void => {
     if (typeof error === "number" || error === this.last) return;
     this.last = error;
     const { stack } = Object(error) as { stack?: unknown };

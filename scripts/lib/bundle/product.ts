@@ -47,6 +47,7 @@ export function productModule(file: string, hasPeers = false): Plugin {
         publish: used.has("publish"),
         store: used.has("store") || used.has("stored"),
         tell: used.has("tell"),
+        callbacks: used.has(CALLBACKS),
       };
       return [
         ...MEMBERS.map((name) => (exported.has(name) ? "" : `export function ${name}() {}`)),
@@ -73,12 +74,16 @@ function exportsOf(text: string): Set<string> {
   return new Set([...text.matchAll(/^export (?:function|const|let) (\w+)/gm)].map(([, name]) => name));
 }
 
-/** What of `device` a module uses, and the modules beside it that it imports. */
+/** Among the uses: callbacks that the interpreter calls by itself. */
+const CALLBACKS = "callbacks of the interpreter's";
+
+/** What of `device` a module uses, and the modules beside it that it imports; and whether it sets watches or timers. */
 function usesOf(file: string, seen = new Set<string>()): Set<string> {
   const used = new Set<string>();
   if (seen.has(file) || !existsSync(file)) return used;
   seen.add(file);
   const text = readFileSync(file, "utf8");
+  if (/\b(setWatch|setTimeout|setInterval)\s*\(/.test(text)) used.add(CALLBACKS);
   for (const [, names, from] of text.matchAll(/^import (?:[^;]*?\{([^}]*)\})?[^;]*?["']([^"']+)["']/gm)) {
     if (from === "device") for (const name of (names ?? "").split(",")) used.add(name.trim().split(" ")[0]);
     else if (from.startsWith("."))

@@ -74,6 +74,7 @@ const OWN = {
   PRODUCT_TELEMETRY: "The product's own code threw an exception in `telemetry`.",
   PRODUCT_WELL: "The product's own code threw an exception in `well`: an update is not confirmed.",
   PRODUCT_STOP: "The product's own code threw an exception in `stop`.",
+  PRODUCT_CALLBACK: "The product's own code threw an exception in a callback, of a watch or a timer.",
   ESP_SPI:
     "A packet of ESP came with another SPI than the device's: the other end has another key or transform for it, or speaks IKE, which there is none of here.",
   ESP_REPLAY:
@@ -212,7 +213,7 @@ const ALERTS: Record<number, Alert> = {
   },
   115: {
     name: "unknown_psk_identity",
-    received: `${KEY_OR_IDENTITY}: is the identity in the server's psk file, letter by letter?`,
+    received: `${KEY_OR_IDENTITY}: look whether the identity is in the server's psk file, letter by letter`,
   },
   116: { name: "certificate_required", received: "it wants a certificate, though none is used here" },
   120: { name: "no_application_protocol", received: "it wants ALPN, which the device does not offer" },

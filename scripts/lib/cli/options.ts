@@ -3,6 +3,7 @@
 // Leaves out: commands of several words, which subcommands.ts makes of several such tables.
 import { parseArgs } from "node:util";
 import { UsageError } from "./exit";
+import { hideInput } from "./hidden_input";
 import { wrap, wrapLines } from "./wrap";
 
 /** One row: `value` names the argument in the help; a row without `value` is a switch. */
@@ -93,6 +94,8 @@ export function parseCommand<Table extends OptionTable>(
     parsed[name] =
       typeof given === "boolean" ? given : Array.isArray(given) ? given.map(parse) : parse(given as string);
   }
+  // from here on it may ask for a secret, and what is typed for it may be there sooner
+  if ("passphrase-file" in command.options) hideInput();
   return { options: parsed as Parsed<Table>, positionals: raw.positionals };
 }
 

@@ -4,6 +4,7 @@ import type { Options } from "../../console";
 import { isPresent, Port, PortClosed } from "../bench/port";
 import { portName } from "../bench/port_name";
 import { DeviceError, EXIT_FAILED, EXIT_USAGE, UsageError } from "../cli/exit";
+import { showInput } from "../cli/hidden_input";
 import { type Master, masterFromBytes, openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { startGateway } from "../gateway/gateway";
@@ -93,6 +94,7 @@ async function talk(
     throw fault;
   });
   unplugged.catch(() => {});
+  showInput();
   const { stdin: input, stdout: output, stderr: errors } = process;
   const terminal = new Terminal({ session, input, output, errors, json, master, masterFor });
   try {

@@ -49,7 +49,7 @@ describe("R1 new passphrases", () => {
 });
 
 describe("R25 where they come from", () => {
-  const read = (given: ConstructorParameters<typeof Secrets>[0], names = ["one"], pin = false) =>
+  const read = async (given: ConstructorParameters<typeof Secrets>[0], names = ["one"], pin = false) =>
     new Secrets(given, names).opening(
       names[0],
       "the thing",

@@ -5,9 +5,9 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
-import { oneLineEnd } from "../cli/line_ends";
+import { type HiddenInput, hideInput, showInput } from "../cli/hidden_input";
 import { type OptionTable, options } from "../cli/options";
-import { show, showLines } from "../cli/show";
+import { showLines } from "../cli/show";
 import { checkPrivateFile, readPrivateFile } from "../files/private_file";
 
 /** The rows that every command with a passphrase or PIN has. */
@@ -87,12 +87,12 @@ export class Secrets {
       });
     }
     const mayAsk = names.some((name) => !this.sources.has(name));
-    if (mayAsk && process.stdin.isTTY) this.hidden = new HiddenInput(process.stdin);
+    if (mayAsk) this.hidden = hideInput();
   }
 
   /** Give the terminal to whoever comes next: the scan field, a console. What was typed ahead is dropped. */
   close(): void {
-    this.hidden?.close();
+    showInput();
   }
 
   private add(option: string, text: string, parse: (value: string) => Source): void {
@@ -189,80 +189,4 @@ function firstLine(bytes: Buffer, source: string): Buffer {
     throw new UsageError(`${source} holds more than one line of at most ${LONGEST} bytes.`);
   }
   return line;
-}
-
-// ---------------------------------------------------------------------------------------------- terminal
-
-const ERASE = ["\x7f", "\b"];
-const KILL = "\x15"; // Ctrl-U
-const INTERRUPT = "\x03"; // Ctrl-C
-const END_OF_INPUT = "\x04"; // Ctrl-D
-
-/** A terminal's keys, shown nowhere from the first moment to the last; what is typed ahead answers the next question. */
-class HiddenInput {
-  private typed = ""; // latin1, a byte a character
-  private readonly lineEnds = oneLineEnd();
-  private wake = () => {};
-  private isAsking = false;
-  private isGivenUp = false;
-  private readonly onData = (chunk: Buffer | string) => {
-    this.typed += this.lineEnds(typeof chunk === "string" ? chunk : chunk.toString("latin1"));
-    // nothing else sees Ctrl-C while the terminal is raw, and it never waits for its turn
-    if (!this.typed.includes(INTERRUPT)) this.wake();
-    else if (this.isAsking) this.onEnd();
-    else {
-      this.close();
-      process.kill(process.pid, "SIGINT");
-    }
-  };
-  private readonly onEnd = () => {
-    this.isGivenUp = true;
-    this.wake();
-  };
-
-  constructor(private readonly input: NodeJS.ReadStream) {
-    input.setRawMode(true).on("data", this.onData).on("end", this.onEnd).resume();
-    // the command ends without being asked as well
-    input.unref();
-  }
-
-  /** Ask, and give the bytes of the line. Throws UsageError at Ctrl-C, Ctrl-D and the terminal's end. */
-  async ask(question: string): Promise<Buffer> {
-    process.stderr.write(show(question));
-    this.isAsking = true;
-    this.input.ref();
-    try {
-      for (let line = ""; ; ) {
-        while (this.typed === "" && !this.isGivenUp)
-          await new Promise<void>((resolve) => {
-            this.wake = resolve;
-          });
-        const key = this.typed[0];
-        if (this.isGivenUp || key === END_OF_INPUT)
-          throw new UsageError("given up at the prompt; nothing was written.");
-        this.typed = this.typed.slice(1);
-        if (key === "\n") return Buffer.from(line, "latin1");
-        line = edited(line, key);
-      }
-    } finally {
-      this.isAsking = false;
-      this.input.unref();
-      process.stderr.write("\n");
-    }
-  }
-
-  close(): void {
-    this.input.off("data", this.onData).off("end", this.onEnd);
-    this.input.pause();
-    this.input.setRawMode(false);
-    this.input.ref();
-    this.typed = "";
-  }
-}
-
-function edited(typed: string, key: string): string {
-  if (key === KILL) return "";
-  // A character of UTF-8 goes as a whole: its later bytes are 80 to BF.
-  if (ERASE.includes(key)) return typed.replace(/[\s\S][\x80-\xbf]*$/, "");
-  return typed + key;
 }

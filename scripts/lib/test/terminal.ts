@@ -12,17 +12,18 @@ export interface Outcome {
 /** What is typed once this stands on the screen, behind what stood there at the step before. */
 export type Step = [seen: RegExp, typed: string];
 
-/** Run scripts/<name>.ts at a terminal to its end, and type each step when its time has come. */
+/** Run scripts/<name>.ts at a terminal to its end, and type each step when its time has come; `inBackground`: as a job of a shell. */
 export function atTerminal(
   script: string,
   args: readonly string[],
   steps: readonly Step[],
-  columns = 80,
+  { columns = 80, inBackground = false } = {},
 ): Promise<Outcome> {
   const command = [process.execPath, ...nodeArguments(`scripts/${script}.ts`, ...args)]
     .map((word) => `'${word}'`)
     .join(" ");
-  const child = spawn("script", ["-qec", `stty cols ${columns} rows 24; exec ${command}`, "/dev/null"], {
+  const started = inBackground ? `set -m; ${command} & wait $!` : `exec ${command}`;
+  const child = spawn("script", ["-qec", `stty cols ${columns} rows 24; ${started}`, "/dev/null"], {
     cwd: PROJECT,
     stdio: ["pipe", "pipe", "inherit"],
   });
