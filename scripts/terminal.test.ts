@@ -26,6 +26,7 @@ import { readBoard } from "./lib/project";
 import { SimulatedBoard } from "./lib/simulate/simulated_board";
 import { BOARD } from "./lib/test/bench";
 import { startConsole } from "./lib/test/console";
+import { startPlainMosquitto } from "./lib/test/doors";
 import { skipWithout } from "./lib/test/peers/install";
 import { freePort } from "./lib/test/peers/process";
 import { atTerminal, type Step } from "./lib/test/terminal";
@@ -175,6 +176,13 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
       ...["--listen", `127.0.0.1:${listen}`, "--udp", `127.0.0.1:${udp}`, "--to", "127.0.0.1:9"],
     ];
     await run("tunnel", args, [...asked(), [/lets in 1 devices/, CTRL_C]]);
+  });
+
+  test("tickets: then they are given, and Ctrl-C ends it", { skip: skipWithout("mosquitto") }, async (t) => {
+    const broker = await startPlainMosquitto();
+    t.after(() => broker.stop());
+    const args = ["--master", at("psk.age"), "--broker", `127.0.0.1:${broker.port}`];
+    await run("tickets", args, [...asked(), [/tickets are given/, CTRL_C]]);
   });
 
   test("console: then the device's console", async () => {
