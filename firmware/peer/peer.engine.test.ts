@@ -14,18 +14,24 @@ import { Broker } from "../../scripts/lib/ota/broker";
 import { storageFiles } from "../../scripts/lib/ota/layout";
 import { Watch } from "../../scripts/lib/test/device";
 import { ENGINE, Engine } from "../../scripts/lib/test/engine";
+import { interpreter } from "../../scripts/lib/test/engine_run";
 import { recordOf } from "../../scripts/lib/test/factory";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
 import * as mosquitto from "../../scripts/lib/test/peers/mosquitto";
 import { carry } from "../../scripts/lib/tickets/carrier";
 
 const COMMANDS = 10;
+/** Variables. */
+const ENOUGH = 1000;
 /** A turn of a 32-bit interpreter in an emulator takes long. */
 const TIMEOUT_MS = 240_000;
 
 test("R5 the interpreter commands the interpreter by a ticket, ten times with 200 bytes", {
   skip: ENGINE ? skipWithout("mosquitto") : "ESPRUINO_BIN names no interpreter",
-}, async () => {
+}, async (t) => {
+  // where there are 500 in all, the device that commands runs out of them as it takes the service's answer
+  const { total } = await interpreter();
+  if (total < ENOUGH) return t.skip(`${total} variables are too few`);
   const master = randomBytes(16);
   const us = { identity: "tickets", key: randomBytes(16) };
   const keyOf = (identity: string) => deriveDeviceKey(master, parseIdentity(identity), "kdf", "peer");
