@@ -10,7 +10,7 @@ export interface Profile {
   /** A folder in firmware/ -> the folder in firmware/ whose files stand in the place of those of the same names there. */
   over?: Readonly<Record<string, string>>;
   /** What the `psk` of the key record is derived for (scripts/lib/keys/kdf.ts); default `psk`. */
-  pskLabel?: "psk13" | "psk/tree" | "esp" | "peer";
+  pskLabel?: "psk13" | "akep2" | "psk/tree" | "esp" | "peer";
   /** Boards whose slots have no room for it, or that it is not for, by the originals' names. */
   noRoom?: readonly string[];
 }
@@ -48,6 +48,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
   },
   akep2: {
     about: "AKEP2 as EAP-PSK (RFC 4764): AES alone, no hash; records under CCM_8",
+    pskLabel: "akep2",
     constants: { ...NO_CBC, AKEP2: true, TLS_PSK_WITH_AES_128_CCM: false },
     over: { tls: "akep2" },
   },

@@ -53,6 +53,11 @@ const COMMAND = {
       "who is denied, an identity a line; `key-version N`; `operator IDENTITY`; read again on SIGHUP",
     ),
     listen: option("HOST:PORT", "default 127.0.0.1:8883", endpoint),
+    "akep2-port": option(
+      "PORT",
+      "the same for devices of the profile akep2, at the same address; default off",
+      port,
+    ),
     upstream: manyOf(
       "mqtt://HOST:PORT",
       "the broker; may be given again for the others of a cluster; default: a broker inside",

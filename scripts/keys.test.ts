@@ -289,6 +289,7 @@ describe("npm run keys", { timeout: 1_000_000 }, () => {
     for (const [profile, label] of [
       ["epochs", "psk/tree"],
       ["tls13-gcm", "psk13"],
+      ["akep2", "akep2"],
       ["gcm", "psk"],
     ] as const) {
       const { stdout } = await keys([...check, "--profile", profile]);
@@ -301,6 +302,11 @@ describe("npm run keys", { timeout: 1_000_000 }, () => {
       ["export", "--master", sealed("psk"), ...table, "--profile", "epochs"],
       /under the profile epochs each session has one of its own/,
     );
+    for (const profile of ["akep2", "esp"])
+      await refused(
+        ["export", "--master", sealed("psk"), ...table, "--profile", profile],
+        new RegExp(`for a server of TLS, and the profile ${profile} does not speak it`),
+      );
   });
 
   test("R25 a wrong passphrase: a sentence, exit 2, nothing written", async () => {

@@ -1,5 +1,5 @@
-// Who may begin a handshake. A connection is looked at before TLS is: until a whole ClientHello has come it costs a socket
-// and no more, and when the pool is full, or one address has its share, those without a ClientHello give way first, the
+// Who may begin a handshake. A connection is looked at before TLS is: until a whole ClientHello has come, or what is first in another
+// protocol, it costs a socket and no more, and when the pool is full, or one address has its share, those without it give way first, the
 // oldest of them; then the oldest handshake. Deadlines are from TCP's accept, so that trickling bytes prolongs nothing.
 // Named balancers tell whom they speak for by the PROXY protocol, version 2 (haproxy.org, proxy-protocol.txt, 2.2); from
 // anyone else its bytes are no ClientHello, and that is that.
@@ -40,10 +40,12 @@ class Queues {
   }
 }
 
-const RECORD_HEADER = 5; // type (1), version (2), length (2): RFC 5246, 6.2.1
-const HANDSHAKE = 22; // content type
-const CLIENT_HELLO = 1; // handshake type
-const LONGEST_HELLO = 4_096; // bytes of its record; a device's own has under 200
+/** What a device must say first. */
+export interface FirstMessage {
+  name: string;
+  /** Whether the bytes that have come, at least one, are none, not whole yet, or whole. */
+  look(bytes: Buffer): "wrong" | "more" | "whole";
+}
 
 const PROXY_SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
 const PROXY_HEADER = 16; // signature (12), version and command (1), family (1), length (2)
@@ -62,7 +64,8 @@ export class Admission {
   constructor(
     private readonly limits: Limits,
     private readonly balancers: ReadonlySet<string>,
-    /** A ClientHello is there: the socket is TLS's now, with its bytes put back. */
+    private readonly first: FirstMessage,
+    /** The first message is there: the socket is the handshake's now, with its bytes put back. */
     private readonly onHello: (socket: Socket, hello: Buffer) => void,
     private readonly onRefused: (peer: { address: string; port: number }, reason: string) => void,
   ) {}
@@ -74,6 +77,7 @@ export class Admission {
 
   /** Take a connection that TCP has just accepted. */
   add(socket: Socket): void {
+    const { first } = this;
     const key = keyOf(socket);
     const entry: Entry = {
       key,
@@ -83,7 +87,7 @@ export class Admission {
       acceptedAt: performance.now(),
       hasHello: false,
       timer: setTimeout(
-        () => this.drop(entry, "no ClientHello came in time"),
+        () => this.drop(entry, `no ${first.name} came in time`),
         Math.min(this.limits.helloTimeoutMs, this.limits.handshakeTimeoutMs),
       ),
     };
@@ -161,13 +165,9 @@ export class Admission {
   }
 
   private hello(entry: Entry, bytes: Buffer): boolean {
-    const wrong =
-      bytes[0] !== HANDSHAKE ||
-      (bytes.length > 1 && bytes[1] !== 3) ||
-      (bytes.length >= RECORD_HEADER && bytes.readUInt16BE(3) > LONGEST_HELLO) ||
-      (bytes.length > RECORD_HEADER && bytes[RECORD_HEADER] !== CLIENT_HELLO);
-    if (wrong) return this.drop(entry, "what came is no ClientHello");
-    if (bytes.length < RECORD_HEADER || bytes.length < RECORD_HEADER + bytes.readUInt16BE(3)) return false;
+    const found = this.first.look(bytes);
+    if (found === "wrong") return this.drop(entry, `what came is no ${this.first.name}`);
+    if (found === "more") return false;
     const queues = this.byAddress.get(entry.address) as Queues;
     for (const each of [queues, this.all]) each.waiting.delete(entry);
     entry.hasHello = true;

@@ -23,7 +23,7 @@ const QUEUE = 64; // packets of one client that aedes keeps before its CONNACK
 class Connection extends Duplex {
   constructor(
     /** The one that it stands for. */
-    readonly socket: Socket,
+    readonly socket: Duplex,
     private readonly onWrite: (bytes: Buffer) => void,
     private readonly onRead: () => void,
     private readonly onGone: () => void,
@@ -184,7 +184,7 @@ async function replay(store: RetainedStore, client: Client, filters: readonly st
   }
 }
 
-function drained(socket: Socket): Promise<void> {
+function drained(socket: Duplex): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       socket.off("drain", done).off("close", done);

@@ -4,10 +4,12 @@
 // The way of a connection: admission.ts (who may begin a handshake), here (TLS), session.ts (what a device may say), and
 // then the broker inside (embedded_broker.ts) or one that stands elsewhere (upstream.ts).
 // OpenSSL cuts an identity at a NUL: what follows is never seen, and what is left needs its own key.
+// AKEP2 has a port of its own (akep2.ts), and keys of the label akep2.
 // A key is never used under both versions (RFC 9257, 6): who offers TLS 1.3 alone is asked for the key of the label psk13, everyone else
 // speaks TLS 1.2 with that of the label psk.
 import { constants } from "node:crypto";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Aedes } from "aedes";
 import { DeviceError, UsageError } from "../cli/exit";
@@ -16,8 +18,9 @@ import { type Master, masterFromBytes } from "../custody/master";
 import { type Identity, parseIdentity, parsePresented } from "../keys/identity";
 import type { Label } from "../keys/kdf";
 import { randomKey } from "../keys/weak_keys";
-import { Admission } from "./admission";
-import { offersTls13Alone } from "./client_hello";
+import { Admission, type Peer } from "./admission";
+import { Akep2Socket, MESSAGE_2_FIRST } from "./akep2";
+import { CLIENT_HELLO_FIRST, offersTls13Alone } from "./client_hello";
 import { createEmbeddedBroker, type EmbeddedBroker } from "./embedded_broker";
 import { type FleetList, isLetIn } from "./fleet_list";
 import { DEFAULT_LIMITS, type Limits } from "./limits";
@@ -39,6 +42,8 @@ export interface GatewayOptions {
   /** Default 127.0.0.1, and any free port. */
   host?: string;
   port?: number;
+  /** A port of `host` for AKEP2; 0: any free; default none. */
+  akep2Port?: number;
   /** A port of 127.0.0.1 where plain MQTT is taken from this machine's own programs, which may do all; 0: any free; default none. */
   operatorPort?: number;
   /** A port of 127.0.0.1 for /metrics and /ready; 0: any free; default none. */
@@ -64,6 +69,7 @@ export type GatewayEvent =
 export interface Gateway {
   host: string;
   port: number;
+  akep2Port?: number;
   /** Of 127.0.0.1, for this machine's own programs, where it was asked for. */
   operatorPort?: number;
   metricsPort?: number;
@@ -136,6 +142,9 @@ class Door implements Gateway {
   private list: FleetList;
   private readonly keys: KeySource;
   private readonly admission: Admission;
+  private readonly akep2Admission: Admission;
+  /** What message 1 has gone out on, until message 2 is there. */
+  private readonly begun = new WeakMap<Socket, Akep2Socket>();
   private readonly sockets = new Set<Socket>();
   /** By the identity's text; those with a handshake that ended well. */
   private readonly sessions = new Map<string, Set<Session>>();
@@ -149,7 +158,7 @@ class Door implements Gateway {
   private readonly tls13: ReturnType<Door["createTls"]> | undefined;
   private readonly identities = new WeakMap<object, Identity>();
   private readonly ports: SessionPorts;
-  private readonly servers: Record<"devices" | "operators" | "metrics", Server>;
+  private readonly servers: Record<"devices" | "akep2" | "operators" | "metrics", Server>;
 
   constructor(private readonly options: GatewayOptions) {
     this.host = options.host ?? "127.0.0.1";
@@ -161,13 +170,22 @@ class Door implements Gateway {
       operators: new Set(options.operators),
     };
     this.keys = new KeySource(options.master, (reason) => this.fault(reason));
+    const balancers = new Set(options.balancers);
     this.admission = new Admission(
       this.limits,
-      new Set(options.balancers),
+      balancers,
+      CLIENT_HELLO_FIRST,
       (socket, hello) => {
         const tls = this.tls13 && offersTls13Alone(hello) ? this.tls13 : this.tls;
         tls.emit("connection", socket);
       },
+      ({ address, port }, reason) => this.refused(`${address}:${port}`, reason),
+    );
+    this.akep2Admission = new Admission(
+      this.limits,
+      balancers,
+      MESSAGE_2_FIRST,
+      (socket) => this.akep2(socket),
       ({ address, port }, reason) => this.refused(`${address}:${port}`, reason),
     );
     this.tls = this.createTls(TLS_1_2);
@@ -191,7 +209,14 @@ class Door implements Gateway {
       onEnd: (session) => this.ended(session),
     };
     this.servers = {
-      devices: createServer({ noDelay: true, pauseOnConnect: false }, (socket) => this.accept(socket)),
+      devices: createServer({ noDelay: true }, (socket) => {
+        if (this.accept(socket)) this.admission.add(socket);
+      }),
+      akep2: createServer({ noDelay: true }, (socket) => {
+        if (!this.accept(socket)) return;
+        this.begun.set(socket, new Akep2Socket(socket));
+        this.akep2Admission.add(socket);
+      }),
       operators: createServer((socket) => this.operator(socket)),
       metrics: metricsServer(
         () => this.metrics.registry.metrics(),
@@ -199,7 +224,7 @@ class Door implements Gateway {
       ),
     };
     this.metrics.gauges({
-      halfOpen: () => this.admission.size,
+      halfOpen: () => this.halfOpen,
       sessions: () => this.counted.sessions,
       connections: () => this.sockets.size,
       queuedBytes: () => this.queued.bytes,
@@ -209,6 +234,10 @@ class Door implements Gateway {
 
   async start(): Promise<void> {
     const { options, host } = this;
+    if (options.akep2Port !== undefined && options.master.scheme !== "kdf")
+      throw new UsageError(
+        `--akep2-port: the scheme ${options.master.scheme} has one key for each device, and AKEP2 wants one of its own.`,
+      );
     if (options.upstream?.length) {
       this.upstream = new UpstreamBrokers(options.upstream, options.credentials, (reason) =>
         this.fault(reason),
@@ -218,6 +247,8 @@ class Door implements Gateway {
       this.inside = await createEmbeddedBroker(this.store, this.limits, (reason) => this.fault(reason));
     }
     await listen(this.servers.devices, { host, port: options.port ?? 0, backlog: BACKLOG }, "the gateway");
+    if (options.akep2Port !== undefined)
+      await listen(this.servers.akep2, { host, port: options.akep2Port, backlog: BACKLOG }, "the gateway");
     if (options.operatorPort !== undefined)
       await listen(
         this.servers.operators,
@@ -235,6 +266,9 @@ class Door implements Gateway {
   get port(): number {
     return portOf(this.servers.devices) as number;
   }
+  get akep2Port(): number | undefined {
+    return portOf(this.servers.akep2);
+  }
   get operatorPort(): number | undefined {
     return portOf(this.servers.operators);
   }
@@ -245,10 +279,13 @@ class Door implements Gateway {
     if (!this.inside) throw new Error("with an upstream there is no broker inside");
     return this.inside.aedes;
   }
+  private get halfOpen(): number {
+    return this.admission.size + this.akep2Admission.size;
+  }
   get counters() {
     return {
       ...this.counted,
-      halfOpen: this.admission.size,
+      halfOpen: this.halfOpen,
       derivations: this.keys.derivations,
       queuedBytes: this.queued.bytes,
       heldBytes: this.queued.held,
@@ -257,17 +294,37 @@ class Door implements Gateway {
 
   // ------------------------------------------------------------------------------------- the way of a connection
 
-  private accept(socket: Socket): void {
+  /** Count a connection that TCP has accepted; false: it is one too many. */
+  private accept(socket: Socket): boolean {
     this.counted.accepted++;
     this.metrics.accepted.inc();
     if (this.sockets.size >= this.limits.connections) {
       this.refused(`${socket.remoteAddress}:${socket.remotePort}`, "too many connections");
       socket.destroy();
-      return;
+      return false;
     }
     this.sockets.add(socket);
     socket.once("close", () => this.sockets.delete(socket));
-    this.admission.add(socket);
+    return true;
+  }
+
+  /** Message 2 of AKEP2 is there. */
+  private akep2(socket: Socket): void {
+    const stream = this.begun.get(socket) as Akep2Socket;
+    let identity: Identity | undefined;
+    stream.begin({
+      keyOf: (text) => {
+        const found = this.keys.keyOf(text, this.list, "akep2");
+        this.metrics.derivations.inc(2);
+        identity = found.identity;
+        return found.key;
+      },
+      onSecured: () => this.secured(stream, this.akep2Admission.secured(socket), identity, () => "AKEP2"),
+      onRefused: (reason) => {
+        const peer = this.akep2Admission.peerOf(socket);
+        if (peer) this.refused(`${peer.address}:${peer.port}`, reason);
+      },
+    });
   }
 
   private createTls({ version, ciphers, label }: Version) {
@@ -287,7 +344,14 @@ class Door implements Gateway {
         return key;
       },
     });
-    tls.on("secureConnection", (socket) => this.secured(socket));
+    tls.on("secureConnection", (socket) =>
+      this.secured(
+        socket,
+        this.admission.secured(socket),
+        this.identities.get(socket),
+        () => socket.getCipher()?.standardName ?? "none any more", // asked for by few, and dear
+      ),
+    );
     tls.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
       const peer = this.admission.peerOf(socket);
       // Without a peer it is one that admission dropped, or that left by itself.
@@ -297,9 +361,12 @@ class Door implements Gateway {
     return tls;
   }
 
-  private secured(socket: TLSSocket): void {
-    const peer = this.admission.secured(socket);
-    const identity = this.identities.get(socket);
+  private secured(
+    socket: Duplex,
+    peer: Peer | undefined,
+    identity: Identity | undefined,
+    suiteOf: () => string,
+  ): void {
     // Without a peer it has left meanwhile; without an identity nobody holds the key; and the list may have changed.
     if (!peer || !identity || !isLetIn(this.list, identity) || this.isDraining) {
       socket.destroy();
@@ -314,7 +381,7 @@ class Door implements Gateway {
       identity: identity.text,
       address,
       get suite() {
-        return socket.getCipher()?.standardName ?? "none any more"; // asked for by few, and dear
+        return suiteOf();
       },
     });
     let same = this.sessions.get(identity.text);
@@ -378,6 +445,7 @@ class Door implements Gateway {
   async drain(): Promise<void> {
     this.isDraining = true;
     this.servers.devices.close();
+    this.servers.akep2.close();
     const all = [...this.sessions.values()].flatMap((same) => [...same]);
     const stepMs = 50;
     const steps = Math.max(1, Math.floor(this.limits.drainMs / stepMs));

@@ -57,6 +57,7 @@ export async function run(options: Options): Promise<void> {
   };
   const ended = interrupted();
   const places = {
+    akep2Port: options["akep2-port"],
     operatorPort: options["operator-port"] ?? (home && isInside ? OPERATOR_PORT : undefined),
     metricsPort: options["metrics-port"],
     storePath: options.store ?? (home && isInside ? join(home.folder, "retained.sqlite") : undefined),
@@ -66,6 +67,7 @@ export async function run(options: Options): Promise<void> {
   // before a passphrase is asked for
   if (!isWorker()) {
     await checkPort({ host, port }, "the gateway");
+    if (places.akep2Port !== undefined) await checkPort({ host, port: places.akep2Port }, "the gateway");
     for (const own of [places.operatorPort, places.metricsPort])
       if (own !== undefined) await checkPort({ host: "127.0.0.1", port: own }, "the gateway");
     if (places.storePath) checkWritten(places.storePath);

@@ -93,6 +93,8 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
     throw new UsageError(
       `a table has one key for each device, and under the profile ${profile} each session has one of its own.`,
     );
+  if (pskLabel === "akep2" || pskLabel === "esp")
+    throw new UsageError(`the table is for a server of TLS, and the profile ${profile} does not speak it.`);
   const version = options["key-version"] ?? 1;
   checkNewFiles(...Object.keys(files).map((name) => `${out}.${name}`));
   const secrets = new Secrets(options, ["master"]);

@@ -4,7 +4,7 @@
 // Outward, what waits for a device that does not read is counted, and above its limit the device is cut off: nobody waits.
 // Inward, one chunk of what it sends is kept, as bytes, and no more is read before that is passed on.
 // Leaves out: QoS 2 (a device uses 0 and 1), sessions that outlive a connection, MQTT 5.
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import mqtt, { type IConnectPacket, type Packet, type QoS } from "mqtt-packet";
 import { clientIdOf, type Identity } from "../keys/identity";
 import type { Limits } from "./limits";
@@ -63,7 +63,7 @@ export class Session {
   private hasEnded = false;
 
   constructor(
-    readonly socket: Socket,
+    readonly socket: Duplex,
     readonly identity: Identity,
     readonly address: string,
     private readonly ports: SessionPorts,

@@ -15,6 +15,7 @@ export type Purpose = (typeof PURPOSES)[number];
 /** What the master `psk` derives beside a device's key for TLS 1.2: a key serves one protocol (RFC 9257, 6); by their labels. */
 export const OTHER_LABELS = {
   psk13: "TLS 1.3",
+  akep2: "AKEP2",
   "psk/tree": "a tree of epochs",
   esp: "ESP",
   peer: "a device under tickets",
