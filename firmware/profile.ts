@@ -33,6 +33,12 @@ export const PEER = false;
 /** A key of its own for each session, of which nothing stays (store/tree.ts): for servers that derive. */
 export const EPOCHS = false;
 
+/**
+ * For a heap of 341 variables (small/, profiles.ts): no journal, no word of what the device has been through, the bundle is the boot file itself, and every
+ * variable that the others spend on bytes or on time is saved.
+ */
+export const SMALL = false;
+
 /** Take the console's port once there is a key record, and answer on it (console/). False: the prompt stays open. */
 export const CONSOLE = true;
 /** What provisioning adds: prove keys to the bench, finish at the start what a power cut has left of a record. */

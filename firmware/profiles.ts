@@ -9,6 +9,10 @@ export interface Profile {
   constants: Readonly<Record<string, boolean | number>>;
   /** A folder in firmware/ -> the folder in firmware/ whose files stand in the place of those of the same names there. */
   over?: Readonly<Record<string, string>>;
+  /** The bundle is the boot file itself: there is neither loader nor slot, and so no bench, no image and no update for it. */
+  isBootFile?: boolean;
+  /** Drivers (hal/espruino/) that stand in the place of others. */
+  drivers?: Readonly<Record<string, string>>;
   /** What the `psk` of the key record is derived for (scripts/lib/keys/kdf.ts); default `psk`. */
   pskLabel?: "psk13" | "akep2" | "psk/tree" | "esp" | "peer";
   /** Boards whose slots have no room for it, or that it is not for, by the originals' names. */
@@ -18,6 +22,18 @@ export interface Profile {
 const NO_CBC = { TLS_PSK_WITH_AES_128_CBC_SHA: false, TLS_PSK_WITH_AES_128_CBC_SHA256: false };
 /** No suite of TLS 1.2 that the main profile has. */
 const NO_SUITE = { ...NO_CBC, TLS_PSK_WITH_AES_128_CCM_8: false, TLS_PSK_WITH_AES_128_CCM: false };
+
+/** What a heap of 341 variables has no room for. */
+const SMALL = {
+  ...{ SMALL: true, CONSOLE: false, PROVISIONING: false, HISTORY: false, UPDATES: false },
+  ...{ FRAGMENT_LIMIT: 128, PACKET_LIMIT: 128, OUTGOING_LIMIT: 128, SECTION_LIMIT: 1000 },
+};
+
+const IN_SMALL = {
+  over: { app: "small", crypto: "small", store: "small", tls: "small" },
+  drivers: { native_aes: "native_aes_once" },
+  isBootFile: true,
+};
 
 export const PROFILES: Readonly<Record<string, Profile>> = {
   main: { about: "TLS 1.2 under CCM and CBC", constants: {} },
@@ -80,5 +96,23 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     constants: { ...NO_CBC, PEER: true, HISTORY: false },
     pskLabel: "peer",
     noRoom: ["esp32-idf4", "mdbt42q-w5500"],
+  },
+  small: {
+    about: "TLS 1.2 under CCM_8 alone for 341 variables: messages of up to 128 bytes; no console, no updates",
+    constants: { ...NO_SUITE, ...SMALL, TLS_PSK_WITH_AES_128_CCM_8: true },
+    ...IN_SMALL,
+  },
+  "small-cbc": {
+    about: "the same under CBC_SHA alone",
+    constants: { ...NO_SUITE, ...SMALL, TLS_PSK_WITH_AES_128_CBC_SHA: true },
+    ...IN_SMALL,
+    // its AES cannot decrypt
+    noRoom: ["mdbt42q-w5500"],
+  },
+  "small-akep2": {
+    about: "the same under AKEP2",
+    constants: { ...NO_CBC, ...SMALL, AKEP2: true, TLS_PSK_WITH_AES_128_CCM: false },
+    ...IN_SMALL,
+    over: { ...IN_SMALL.over, tls: "akep2", akep2: "small/akep2" },
   },
 };

@@ -29,7 +29,7 @@ export default function keySchedule(): Bytes {
   derived = derived.substr(16);
   // counter 1 is TEK, 2 to 5 are the MSK, of which 40 bytes are the records' (tls/keys.ts)
   derived = mixed(derived, E.toString(aes(ECB_ENCRYPT, derived, randP)), 4);
-  setSecrets(randS + omac(context, idS + randP) + derived.substr(0, 56));
+  setSecrets(E.toString(randS, omac(context, idS + randP), derived.substr(0, 56)));
   const length = 54 + identity.length;
   return E.toString(
     2,

@@ -3,13 +3,13 @@
 import { flash } from "hal:flash";
 import type { Bytes } from "../bytes";
 import { SLOTS_FILE } from "../ota/manifest";
-import { SECTION_LIMIT } from "../profile";
+import { BUNDLE_FILE, SECTION_LIMIT, SMALL } from "../profile";
 
 /** The interpreter's class, whose name the main part takes away (main.ts). */
 const construct = Function;
 
 /** The slot that the loader has started, in flash: the bundle, its manifest, and whatever lies behind it. */
-export const bundle = flash.read(SLOTS_FILE, slot) as Bytes;
+export const bundle = (SMALL ? "" : flash.read(SLOTS_FILE, slot)) as Bytes;
 
 /** Where the sections that have a parameter begin in the bundle, and those that have two or three: the build knows. */
 declare const WITH_PARAMETER: number;
@@ -22,7 +22,9 @@ declare const WITH_PARAMETERS: number;
  * the bundle would take the heap.
  */
 export function loadSection(offset: number): unknown {
-  const body = bundle.substr(offset, SECTION_LIMIT);
+  const body = SMALL
+    ? (flash.read(BUNDLE_FILE, offset, SECTION_LIMIT) as Bytes)
+    : bundle.substr(offset, SECTION_LIMIT);
   return offset < WITH_PARAMETER
     ? construct(body)
     : offset < WITH_PARAMETERS

@@ -4,6 +4,7 @@
 import { aes } from "hal:aes128";
 import { AES_PIECE, CBC_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
+import { SMALL } from "../profile";
 
 /**
  * Compute the MAC of `text`, 16 bytes, before it is encrypted. `context` is the key (16 bytes), then B0 and the block of
@@ -15,6 +16,7 @@ export function ccmMac(context: Bytes, text: Bytes): Bytes {
   let piece = context.substr(16);
   let mac: Bytes | undefined;
   for (let i = 0; piece; i += AES_PIECE) {
+    if (SMALL) E.defrag();
     const padding = { data: 0, count: -piece.length & 15 };
     mac = E.toString(aes(CBC_ENCRYPT, key, [piece, padding], mac)).substr(-16);
     piece = text.substr(i, AES_PIECE);

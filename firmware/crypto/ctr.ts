@@ -2,7 +2,7 @@
 import { aes } from "hal:aes128";
 import { AES_PIECE, ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { ESP, TLS_1_3, TLS_AES_128_GCM_SHA256, TLS_PSK_WITH_AES_128_GCM_SHA256 } from "../profile";
+import { ESP, SMALL, TLS_1_3, TLS_AES_128_GCM_SHA256, TLS_PSK_WITH_AES_128_GCM_SHA256 } from "../profile";
 
 /** Whether GCM is linked. */
 const GCM = TLS_1_3 ? TLS_AES_128_GCM_SHA256 : TLS_PSK_WITH_AES_128_GCM_SHA256;
@@ -23,6 +23,7 @@ export function ctrTurn(context: Bytes, text: Bytes): Bytes {
           ? E.toString(counters, context.substr(17, 12), 0, 0, (i + 1) >> 8, i + 1)
           : // flags: the counter's bytes less one; under ESP it has one more (RFC 4309, 4), of which the first is 0
             E.toString(counters, ESP ? 3 : 2, context.substr(17, 12), 0, i >> 8, i);
+    if (SMALL) E.defrag();
     for (const word of new Int32Array(aes(ECB_ENCRYPT, context.substr(0, 16), counters))) words[at++] ^= word;
   }
   return E.toString(buffer);

@@ -1,7 +1,7 @@
 // Control packets of MQTT 3.1.1 (OASIS) as far as a device needs them: clean sessions, QoS 0 and 1. Leaves out QoS 2, user
 // name and password (the TLS identity says who we are) and UNSUBSCRIBE.
 import type { Bytes } from "../bytes";
-import { OUTGOING_LIMIT, SCARCE } from "../profile";
+import { OUTGOING_LIMIT, SCARCE, SMALL } from "../profile";
 import { outgoing } from "../tls/outgoing";
 import { sending } from "../tls/session";
 import { IS_SMALL } from "../tls/tidy";
@@ -64,7 +64,7 @@ export function putPacket(header: number, head: Bytes, payload: Bytes): void {
   if (
     header === PUBLISH &&
     (sending || outgoing.length > ACKNOWLEDGEMENTS) &&
-    (outgoing.length > OUTGOING_LIMIT || (IS_SMALL && process.memory().free < SCARCE))
+    (SMALL || outgoing.length > OUTGOING_LIMIT || (IS_SMALL && process.memory().free < SCARCE))
   ) {
     if (waiting) dropped++;
     waiting = E.toString(head, payload);

@@ -7,7 +7,7 @@ import { hasSettings } from "product";
 import type { NetworkSettings } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import type { Settings as ProductSettings } from "../product/product";
-import { SETTINGS_LIMIT, SETTINGS_PLACE, UPDATES } from "../profile";
+import { SETTINGS_LIMIT, SETTINGS_PLACE, SMALL, UPDATES } from "../profile";
 import { FLASH_FAILED, FLASH_FULL, VALUE_REFUSED } from "../tls/alert";
 import { slotKeys } from "./key";
 
@@ -43,6 +43,8 @@ export function readSettings(isRaw?: boolean, areProducts?: boolean): Settings {
     if (!hasSettings || !areProducts || at)
       settings = JSON.parse(flash.read("conf", at, SETTINGS_LIMIT) as Bytes);
   } catch (_error) {}
+  // the library's name and what it holds are two variables
+  if (SMALL) delete (global as any).JSON;
   if (UPDATES && !isRaw && slotKeys > 1 && settings.id)
     settings.id = "v" + (slotKeys - 1) + settings.id.substr(settings.id.indexOf("."));
   return settings;

@@ -33,6 +33,11 @@ export let expected: number;
 /** verify_data that the server's Finished must carry. */
 let verifyData: Bytes | undefined;
 
+/** Let go of the transcript. */
+export function dropTranscript(): void {
+  (transcript as unknown) = undefined;
+}
+
 /**
  * Take one step of the handshake: BEGIN sends the ClientHello, KEY_EXCHANGE the ClientKeyExchange; FINISH takes what
  * key_schedule.ts returned and sends the rest of our flight; any other `step` is the content type of a record that came

@@ -1,7 +1,7 @@
 // The ServerHello of TLS 1.2 (RFC 5246, 7.4.1.3), held to what we offered and to the policy of profile and device; a section: it
 // is read once. What it has agreed stays in variables, for as long as the connection. The extensions are those of client_hello.ts.
 import { type Bytes, uint16 } from "../bytes";
-import { FRAGMENT_LIMIT, requireEncryptThenMac, requireExtendedMasterSecret } from "../profile";
+import { FRAGMENT_LIMIT, requireEncryptThenMac, requireExtendedMasterSecret, SMALL } from "../profile";
 import {
   DECODE_ERROR,
   HANDSHAKE_FAILURE,
@@ -109,7 +109,7 @@ export default function serverHello(message: Bytes): void {
     // the device's own setting takes servers that have not heard of it
     (requireExtendedMasterSecret &&
       !extendedMasterSecret &&
-      section(import("../store/settings")).readSettings().ems !== 0)
+      (SMALL || section(import("../store/settings")).readSettings().ems !== 0))
   )
     throw -HANDSHAKE_FAILURE;
 }

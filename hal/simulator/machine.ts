@@ -252,6 +252,10 @@ export class Machine {
     for (const [name, value] of Object.entries(runtime.globals)) {
       Object.defineProperty(context, name, { value, writable: true, configurable: true, enumerable: false });
     }
+    // what the interpreter has is there again when it was deleted: only what stands of it on the heap goes
+    for (const name of ["JSON", "Int32Array", "process"])
+      if (evaluate(`typeof ${name}`) !== "undefined")
+        Object.defineProperty(context, name, { value: evaluate(name), writable: true, configurable: false });
     context.global = evaluate("globalThis");
     const addMethods = evaluate(
       `(function (methods) {

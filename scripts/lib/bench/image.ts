@@ -8,6 +8,7 @@ import type { Board } from "../../../boards/board";
 import { detokenise } from "../../../hal/tokens";
 import { buildBundle, LOADER } from "../bundle/build";
 import { profileGiven } from "../bundle/profile_option";
+import { profileOf } from "../bundle/profiles";
 import { parse } from "../bundle/syntax";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
@@ -47,7 +48,7 @@ export async function makeImage(board: Board, options: ImageOptions = {}): Promi
   const { bundle: path, sequence } = options;
   const bundle =
     path === undefined
-      ? (await buildBundle({ board: board.name, profile: profileGiven(options).profile })).code
+      ? (await buildBundle({ board: board.name, profile: inSlot(profileGiven(options).profile) })).code
       : readBundle(path, board);
   const loader = await buildBundle({ board: board.name, entry: LOADER });
   const program = await buildBundle({ board: board.name, entry: "firmware/boot/provision.ts" });
@@ -61,6 +62,15 @@ export async function makeImage(board: Board, options: ImageOptions = {}): Promi
     ...{ files, hex, address, bytes: bytes.subarray(0, end), total: bytes.length },
     ...{ digest: imageDigest(Buffer.from(bundle, "latin1")).toString("hex"), length: bundle.length },
   };
+}
+
+/** Hold a profile to be one that lies in a slot. Throws UsageError. */
+function inSlot(profile: string): string {
+  if (profileOf(profile).isBootFile)
+    throw new UsageError(
+      `the profile ${profile} has no loader and no slots: make bundle PROFILE=${profile}, and write firmware.js as .bootrst.`,
+    );
+  return profile;
 }
 
 /** Read firmware from a file. Throws UsageError where it is none, or too long. */

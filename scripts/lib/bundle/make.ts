@@ -11,7 +11,7 @@ import { BUNDLE_FILE } from "../../../firmware/profile";
 import { pinNames } from "../../../hal/pin_names";
 import { UsageError } from "../cli/exit";
 import { imageLongest } from "../ota/layout";
-import { PROJECT, readBoard } from "../project";
+import { type BoardData, PROJECT, readBoard } from "../project";
 import { boardModules } from "./board_modules";
 import { type BuildOptions, type Bundle, ECHO, LOADER, MAIN, TLS_MODULE, toolFiles } from "./build";
 import { measure } from "./byte_origins";
@@ -19,11 +19,12 @@ import { inlineConstants } from "./constants";
 import { shortenDeclarations } from "./declarations";
 import { flagsAsNumbers } from "./flags";
 import { EARLY, type Finding, findRefused, guardBundle } from "./guard";
+import { EXPRESSION_ROUNDS, inlineExpressions } from "./inline_expressions";
 import { inlineOnce, ROUNDS } from "./inline_once";
 import { fold, minify, type Names, rename } from "./minify";
 import { nameNatives } from "./natives";
 import { orderDeclarations } from "./order";
-import { overrideConstants } from "./overrides";
+import { type Defines, overrideConstants } from "./overrides";
 import { packTables } from "./pack_tables";
 import { productModule } from "./product";
 import { overlay, profileOf } from "./profiles";
@@ -89,11 +90,16 @@ async function inputOptions(
   const { debug = false } = options;
   const data = typeof options.board === "string" ? await readBoard(options.board) : options.board;
   // a readable bundle is as long as it is: its manifest, keys and other slot are looked for behind it
-  const board = debug ? { ...data, slotBytes: READABLE_BYTES } : data;
-  const { constants, over = {} } = profileOf(options.profile ?? "main");
+  const { constants, over = {}, drivers = {} } = profileOf(options.profile ?? "main");
+  const board: BoardData = {
+    ...Object.fromEntries(
+      Object.entries(data).map(([field, value]) => [field, drivers[String(value)] ?? value]),
+    ),
+    ...(debug ? { slotBytes: READABLE_BYTES } : {}),
+  };
   // other programs have room
   const leavesOut = (options.entry ?? MAIN) === MAIN ? ((board.leavesOut as string[] | undefined) ?? []) : [];
-  const defines = {
+  const defines: Defines = {
     ...Object.fromEntries(leavesOut.map((name) => [name, false])),
     ...constants,
     ...options.defines,
@@ -103,6 +109,8 @@ async function inputOptions(
       `board ${board.name} names no true source of noise (randomSource): it would make weak nonces`,
     );
   const whole = WHOLE.includes(options.entry ?? "");
+  // variables count, and bytes do not
+  const isSmall = defines.SMALL === true;
   let names: Names = { variables: {}, properties: {} };
   let placed: Placed | undefined;
   let tokenised: Tokenised | undefined;
@@ -131,7 +139,7 @@ async function inputOptions(
         name: "readable-sections", // are as long as they are
         transform: (code, id) =>
           debug && id === LOAD_SECTION
-            ? rewritten(new MagicString(code).replace(", SECTION_LIMIT)", ")"))
+            ? rewritten(new MagicString(code).replaceAll(", SECTION_LIMIT)", ")"))
             : null,
       },
       { name: "mark-sections", transform: (code) => markSections(code, whole ? "" : LOAD_SECTION) },
@@ -143,7 +151,17 @@ async function inputOptions(
         name: `inline-once-${round}`,
         renderChunk: (code: string) => inlineOnce(code),
       })),
-      { name: "name-natives", renderChunk: (code) => nameNatives(code, whole ? 0 : undefined) },
+      ...(isSmall
+        ? Array.from({ length: EXPRESSION_ROUNDS }, (_, round) => ({
+            name: `inline-expressions-${round}`,
+            renderChunk: (code: string) => inlineExpressions(code),
+          }))
+        : [
+            {
+              name: "name-natives",
+              renderChunk: (code: string) => nameNatives(code, whole ? 0 : undefined),
+            },
+          ]),
       { name: "cut-sections", renderChunk: (code) => cutSections(code) },
       { name: "wrap-loader", renderChunk: (code) => (options.entry === LOADER ? wrapLoader(code) : null) },
       { name: "shorten-declarations", renderChunk: (code) => (debug ? null : shortenDeclarations(code)) },
@@ -211,7 +229,7 @@ async function inputOptions(
           const limit = options.entry === LOADER ? loaderLimit(board) : isOwn ? slot : SIZE_LIMIT;
           const sizes = measure(String(board.name), code, map.toString(), sections, limit);
           if ((options.entry ?? MAIN) === MAIN && !isOwn) sizes.room = slot - code.length;
-          if (!debug) holdToBudget(sizes, sections);
+          if (!debug) holdToBudget(sizes, sections, defines.SECTION_LIMIT as number | undefined);
           onBundle({ board: String(board.name), code, map: map.toString(), names, sections, sizes });
         },
       },

@@ -62,11 +62,15 @@ export function sizeTable(sizes: Sizes): string {
   ].join("\n");
 }
 
-/** Throw when a bundle is over the limit, or one of its sections over its own. */
-export function holdToBudget(sizes: Sizes, sections: readonly Section[]): void {
+/** Throw when a bundle is over the limit, or one of its sections over its own, `sectionLimit`. */
+export function holdToBudget(
+  sizes: Sizes,
+  sections: readonly Section[],
+  sectionLimit: number = SECTION_LIMIT,
+): void {
   for (const { name, length } of sections)
-    if (length > SECTION_LIMIT)
-      throw new UsageError(`section ${name} has ${length} bytes, ${SECTION_LIMIT} are allowed: split it`);
+    if (length > sectionLimit)
+      throw new UsageError(`section ${name} has ${length} bytes, ${sectionLimit} are allowed: split it`);
   if (sizes.left < 0)
     throw new UsageError(
       `${sizes.board}: ${sizes.total} bytes, ${-sizes.left} over the ${sizes.total + sizes.left} allowed`,

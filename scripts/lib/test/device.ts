@@ -3,7 +3,8 @@
  * with a throwaway identity and key, and opens TLS sockets on it from outside, as an application on it would.
  */
 import { Machine, type MachineOptions } from "../../../hal/simulator/machine";
-import { type Bundle, buildBundle, readBoard } from "../bundle/build";
+import { BUNDLE_FILE, type Bundle, buildBundle, readBoard } from "../bundle/build";
+import { profileOf } from "../bundle/profiles";
 
 export const IDENTITY = "v1.sensor.0001";
 export const KEY = Buffer.from("3f1d0c5ab6e94d3790a2c4e66b1f7d58", "hex");
@@ -176,14 +177,16 @@ export class TestDevice extends Watch {
       port = 1,
     } = options;
     const { board: fields, profile, product } = options;
+    const isBootFile = profile !== undefined && profileOf(profile).isBootFile;
     const bundle = await bundleOf(boardName, entry, defines, fields, profile, product);
     let device: TestDevice | undefined;
     const early: string[] = [];
     let machine: Machine | undefined;
     machine = new Machine({
       board: await readBoard(boardName),
-      bundle: bundle.code,
+      bundle: isBootFile ? undefined : bundle.code,
       files: {
+        ...(isBootFile ? { [BUNDLE_FILE]: bundle.code } : {}),
         conf: JSON.stringify({ id: identity, host, port, ssid: "test", pass: "test" }),
         key: key.toString("latin1"),
       },

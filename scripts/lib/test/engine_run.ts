@@ -113,6 +113,12 @@ export async function startOpenssl(suite: Suite): Promise<Broker> {
   };
 }
 
+/** What lies in Storage where the bundle is the boot file itself (profiles `small`); `port`: of the server. */
+export async function bootFiles(bundle: string, port: number): Promise<Record<string, string>> {
+  const { key, conf } = await deviceFiles(bundle, port);
+  return { key, conf, [BUNDLE_FILE]: bundle };
+}
+
 /** How a run went. */
 export interface Run {
   /** What stopped it; "" where all of it passed. */
@@ -144,7 +150,7 @@ export async function deviceFiles(bundle: string, port: number): Promise<Record<
 
 /**
  * Boot a device with `bundle` beside `taken` variables of ballast and let it make the whole run with `broker`. Of a `suite` the records are
- * counted; `payloadBytes`: of each command and its answer.
+ * counted; `payloadBytes`: of each command and its answer; `filesOf`: what lies in Storage.
  */
 export async function run(
   bundle: string,
@@ -152,6 +158,7 @@ export async function run(
   broker: Broker,
   taken = 0,
   payloadBytes = PAYLOAD,
+  filesOf = deviceFiles,
 ): Promise<Run> {
   const count = recordCounter(suite ? recordLength(suite) : 0);
   const relay = await startRelay(broker.port, (direction, bytes) => count.take(direction, bytes));
@@ -159,7 +166,7 @@ export async function run(
   const boot = ballast(taken);
   if (variableBytes > GROWING_BYTES) boot[".boot0"] = SAMPLER + (boot[".boot0"] ?? "");
   const before = broker.published().length;
-  const engine = new Engine({ ...(await deviceFiles(bundle, relay.port)), ...boot });
+  const engine = new Engine({ ...(await filesOf(bundle, relay.port)), ...boot });
   let ended = "";
   engine.ended.then((how) => (ended = `it ended: ${how}`));
   /** Wait for a message of the device; undefined where none comes. */
@@ -174,7 +181,7 @@ export async function run(
     return Math.max(total, ...totals);
   };
   try {
-    const telemetry = await answered(`${BASE}/up/status {"up":`);
+    const telemetry = await answered(`${BASE}/up/status {`);
     let failure = telemetry ? "" : "no telemetry";
     for (let i = 0; i < RECORDS && !failure; i++) {
       const payload = String(i).padEnd(payloadBytes, "m");
@@ -183,7 +190,9 @@ export async function run(
     }
     const { down, up } = count;
     // one session for all of it
-    const sessions = broker.published().filter((line, i) => i >= before && line.includes('{"up":')).length;
+    const sessions = broker
+      .published()
+      .filter((line, i) => i >= before && line.startsWith(`${BASE}/up/status {`)).length;
     if (!failure && sessions > 1) failure = "a session ended";
     if (failure) return { failure: ended || failure, idle: 0, total: 0, down, up };
     return { failure, idle: Number(/"mem":(\d+)/.exec(telemetry ?? "")?.[1]), total: sampled(), down, up };
@@ -246,9 +255,10 @@ export async function findPeakWith(
   broker: Broker,
   guess = 450,
   payloadBytes = PAYLOAD,
+  filesOf = deviceFiles,
 ): Promise<Peak> {
   try {
-    const unladen = await run(bundle, suite, broker, 0, payloadBytes);
+    const unladen = await run(bundle, suite, broker, 0, payloadBytes, filesOf);
     const total = unladen.total || (await interpreter()).total;
     if (unladen.failure) return { peak: 0, total, limit: unladen.failure, unladen };
     // rooms for the run: `enough` is, `short` is not
@@ -256,7 +266,7 @@ export async function findPeakWith(
     let short = unladen.idle;
     let limit = "";
     const fits = async (room: number) => {
-      const laden = await run(bundle, suite, broker, total - room, payloadBytes);
+      const laden = await run(bundle, suite, broker, total - room, payloadBytes, filesOf);
       const good = !laden.failure && laden.total <= total;
       if (good) enough = room;
       else {

@@ -96,7 +96,7 @@ export interface Subject {
   start(): Promise<ProfilePeer>;
 }
 
-const MQTT = {
+export const MQTT = {
   opening: "",
   telemetry: (payload: string) => generate(message(`${BASE}/up/x`, payload)).toString("latin1"),
   // PUBLISH down at QoS 1: type, remaining length of 2 bytes, topic, packet identifier

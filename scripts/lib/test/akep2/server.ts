@@ -99,7 +99,15 @@ export class Session {
     this.message1 = eapPsk(1, 7, 0, this.randS, this.name);
     this.write(1, this.message1);
     socket.on("error", () => {});
-    socket.on("data", (bytes) => this.receive(bytes));
+    socket.on("data", (bytes) => {
+      try {
+        this.receive(bytes);
+      } catch (fault) {
+        // a record that does not open, of a device that has run out of memory
+        this.error = `record: ${fault}`;
+        socket.destroy();
+      }
+    });
   }
   private get name(): Buffer {
     return this.conduct.name ?? Buffer.from("gateway");
