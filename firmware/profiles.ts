@@ -111,6 +111,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
   },
   "small-akep2": {
     about: "the same under AKEP2",
+    pskLabel: "akep2",
     constants: { ...NO_CBC, ...SMALL, AKEP2: true, TLS_PSK_WITH_AES_128_CCM: false },
     ...IN_SMALL,
     over: { ...IN_SMALL.over, tls: "akep2", akep2: "small/akep2" },
