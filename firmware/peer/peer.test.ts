@@ -5,12 +5,16 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { EMPTY_LIST } from "../../scripts/lib/gateway/fleet_list";
 import { ticketKey } from "../../scripts/lib/keys/peer_keys";
+import { PROJECT } from "../../scripts/lib/project";
 import { type Carried, type PeerDevice, PeerNetwork, type Wire } from "../../scripts/lib/test/peer/network";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
+import { TELEMETRY_BYTES } from "../../scripts/lib/test/profile_figures";
 import { open } from "../../scripts/lib/tickets/messages";
 import { PEER_REFUSED } from "../tls/alert";
 import { ANSWER, HELLO, MESSAGE, NONCE, REQUEST, TICKET } from "./session";
@@ -18,8 +22,10 @@ import { ANSWER, HELLO, MESSAGE, NONCE, REQUEST, TICKET } from "./session";
 const skip = skipWithout("mosquitto");
 /** Longer than a command is waited for, milliseconds. */
 const PATIENCE_MS = 31_000;
-/** What is under way with a broker (mqtt/packets.ts): all but HEARD, that a message has come. */
-const ASKED_OF_BROKER = 0x7f;
+/** What is under way with a broker (mqtt/packets.ts): all but HEARD, that a message has come; and PINGS, from bit 21 on. */
+const ASKED_OF_BROKER = 0x7f | (-1 << 21);
+/** AES blocks of a record that acknowledges: it may be sealed on either side of where one count ends and the next begins. */
+const ACKNOWLEDGED = 10;
 const FROM_ASKER = MESSAGE;
 const FROM_ASKED = MESSAGE + 1;
 
@@ -103,6 +109,34 @@ function sessionKey(asker: PeerDevice): Buffer {
   assert.ok(text);
   return text.subarray(0, 16);
 }
+
+test("what tickets cost, as PROFILES.md says it", { skip }, async () => {
+  const payload = "t".repeat(TELEMETRY_BYTES);
+  const ends = [a, b].map(({ device: { machine } }) => machine);
+  /** Bytes on TCP, out and in, and AES blocks of A and of B for a command of 100 bytes that is answered with none. */
+  const command = async () => {
+    for (const machine of ends) machine.resetCounters();
+    assert.equal(await network.ask(a, b, "nothing", payload), "nothing=");
+    return ends.map(({ counters: { bytesOut, bytesIn, aesBlocks } }) => [bytesOut, bytesIn, aesBlocks]);
+  };
+  const first = await command();
+  const next = await command();
+  const session = first.map((row, end) => row.map((count, which) => count - next[end][which]));
+  const page = readFileSync(join(PROJECT, "firmware/PROFILES.md"), "utf8");
+  for (const [name, rows] of [
+    ["the session between them", session],
+    ["a command of 100 bytes and its empty answer", next],
+  ] as const) {
+    const said = page.split("\n").find((line) => line.startsWith(`| ${name} |`));
+    const wanted = said?.match(/\d+(?=[, ].*\|)/g)?.slice(-6);
+    assert.ok(wanted, name);
+    for (const [at, count] of rows.flat().entries()) {
+      const isBlocks = at % 3 === 2;
+      const more = count - Number(wanted[at]);
+      assert.ok(Math.abs(more) <= (isBlocks ? ACKNOWLEDGED : 0), `${name}: ${rows.join("; ")} for ${wanted}`);
+    }
+  }
+});
 
 test("one device commands another one, and has its answer; the session serves for the next command", {
   skip,

@@ -1,5 +1,5 @@
 // The profiles `small` on the real interpreter with 341 variables of 12 bytes, 4,092 bytes: boot from flash, handshake, CONNECT, ten messages of 128 bytes each
-// way, and after the end of that session another one. TLS against Mosquitto, AKEP2 against the scripted server. Needs ESPRUINO_BIN; a build with more variables
+// way. TLS against Mosquitto, AKEP2 against the scripted server. Needs ESPRUINO_BIN; a build with more variables
 // has them taken by ballast, one whose heap grows is skipped.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";

@@ -2,10 +2,15 @@
 // extended_master_secret (RFC 7627), encrypt_then_mac (RFC 7366) and the renegotiation SCSV (RFC 5746). Bytes in, bytes
 // out. Leaves out session resumption: the session_id is empty.
 import type { Bytes } from "../bytes";
+import { SMALL } from "../profile";
 import { CBC, SUITE_CODES, SUITES } from "./cipher_suites";
 
-/** Extensions: type, length, body of each. Code 1 of max_fragment_length is 2^9 = 512 bytes. */
-const OFFERED = "\0\x01\0\x01\x01" + "\0\x1c\0\x02\x02\0" + "\0\x17\0\0" + (CBC ? "\0\x16\0\0" : "");
+/** Extensions: type, length, body of each. Code 1 of max_fragment_length is 2^9 = 512 bytes, the least it can say. */
+const OFFERED =
+  "\0\x01\0\x01\x01" +
+  (SMALL ? "\0\x1c\0\x02\0\x80" : "\0\x1c\0\x02\x02\0") +
+  "\0\x17\0\0" +
+  (CBC ? "\0\x16\0\0" : "");
 const OFFERED_LENGTH = 5 + 6 + 4 + (CBC ? 4 : 0);
 /** Length of the suites, bytes: the SCSV and theirs. */
 const SUITES_LENGTH = 2 + 2 * SUITES;
