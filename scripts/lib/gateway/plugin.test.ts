@@ -2,6 +2,7 @@
 // credential, a token. What devices meet behind it is in doors.test.ts.
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -86,6 +87,43 @@ describe("Mosquitto's plugin", { skip: skipWithoutPlugin() }, () => {
       operator.end();
       await door.stop();
     }
+  });
+
+  test("R18 a handshake that fails before Mosquitto knows of its connection leaves nothing: the list is read again, and nobody has its name", async () => {
+    const OPENSSL_CONF = join(process.cwd(), PLUGIN_FOLDER, "openssl_tls13.cnf");
+    // what is freed is no text that ends
+    const door = await startPluginDoor("", () => ({ master: file("raw14", master) }), {
+      ...{ OPENSSL_CONF, MALLOC_PERTURB_: "165" },
+    });
+    const helloOf = async (): Promise<Buffer> => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const hello = new Promise<Buffer>((resolve) =>
+        server.once("connection", (socket) =>
+          socket.once("data", (data) => (socket.destroy(), resolve(data))),
+        ),
+      );
+      const { port } = server.address() as AddressInfo;
+      await sClient({ port }, DEVICE, randomKey(), ["-tls1_3", "-allow_no_dhe_kex"]);
+      server.close();
+      return hello;
+    };
+    const hello = await helloOf();
+    for (let times = 0; times < 8; times++) {
+      // all of the ClientHello is there when Mosquitto accepts the connection
+      door.signal("SIGSTOP");
+      const socket = connect(door.port, "127.0.0.1");
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      socket.on("error", () => {}).resume();
+      await new Promise((resolve) => socket.write(hello, resolve));
+      door.signal("SIGCONT");
+      await closed;
+    }
+    await door.setList("key-version 9\n");
+    await door.setList("");
+    const { output } = await sClient(door, DEVICE, keyOf13(DEVICE), ["-tls1_3", "-allow_no_dhe_kex"]);
+    assert.match(output, /TLSv1\.3, Cipher is TLS_AES_128/);
+    await door.stop();
   });
 
   test("the master in a token; one that is pulled while it runs refuses all alike, the broker says so and lives, and SIGHUP opens it again", {

@@ -127,8 +127,11 @@ export async function startPluginDoor(
       const answers = () => peer.output().match(/psk_plugin: (key version|the list stays)/g)?.length ?? 0;
       const before = answers();
       writeFileSync(listPath, fresh);
+      let isGone = false;
+      void peer.exited.then(() => (isGone = true));
       peer.signal("SIGHUP");
-      while (answers() === before) await new Promise((resolve) => setTimeout(resolve, 10));
+      while (answers() === before && !isGone) await new Promise((resolve) => setTimeout(resolve, 10));
+      if (isGone) throw new Error(`Mosquitto is gone:\n${peer.output()}`);
     },
   };
 }

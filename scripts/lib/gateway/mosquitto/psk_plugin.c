@@ -27,6 +27,7 @@
 #define IDENTITY_MOST 64  /* characters */
 #define BUCKETS 65536     /* of the table of connections: short chains up to some 100,000 devices */
 #define KEEP_ALIVE_MOST 1200 /* seconds */
+#define EX_DATA 16       /* places of a TLS connection where Mosquitto's pointer to the client may be */
 #define UNUSED __attribute__((unused))
 #define COMPLAIN(...) mosquitto_log_printf(MOSQ_LOG_ERR, "psk_plugin: " __VA_ARGS__)
 
@@ -44,7 +45,7 @@ struct list {
 	size_t count;
 };
 
-/* A connection whose handshake has begun: until Mosquitto says that it has ended. */
+/* A connection whose handshake has begun: until its TLS is freed. */
 struct connection {
 	const struct mosquitto *client;
 	struct connection *next;
@@ -60,6 +61,7 @@ static struct {
 	CK_OBJECT_HANDLE key;
 	time_t complained; /* of the token, at most once a second; 0: it can be used */
 	const char *list_file;
+	int tls_index; /* where OpenSSL knows on_tls_free by; 0: not yet */
 	struct list list;
 	struct connection *connections[BUCKETS];
 } plugin;
@@ -255,9 +257,9 @@ static int on_topic(UNUSED int event, void *data, UNUSED void *user) {
 	return may ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
-static int on_disconnect(UNUSED int event, void *data, UNUSED void *user) {
-	forget(((struct mosquitto_evt_disconnect *)data)->client);
-	return MOSQ_ERR_SUCCESS;
+/* A TLS connection is freed. A handshake that fails within Mosquitto's accept ends without an event, and its memory is the next client's. */
+static void on_tls_free(UNUSED void *tls, UNUSED void *own, CRYPTO_EX_DATA *data, UNUSED int index, UNUSED long number, UNUSED void *user) {
+	for (int i = 0; i < EX_DATA; i++) forget(CRYPTO_get_ex_data(data, i));
 }
 
 /* Read a file that no one else may read; at most `most` bytes, trailing newlines off. Returns the length, or -1 after a sentence. */
@@ -337,10 +339,7 @@ static bool read_master(const char *path) {
 	ssize_t length = read_private(path, "the master", bytes, sizeof bytes);
 	size_t decoded = 0;
 	if (length == KEY_LENGTH) memcpy(master, bytes, decoded = KEY_LENGTH);
-	else if (length == 2 * KEY_LENGTH) {
-		bytes[length] = 0;
-		if (OPENSSL_hexstr2buf_ex(master, KEY_LENGTH, &decoded, bytes, '\0') != 1) decoded = 0;
-	}
+	if (length == 2 * KEY_LENGTH) bytes[length] = 0, OPENSSL_hexstr2buf_ex(master, KEY_LENGTH, &decoded, bytes, '\0');
 	OPENSSL_cleanse(bytes, sizeof bytes);
 	if (length >= 0 && decoded != KEY_LENGTH) COMPLAIN("%s holds neither 16 bytes nor 32 hex digits.", path);
 	for (size_t i = 1; decoded == KEY_LENGTH && master[i] == master[0]; i++)
@@ -354,6 +353,7 @@ int mosquitto_plugin_version(UNUSED int count, UNUSED const int *versions) {
 
 int mosquitto_plugin_cleanup(UNUSED void *user, UNUSED struct mosquitto_opt *options, UNUSED int count) {
 	if (plugin.token) plugin.token->C_Finalize(NULL);
+	if (plugin.tls_index) CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL, plugin.tls_index);
 	if (plugin.masters) OPENSSL_cleanse(plugin.masters, 2 * KEY_LENGTH);
 	free_list(&plugin.list);
 	for (size_t i = 0; i < BUCKETS; i++) while (plugin.connections[i]) forget(plugin.connections[i]->client);
@@ -364,8 +364,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *id, UNUSED void **user, struct 
 	enum { MASTER, CREDENTIAL, LIST, MODULE, TOKEN, KEY, PIN, OPTIONS };
 	static const char *const names[OPTIONS] = {"master", "credential", "list", "pkcs11_module", "pkcs11_token", "pkcs11_key", "pkcs11_pin"};
 	static const struct { int event; MOSQ_FUNC_generic_callback call; } events[] = {
-		{MOSQ_EVT_PSK_KEY, on_psk_key}, {MOSQ_EVT_BASIC_AUTH, on_connect}, {MOSQ_EVT_ACL_CHECK, on_topic},
-		{MOSQ_EVT_RELOAD, on_reload}, {MOSQ_EVT_DISCONNECT, on_disconnect}};
+		{MOSQ_EVT_PSK_KEY, on_psk_key}, {MOSQ_EVT_BASIC_AUTH, on_connect}, {MOSQ_EVT_ACL_CHECK, on_topic}, {MOSQ_EVT_RELOAD, on_reload}};
 	const char *value[OPTIONS] = {0}, *folder = getenv("CREDENTIALS_DIRECTORY");
 	char path[4096];
 	/* Mosquitto's tls_version lets TLS 1.3 in whatever it says; OpenSSL's own configuration keeps it out, or 1.2. */
@@ -394,6 +393,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *id, UNUSED void **user, struct 
 		return COMPLAIN("no memory that stays (LimitMEMLOCK), or no randomness."), MOSQ_ERR_UNKNOWN;
 	memcpy(plugin.where, value + MODULE, sizeof plugin.where);
 	if (!(value[MODULE] ? open_token() : read_master(value[MASTER])) || !read_list(value[LIST], &plugin.list)) return MOSQ_ERR_INVAL;
+	if ((plugin.tls_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_tls_free)) <= 0) return MOSQ_ERR_UNKNOWN;
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (mosquitto_callback_register(id, events[i].event, events[i].call, NULL, NULL)) return MOSQ_ERR_UNKNOWN;
 	return MOSQ_ERR_SUCCESS;

@@ -25,6 +25,8 @@ export interface StartedPeer extends Peer {
   /** For what /proc says of it. */
   pid: number;
   signal(name: NodeJS.Signals): void;
+  /** Resolves when it is gone, whatever of. */
+  exited: Promise<unknown>;
 }
 
 /** What every server is told. Times out of `start` mean that it did not come up. */
@@ -206,5 +208,6 @@ export async function startPeer(name: string, program: Program, port: number): P
     stop: () => process.stop(),
     output: () => process.output(),
     signal: (name) => void process.child.kill(name),
+    exited: process.exited,
   };
 }
