@@ -68,6 +68,8 @@ export class Admission {
     /** The first message is there: the socket is the handshake's now, with its bytes put back. */
     private readonly onHello: (socket: Socket, hello: Buffer) => void,
     private readonly onRefused: (peer: { address: string; port: number }, reason: string) => void,
+    /** What the device says first may come: behind a balancer's header, where there is one. */
+    private readonly onBegin: (socket: Socket) => void = () => {},
   ) {}
 
   /** Handshakes under way. */
@@ -78,6 +80,8 @@ export class Admission {
   /** Take a connection that TCP has just accepted. */
   add(socket: Socket): void {
     const { first } = this;
+    // it was reset before we had it: it has no name, and it is nobody's any more
+    if (!socket.remoteAddress) return void socket.destroy();
     const key = keyOf(socket);
     const entry: Entry = {
       key,
@@ -120,6 +124,7 @@ export class Admission {
     if (!queues) this.byAddress.set(entry.address, (queues = new Queues()));
     queues.of(entry).add(entry);
     this.all.of(entry).add(entry);
+    this.onBegin(entry.socket);
     if (queues.size > this.limits.halfOpenPerAddress)
       this.drop(queues.oldest(entry), "too many handshakes under way from its address");
   }

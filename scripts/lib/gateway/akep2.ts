@@ -38,6 +38,10 @@ const ALERT = 21;
 const APPLICATION_DATA = 23;
 const CLOSE_NOTIFY = Buffer.from([1, 0]);
 const BAD_RECORD_MAC = Buffer.from([2, 20]);
+/** Records without a byte that may come one after the other: they cost us and not who sends them. */
+const EMPTY_RECORDS = 32;
+/** Longest that who is told a last thing may take to read it, milliseconds. */
+const LAST_MS = 1_000;
 
 /** What admission waits for: a whole message 2. */
 export const MESSAGE_2_FIRST: FirstMessage = {
@@ -142,6 +146,7 @@ export class Akep2Socket extends Duplex {
   private out: Direction | undefined;
   private in: Direction | undefined;
   private stands = false;
+  private empty = 0;
   /** Nothing more is taken. */
   private isOver = false;
   private events: Akep2Events | undefined;
@@ -160,6 +165,7 @@ export class Akep2Socket extends Duplex {
   }
 
   private feed(chunk: Buffer): void {
+    if (this.isOver) return;
     this.pending = this.pending.length ? Buffer.concat([this.pending, chunk]) : chunk;
     while (!this.isOver && (this.stands ? this.record() : this.message()));
   }
@@ -234,7 +240,8 @@ export class Akep2Socket extends Duplex {
   private sayLast(last: Buffer): void {
     this.isOver = true;
     this.pending = Buffer.alloc(0);
-    this.tcp.write(last, () => this.destroy());
+    this.tcp.resume().write(last, () => this.destroy());
+    setTimeout(() => this.destroy(), LAST_MS).unref();
   }
 
   // --------------------------------------------------------------------------------------------- the records
@@ -262,9 +269,12 @@ export class Akep2Socket extends Duplex {
 
   private opened(type: number, text: Buffer): void {
     if (type === APPLICATION_DATA) {
+      this.empty = text.length ? 0 : this.empty + 1;
+      if (this.empty > EMPTY_RECORDS) this.fail();
       if (text.length && !this.push(text)) this.tcp.pause();
     } else if (text.equals(CLOSE_NOTIFY)) {
       this.isOver = true;
+      this.tcp.resume(); // what comes behind it is dropped
       this.push(null);
     } else this.destroy(); // any other alert is the end
   }

@@ -199,8 +199,8 @@ test("R11 the master in a token: its devices are let in; a token that is gone re
   const uri = parseTokenUri(tokenUri("gateway", "psk"));
   const pin = Buffer.from("73519-pin");
   (await createTokenKey(uri, pin, "psk", "kdf", master)).key.close();
-  const secrets = new Secrets({ "passphrase-file": [join(folder, "pin")] }, ["master"]);
   writeFileSync(join(folder, "pin"), pin, { mode: 0o600 });
+  const secrets = new Secrets({ "passphrase-file": [join(folder, "pin")] }, ["master"]);
   const inToken = await openMaster(tokenUri("gateway", "psk"), { purpose: "psk", secrets, name: "master" });
   const events: GatewayEvent[] = [];
   const gateway = await startGateway({ master: inToken, onEvent: (event) => events.push(event) });

@@ -134,6 +134,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return gateway;
 }
 
+/** Throws UsageError where a master's scheme has no key for AKEP2. */
+export function checkAkep2({ scheme }: Master): void {
+  if (scheme !== "kdf")
+    throw new UsageError(
+      `--akep2-port: the scheme ${scheme} has one key for each device, and AKEP2 wants one of its own.`,
+    );
+}
+
 class Door implements Gateway {
   readonly host: string;
   readonly metrics = new Metrics();
@@ -187,6 +195,7 @@ class Door implements Gateway {
       MESSAGE_2_FIRST,
       (socket) => this.akep2(socket),
       ({ address, port }, reason) => this.refused(`${address}:${port}`, reason),
+      (socket) => this.begun.set(socket, new Akep2Socket(socket)),
     );
     this.tls = this.createTls(TLS_1_2);
     // the older schemes have but one key for each device
@@ -213,9 +222,7 @@ class Door implements Gateway {
         if (this.accept(socket)) this.admission.add(socket);
       }),
       akep2: createServer({ noDelay: true }, (socket) => {
-        if (!this.accept(socket)) return;
-        this.begun.set(socket, new Akep2Socket(socket));
-        this.akep2Admission.add(socket);
+        if (this.accept(socket)) this.akep2Admission.add(socket);
       }),
       operators: createServer((socket) => this.operator(socket)),
       metrics: metricsServer(
@@ -234,10 +241,7 @@ class Door implements Gateway {
 
   async start(): Promise<void> {
     const { options, host } = this;
-    if (options.akep2Port !== undefined && options.master.scheme !== "kdf")
-      throw new UsageError(
-        `--akep2-port: the scheme ${options.master.scheme} has one key for each device, and AKEP2 wants one of its own.`,
-      );
+    if (options.akep2Port !== undefined) checkAkep2(options.master);
     if (options.upstream?.length) {
       this.upstream = new UpstreamBrokers(options.upstream, options.credentials, (reason) =>
         this.fault(reason),

@@ -9,7 +9,7 @@ import { Secrets } from "../custody/secrets";
 import { checkWritten } from "../files/new_file";
 import { homeMaster, openHome } from "../home/home";
 import { EMPTY_LIST, type FleetList, readFleetList } from "./fleet_list";
-import { startGateway } from "./gateway";
+import { checkAkep2, startGateway } from "./gateway";
 import { limitsOf } from "./limits";
 import { withProcessMetrics } from "./metrics";
 import { Reporter } from "./reporter";
@@ -49,6 +49,8 @@ export async function run(options: Options): Promise<void> {
   const listFile = options.list;
   const list = listFile ? readFleetList(listFile) : EMPTY_LIST;
   const { host, port } = options.listen ?? { host: options.host ?? "127.0.0.1", port: 8883 };
+  if (options["akep2-port"] === port)
+    throw new UsageError("--akep2-port is the port of --listen: AKEP2 wants one of its own.");
   const home = options.home ? openHome(options.keys) : undefined;
   const isInside = !options.upstream;
   const print = (line: string) => console.log(line);
@@ -79,6 +81,7 @@ export async function run(options: Options): Promise<void> {
     ? Promise.resolve(homeMaster("psk", home.folder))
     : openMaster(options.master as string, wanted);
   const master = await opening.finally(() => secrets.close());
+  if (places.akep2Port !== undefined && !isWorker()) checkAkep2(master);
   if (options.workers && !isWorker()) {
     master.close(); // it was opened to say here, once, what is wrong with it
     return runWorkers(options.workers, options["metrics-port"], ended, started);
@@ -99,6 +102,9 @@ export async function run(options: Options): Promise<void> {
     credentials,
     limits: limitsOf(options),
     onEvent: (event) => reporter.take(event),
+  }).catch((error) => {
+    if (isWorker()) process.disconnect(); // nothing keeps it then
+    throw error;
   });
   if (isWorker()) shareMetrics(gateway.metrics);
   else started();

@@ -19,6 +19,7 @@ export const CONNACK = {
   NOT_AUTHORIZED: 5,
 } as const;
 const REFUSED_FILTER = 0x80; // in SUBACK, 3.9.3
+const LAST_MS = 2_000; // for a refusal to be read
 const MESSAGE_BYTES = 512; // of which a packet counts one more
 
 /** Where a session's packets go: the broker inside, or one upstream. */
@@ -95,8 +96,10 @@ export class Session {
   refuse(code: number, reason: string): void {
     if (this.hasEnded) return;
     this.ports.onRefused(this, reason);
-    if (!this.isGone)
+    if (!this.isGone) {
       this.socket.end(mqtt.generate({ cmd: "connack", returnCode: code, sessionPresent: false }));
+      setTimeout(() => this.socket.destroy(), LAST_MS).unref(); // who does not read it keeps no socket
+    }
     this.end();
   }
 

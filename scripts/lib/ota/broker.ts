@@ -70,6 +70,9 @@ export class Broker {
   connections = 0;
   private isSilent = false;
   private gone: DeviceError | undefined;
+  private lose: (error: DeviceError) => void = () => {};
+  /** Rejects with what is said when the connection is given up. */
+  readonly lost = new Promise<never>((_, reject) => (this.lose = reject));
   private marks = 0;
   private turn: Promise<unknown> = Promise.resolve();
   private readonly listeners = new Set<Listener>();
@@ -86,6 +89,7 @@ export class Broker {
     /** A topic of this connection's own; what is retained there goes with the connection. */
     readonly markTopic: string,
   ) {
+    this.lost.catch(() => {}); // few wait for it
     client.on("message", (topic, payload, { retain }) => {
       for (const { onMessage } of [...this.listeners]) onMessage(topic, payload, retain);
     });
@@ -120,6 +124,7 @@ export class Broker {
         protocolId: "MQTT",
         reconnectPeriod: RECONNECT_MS,
         connectTimeout: timeoutMs,
+        reconnectOnConnackError: true, // a broker that comes back may refuse for a while
         resubscribe: false, // it would not look at the answer
         will: { topic: markTopic, payload: Buffer.alloc(0), qos: 0, retain: true },
       },
@@ -172,6 +177,7 @@ export class Broker {
   private fail(error: DeviceError): void {
     this.client.end(true);
     this.gone ??= error;
+    this.lose(this.gone);
     for (const reject of this.underway) reject(this.gone);
   }
 

@@ -68,8 +68,11 @@ export function issue(keys: Keys, rules: Rules, product: string, serial: string,
   return { asker, asked, answer };
 }
 
-/** Where a message goes that a device has published: `up/peer/<serial>` goes to that device, from this one; undefined: nowhere. */
+/**
+ * Where a message goes that a device has published: `up/peer/<serial>` goes to that device, from this one; undefined: nowhere. No part is
+ * longer than an identity may be.
+ */
 export function destination(topic: string): string | undefined {
-  const [, product, serial, to] = /^([^/]+)\/([^/]+)\/up\/peer\/([^/]+)$/.exec(topic) ?? [];
+  const [, product, serial, to] = /^([^/]{1,64})\/([^/]{1,64})\/up\/peer\/([^/]{1,64})$/.exec(topic) ?? [];
   return to === undefined ? undefined : `${product}/${to}/down/peer/${serial}`;
 }

@@ -9,8 +9,9 @@ import { linesOf, openBroker } from "../ota/commands/given";
 import { carry, type TicketEvent } from "./carrier";
 import type { Pairs, Rules } from "./service";
 
-/** What was refused is told this often, counted, milliseconds: a flood is no full disk. */
+/** What was refused is told this often, counted, milliseconds, and in so many lines with the tickets: a flood is no full disk. */
 const EVERY_MS = 1_000;
+const LINES = 50;
 
 /** Read who may command whom. Throws UsageError with the line that is none. */
 export function readPairs(path: string): Pairs {
@@ -58,7 +59,7 @@ export async function run(options: Options): Promise<void> {
       }
     });
     if (!options.json) console.log(`tickets are given at ${broker.about}; Ctrl-C ends it`);
-    await end;
+    await Promise.race([end, broker.lost]);
   } finally {
     await broker.close();
     master?.close();
@@ -66,27 +67,29 @@ export async function run(options: Options): Promise<void> {
   }
 }
 
-/** A line for each ticket; what was refused once a second, counted. */
+/** A line for each ticket; what was refused once a second, counted. Above LINES a second one line counts the rest. */
 class Reporter {
   private readonly counts = new Map<string, number>();
+  private lines = 0;
   private timer?: NodeJS.Timeout;
   constructor(private readonly asJson: boolean) {}
 
   take(event: TicketEvent): void {
-    if (event.event === "ticket")
+    this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
+    if (event.event === "ticket" && this.lines++ < LINES)
       return console.log(
         this.asJson ? showJson(event) : show(`ticket ${event.asker} commands ${event.asked}`),
       );
-    const what = `refused ${event.from}: ${event.reason}`;
+    let what = event.event === "ticket" ? "ticket" : `refused ${event.from}: ${event.reason}`;
+    // who floods us has another reason each time
+    if (this.counts.size >= LINES && !this.counts.has(what)) what = "others";
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
-    // who floods us with other reasons each time makes it sooner, and no longer
-    if (this.counts.size > 1_000) this.flush();
-    this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
   }
 
   flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.lines = 0;
     for (const [what, count] of this.counts)
       console.log(this.asJson ? showJson({ event: "counted", what, count }) : show(`${what} (${count})`));
     this.counts.clear();
