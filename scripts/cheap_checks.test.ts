@@ -158,6 +158,11 @@ const COMMANDS: Record<string, () => [script: string, args: string[], sentence: 
     NO_FOLDER,
   ],
   "gateway: its port": () => ["gateway", ["--master", at("psk"), "--listen", `127.0.0.1:${taken}`], TAKEN],
+  "gateway: the port of AKEP2": () => [
+    "gateway",
+    ["--master", at("psk"), "--listen", `127.0.0.1:${free}`, "--akep2-port", taken],
+    TAKEN,
+  ],
   "gateway: the operators' port": () => [
     "gateway",
     ["--master", at("psk"), "--listen", `127.0.0.1:${free}`, "--operator-port", taken],

@@ -172,6 +172,11 @@ test("what contradicts itself, or cannot be: one sentence, exit 2", async () => 
     [{ store: join(folder, "not", "there") }, /cannot/],
     [{ list: join(folder, "nothing") }, /there is no such file/],
     [{ upstream, workers: 2, "passphrase-fd": ["0"] }, /so give a file/],
+    [{ listen: { host: "127.0.0.1", port: 8883 }, "akep2-port": 8883 }, /AKEP2 wants one of its own/],
+    [
+      { upstream, workers: 2, scheme: "an10922", "akep2-port": 0 },
+      /the scheme an10922 has one key for each device/,
+    ],
   ];
   for (const [options, sentence] of cases)
     await assert.rejects(runGateway({ master: masterFile, listen, ...options }), (error) => {
