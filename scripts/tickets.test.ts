@@ -80,7 +80,7 @@ test("one device commands the other by the program's tickets; a pair that is tak
   await says("refused sensor/B2: no pair lets v1.sensor.B2 command v1.sensor.A1. (1)");
   writeFileSync(at("pairs"), "nonsense\n");
   program.child.kill("SIGHUP");
-  await says("The lists stay as they were.");
+  await says("That list stays as it was.");
   writeFileSync(at("pairs"), "* *\n");
   program.child.kill("SIGHUP");
   await says("the lists have been read");

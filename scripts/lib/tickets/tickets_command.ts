@@ -26,11 +26,11 @@ export function readPairs(path: string): Pairs {
 /** Run the command. */
 export async function run(options: Options): Promise<void> {
   if (options.master === undefined) throw new UsageError("--master is missing. See --help.");
-  const rules = (): Rules => ({
-    list: options.list === undefined ? EMPTY_LIST : readFleetList(options.list),
-    pairs: options.pairs === undefined ? undefined : readPairs(options.pairs),
-  });
-  const first = rules();
+  const read = {
+    list: () => (options.list === undefined ? EMPTY_LIST : readFleetList(options.list)),
+    pairs: () => (options.pairs === undefined ? undefined : readPairs(options.pairs)),
+  };
+  let rules: Rules = { list: read.list(), pairs: read.pairs() };
   const secrets = new Secrets(options, ["master"]);
   await checkPlaces([options.master]);
   const broker = await openBroker(options, Number.POSITIVE_INFINITY).catch((error) => {
@@ -45,18 +45,23 @@ export async function run(options: Options): Promise<void> {
       secrets,
     }).finally(() => secrets.close());
     const carrier = await carry(broker, {
-      ...{ keys: master, rules: first },
+      ...{ keys: master, rules },
       onEvent: (event) => reporter.take(event),
     });
     const end = interrupted();
     process.on("SIGHUP", () => {
-      try {
-        carrier.setRules(rules());
-        if (!options.json) console.log("the lists have been read");
-      } catch (error) {
-        if (!(error instanceof UsageError)) throw error;
-        console.error(`tickets: ${show(error.message)} The lists stay as they were.`);
-      }
+      let areRead = true;
+      // each by itself: a slip in one holds up no denial in the other
+      for (const which of ["list", "pairs"] as const)
+        try {
+          rules = { ...rules, [which]: read[which]() };
+        } catch (error) {
+          if (!(error instanceof UsageError)) throw error;
+          areRead = false;
+          console.error(`tickets: ${show(error.message)} That list stays as it was.`);
+        }
+      carrier.setRules(rules);
+      if (areRead && !options.json) console.log("the lists have been read");
     });
     if (!options.json) console.log(`tickets are given at ${broker.about}; Ctrl-C ends it`);
     await Promise.race([end, broker.lost]);
