@@ -2,9 +2,10 @@
 // and behind them records of TLS 1.2 under CCM_8. A stream of plaintext, as Node's TLSSocket is one.
 // What is wrong in the handshake, whoever knocks, ends it with an EAP-Failure; in a record, with the alert bad_record_mac.
 // Leaves out: extensions, EAP's exchange of identities and its Success.
-import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual } from "node:crypto";
+import { createCipheriv, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { type CcmOptions, openCcm, sealCcm } from "../keys/ccm";
 import { aesKey } from "../keys/kdf";
 import type { FirstMessage } from "./admission";
 
@@ -97,36 +98,27 @@ class Direction {
   seal(type: number, text: Buffer): Buffer {
     const explicit = Buffer.alloc(EXPLICIT);
     explicit.writeBigUInt64BE(this.sequence);
-    const cipher = createCipheriv("aes-128-ccm", this.key, Buffer.concat([this.salt, explicit]), {
-      authTagLength: TAG,
-    });
-    cipher.setAAD(this.additional(type, text.length), { plaintextLength: text.length });
-    const sealed = Buffer.concat([cipher.update(text), cipher.final()]);
-    const length = EXPLICIT + sealed.length + TAG;
-    return Buffer.concat([
-      Buffer.from([type, 3, 3, length >> 8, length]),
-      explicit,
-      sealed,
-      cipher.getAuthTag(),
-    ]);
+    const sealed = sealCcm(
+      this.key,
+      Buffer.concat([this.salt, explicit]),
+      text,
+      this.options(type, text.length),
+    );
+    const length = EXPLICIT + sealed.length;
+    return Buffer.concat([Buffer.from([type, 3, 3, length >> 8, length]), explicit, sealed]);
   }
 
-  /** Open the body of a record. Throws where its tag is wrong. */
-  open(type: number, body: Buffer): Buffer {
-    const length = body.length - EXPLICIT - TAG;
+  /** Open the body of a record; undefined where its tag is wrong. */
+  open(type: number, body: Buffer): Buffer | undefined {
     const nonce = Buffer.concat([this.salt, body.subarray(0, EXPLICIT)]);
-    const cipher = createDecipheriv("aes-128-ccm", this.key, nonce, { authTagLength: TAG });
-    cipher.setAuthTag(body.subarray(-TAG));
-    cipher.setAAD(this.additional(type, length), { plaintextLength: length });
-    const text = cipher.update(body.subarray(EXPLICIT, -TAG));
-    cipher.final();
-    return text;
+    const sealed = body.subarray(EXPLICIT);
+    return openCcm(this.key, nonce, sealed, this.options(type, sealed.length - TAG));
   }
 
-  private additional(type: number, length: number): Buffer {
+  private options(type: number, length: number): CcmOptions {
     const additional = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, type, 3, 3, length >> 8, length]);
     additional.writeBigUInt64BE(this.sequence++);
-    return additional;
+    return { additional, tagLength: TAG };
   }
 }
 
@@ -259,11 +251,9 @@ export class Akep2Socket extends Duplex {
     }
     if (pending.length < end) return false;
     this.pending = pending.subarray(end);
-    try {
-      this.opened(type, this.in?.open(type, pending.subarray(RECORD_HEADER, end)) as Buffer);
-    } catch {
-      this.fail();
-    }
+    const opened = this.in?.open(type, pending.subarray(RECORD_HEADER, end));
+    if (opened) this.opened(type, opened);
+    else this.fail();
     return true;
   }
 

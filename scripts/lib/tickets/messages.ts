@@ -1,8 +1,8 @@
 // The messages of the tickets as bytes (firmware/README.md 15), and the box that is in all of them: AES-128-CCM (SP 800-38C) with a nonce of
 // 12 bytes, of which the first is the message's type, and a tag of 16 bytes. What every box authenticates beside its text is the context:
 // both nonces and both identities. Leaves out what only devices send each other (firmware/peer/).
-import { createCipheriv, createDecipheriv } from "node:crypto";
 import { UsageError } from "../cli/exit";
+import { openCcm, sealCcm } from "../keys/ccm";
 import { type Identity, parseIdentity } from "../keys/identity";
 
 /** Types: first byte of a message, and of the nonce of its box. */
@@ -15,13 +15,9 @@ export const TICKET = 5;
 export const NONCE_LENGTH = 11;
 export const TAG_LENGTH = 16;
 
-const OPTIONS = { authTagLength: TAG_LENGTH };
-
 /** Put `text` into a box: its ciphertext, then the tag. `nonce`: 11 bytes. */
 export function seal(key: Buffer, type: number, nonce: Buffer, context: Buffer, text: Buffer): Buffer {
-  const cipher = createCipheriv("aes-128-ccm", key, Buffer.concat([Buffer.from([type]), nonce]), OPTIONS);
-  cipher.setAAD(context, { plaintextLength: text.length });
-  return Buffer.concat([cipher.update(text), cipher.final(), cipher.getAuthTag()]);
+  return sealCcm(key, Buffer.from([type, ...nonce]), text, { additional: context, tagLength: TAG_LENGTH });
 }
 
 /** Open a box; undefined where it is not whole, or was made under another key, type, nonce or context. */
@@ -32,18 +28,7 @@ export function open(
   context: Buffer,
   box: Buffer,
 ): Buffer | undefined {
-  const size = box.length - TAG_LENGTH;
-  if (size < 0) return undefined;
-  const decipher = createDecipheriv("aes-128-ccm", key, Buffer.concat([Buffer.from([type]), nonce]), OPTIONS);
-  decipher.setAAD(context, { plaintextLength: size });
-  decipher.setAuthTag(box.subarray(size));
-  try {
-    const text = decipher.update(box.subarray(0, size));
-    decipher.final();
-    return text;
-  } catch {
-    return undefined;
-  }
+  return openCcm(key, Buffer.from([type, ...nonce]), box, { additional: context, tagLength: TAG_LENGTH });
 }
 
 /** What a device asks the service for: a key of its own with another device, which has given it a nonce. */

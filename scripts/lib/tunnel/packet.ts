@@ -1,6 +1,7 @@
 // A packet of ESP (RFC 4303, 2) as the other end of a device makes and takes it, over node:crypto: AES-CCM (RFC 4309) or AES-128-CBC with
 // HMAC-SHA-1-96 (RFC 3602, RFC 2404). Leaves out extended sequence numbers, as the devices do.
 import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { openCcm, sealCcm } from "../keys/ccm";
 import type { Association, Transform } from "../keys/esp_keys";
 
 /** Next header (RFC 4303, 2.6): what is in the tunnel, or nothing at all. */
@@ -36,12 +37,12 @@ export function protectPadded(sa: Association, sequence: number, text: Buffer, i
   const head = headBytes(sa, sequence);
   if (sa.transform === "ccm") {
     const counted = iv ?? Buffer.concat([Buffer.alloc(4), head.subarray(4)]);
-    const cipher = createCipheriv("aes-128-ccm", sa.key, Buffer.concat([sa.beside, counted]), {
-      authTagLength: SHAPES.ccm.icv,
-    });
-    cipher.setAAD(head, { plaintextLength: text.length });
-    const sealed = Buffer.concat([cipher.update(text), cipher.final()]);
-    return Buffer.concat([head, counted, sealed, cipher.getAuthTag()]);
+    const options = { additional: head, tagLength: SHAPES.ccm.icv };
+    return Buffer.concat([
+      head,
+      counted,
+      sealCcm(sa.key, Buffer.concat([sa.beside, counted]), text, options),
+    ]);
   }
   const drawn = iv ?? randomBytes(SHAPES.cbc.iv);
   const cipher = createCipheriv("aes-128-cbc", sa.key, drawn).setAutoPadding(false);
@@ -72,23 +73,18 @@ export function unprotect(sa: Association, packet: Buffer): { nextHeader: number
   if (size < alignment || size % alignment) throw new PacketFault("has a length that no packet has");
   const head = packet.subarray(0, HEAD);
   const vector = packet.subarray(HEAD, HEAD + iv);
-  const sealed = packet.subarray(HEAD + iv, HEAD + iv + size);
-  const tag = packet.subarray(-icv);
   let text: Buffer;
   if (sa.transform === "ccm") {
-    const cipher = createDecipheriv("aes-128-ccm", sa.key, Buffer.concat([sa.beside, vector]), {
-      authTagLength: icv,
-    });
-    cipher.setAAD(head, { plaintextLength: size }).setAuthTag(tag);
-    try {
-      text = Buffer.concat([cipher.update(sealed), cipher.final()]);
-    } catch {
-      throw new PacketFault("has a wrong ICV");
-    }
+    const options = { additional: head, tagLength: icv };
+    const nonce = Buffer.concat([sa.beside, vector]);
+    const opened = openCcm(sa.key, nonce, packet.subarray(HEAD + iv), options);
+    if (!opened) throw new PacketFault("has a wrong ICV");
+    text = opened;
   } else {
-    if (!timingSafeEqual(icvOf(sa, packet.subarray(0, -icv)), tag)) throw new PacketFault("has a wrong ICV");
+    if (!timingSafeEqual(icvOf(sa, packet.subarray(0, -icv)), packet.subarray(-icv)))
+      throw new PacketFault("has a wrong ICV");
     const cipher = createDecipheriv("aes-128-cbc", sa.key, vector).setAutoPadding(false);
-    text = Buffer.concat([cipher.update(sealed), cipher.final()]);
+    text = Buffer.concat([cipher.update(packet.subarray(HEAD + iv, -icv)), cipher.final()]);
   }
   const padding = text[size - 2];
   const end = size - 2 - padding;
