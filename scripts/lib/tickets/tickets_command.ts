@@ -1,17 +1,14 @@
 // What `npm run tickets` does, once its command line is read (scripts/tickets.ts has the options).
 import type { Options } from "../../tickets";
+import { CountedLines } from "../cli/counted_lines";
 import { interrupted, UsageError } from "../cli/exit";
-import { show, showJson } from "../cli/show";
+import { show } from "../cli/show";
 import { checkPlaces, type Master, openMaster } from "../custody/master";
 import { Secrets } from "../custody/secrets";
 import { EMPTY_LIST, readFleetList } from "../gateway/fleet_list";
 import { linesOf, openBroker } from "../ota/commands/given";
-import { carry, type TicketEvent } from "./carrier";
+import { carry } from "./carrier";
 import type { Pairs, Rules } from "./service";
-
-/** What was refused is told this often, counted, milliseconds, and in so many lines with the tickets: a flood is no full disk. */
-const EVERY_MS = 1_000;
-const LINES = 50;
 
 /** Read who may command whom. Throws UsageError with the line that is none. */
 export function readPairs(path: string): Pairs {
@@ -37,7 +34,7 @@ export async function run(options: Options): Promise<void> {
     secrets.close();
     throw error;
   });
-  const reporter = new Reporter(options.json ?? false);
+  const lines = new CountedLines(options.json ?? false);
   let master: Master | undefined;
   try {
     master = await openMaster(options.master, {
@@ -46,7 +43,10 @@ export async function run(options: Options): Promise<void> {
     }).finally(() => secrets.close());
     const carrier = await carry(broker, {
       ...{ keys: master, rules },
-      onEvent: (event) => reporter.take(event),
+      onEvent: (event) =>
+        event.event === "ticket"
+          ? lines.line(event, `ticket ${event.asker} commands ${event.asked}`)
+          : lines.count(`refused ${event.from}: ${event.reason}`),
     });
     const end = interrupted();
     process.on("SIGHUP", () => {
@@ -68,35 +68,6 @@ export async function run(options: Options): Promise<void> {
   } finally {
     await broker.close();
     master?.close();
-    reporter.flush();
-  }
-}
-
-/** A line for each ticket; what was refused once a second, counted. Above LINES a second one line counts the rest. */
-class Reporter {
-  private readonly counts = new Map<string, number>();
-  private lines = 0;
-  private timer?: NodeJS.Timeout;
-  constructor(private readonly asJson: boolean) {}
-
-  take(event: TicketEvent): void {
-    this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
-    if (event.event === "ticket" && this.lines++ < LINES)
-      return console.log(
-        this.asJson ? showJson(event) : show(`ticket ${event.asker} commands ${event.asked}`),
-      );
-    let what = event.event === "ticket" ? "ticket" : `refused ${event.from}: ${event.reason}`;
-    // who floods us has another reason each time
-    if (this.counts.size >= LINES && !this.counts.has(what)) what = "others";
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
-  }
-
-  flush(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.lines = 0;
-    for (const [what, count] of this.counts)
-      console.log(this.asJson ? showJson({ event: "counted", what, count }) : show(`${what} (${count})`));
-    this.counts.clear();
+    lines.flush();
   }
 }

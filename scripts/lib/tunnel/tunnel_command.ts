@@ -1,6 +1,7 @@
 // What `npm run tunnel` does, once its command line is read (scripts/tunnel.ts has the options).
 import { isIPv4 } from "node:net";
 import type { Options } from "../../tunnel";
+import { CountedLines } from "../cli/counted_lines";
 import { interrupted, UsageError } from "../cli/exit";
 import { checkPort } from "../cli/listen";
 import { show, showJson } from "../cli/show";
@@ -10,9 +11,6 @@ import { checkWritten } from "../files/new_file";
 import { Counters } from "./counters";
 import { readIdentities, tunnelDevices } from "./device_list";
 import { LIMITS, Tunnel, type TunnelEvent } from "./tunnel";
-
-/** What is told again and again is told this often, milliseconds. */
-const EVERY_MS = 1_000;
 
 /** Run the command. */
 export async function run(options: Options): Promise<void> {
@@ -37,7 +35,15 @@ export async function run(options: Options): Promise<void> {
     name: "master",
   }).finally(() => secrets.close());
   const ended = interrupted();
-  const reporter = new Reporter(options.json ?? false);
+  const lines = new CountedLines(options.json ?? false);
+  const report = (event: TunnelEvent) => {
+    if ("reason" in event)
+      lines.count(`${event.event} ${event.identity ? `${event.identity}: ` : ""}${event.reason}`);
+    else
+      console.log(
+        options.json ? showJson(event) : show(`${event.event} ${event.identity} from ${event.address}`),
+      );
+  };
   const counters = new Counters(path);
   let tunnel: Tunnel | undefined;
   try {
@@ -45,7 +51,7 @@ export async function run(options: Options): Promise<void> {
     tunnel = new Tunnel({
       ...{ listen, udp, to, devices, counters },
       limits: { connections: options.connections ?? LIMITS.connections },
-      onEvent: (event) => reporter.take(event),
+      onEvent: report,
     });
     await tunnel.start();
     if (!options.json)
@@ -67,33 +73,6 @@ export async function run(options: Options): Promise<void> {
     await tunnel?.stop();
     counters.close();
     master.close();
-    reporter.flush();
-  }
-}
-
-/** A line for each device that comes and goes; what was refused and lost once a second, counted: a flood is no full disk. */
-class Reporter {
-  private readonly counts = new Map<string, number>();
-  private timer?: NodeJS.Timeout;
-  constructor(private readonly asJson: boolean) {}
-
-  take(event: TunnelEvent): void {
-    if (!("reason" in event))
-      return console.log(
-        this.asJson ? showJson(event) : show(`${event.event} ${event.identity} from ${event.address}`),
-      );
-    const what = `${event.event} ${event.identity ? `${event.identity}: ` : ""}${event.reason}`;
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
-    // who floods us with other reasons each time makes it sooner, and no longer
-    if (this.counts.size > 1_000) this.flush();
-    this.timer ??= setTimeout(() => this.flush(), EVERY_MS).unref();
-  }
-
-  flush(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    for (const [what, count] of this.counts)
-      console.log(this.asJson ? showJson({ event: "counted", what, count }) : show(`${what} (${count})`));
-    this.counts.clear();
+    lines.flush();
   }
 }
