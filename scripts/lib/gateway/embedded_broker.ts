@@ -117,7 +117,7 @@ export async function createEmbeddedBroker(
         session.socket,
         (bytes) => session.deliver(bytes, () => session.written()),
         () => session.ready(),
-        () => setImmediate(() => session.socket.end()), // after what was written
+        () => setImmediate(() => session.close()), // after what was written
       );
       sessions.set(connection, session);
       aedes.handle(connection);

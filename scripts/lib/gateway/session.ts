@@ -19,7 +19,7 @@ export const CONNACK = {
   NOT_AUTHORIZED: 5,
 } as const;
 const REFUSED_FILTER = 0x80; // in SUBACK, 3.9.3
-const LAST_MS = 2_000; // for a refusal to be read
+const LAST_MS = 2_000; // for what was written last to be read
 const MESSAGE_BYTES = 512; // of which a packet counts one more
 
 /** Where a session's packets go: the broker inside, or one upstream. */
@@ -96,11 +96,14 @@ export class Session {
   refuse(code: number, reason: string): void {
     if (this.hasEnded) return;
     this.ports.onRefused(this, reason);
-    if (!this.isGone) {
-      this.socket.end(mqtt.generate({ cmd: "connack", returnCode: code, sessionPresent: false }));
-      setTimeout(() => this.socket.destroy(), LAST_MS).unref(); // who does not read it keeps no socket
-    }
+    if (!this.isGone) this.close(mqtt.generate({ cmd: "connack", returnCode: code, sessionPresent: false }));
     this.end();
+  }
+
+  /** End the connection behind what was written, and this; who does not read it keeps no socket. */
+  close(last?: Buffer): void {
+    this.socket.end(last);
+    setTimeout(() => this.socket.destroy(), LAST_MS).unref();
   }
 
   /** End at once; the broker sends its will. */
