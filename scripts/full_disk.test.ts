@@ -171,6 +171,10 @@ function onFullDisk(command: readonly string[]): Promise<Outcome> {
 describe("R29 a full disk is a sentence, and nothing changes", {
   skip: !unshare && "no mount namespace may be opened here",
 }, () => {
+  const rekeyMasters = () =>
+    Object.entries({ ota: "ota", rekey: "rekey", "new-psk": "psk", "new-console": "console" }).flatMap(
+      ([option, name]) => [`--${option}`, at(name)],
+    );
   const masters = () => PURPOSES.flatMap((purpose) => ["--master", `${purpose}=${at(purpose)}`]);
   const commands: Record<string, () => [script: string, args: string[]]> = {
     sheet: () => ["sheet", ["--out", full("sheet.pdf")]],
@@ -263,16 +267,7 @@ describe("R29 a full disk is a sentence, and nothing changes", {
       "ota",
       [
         ...["rekey", "--update", at("update"), "--serials", "SN1..SN9", "--to", "2", "--out", full("rekeys")],
-        ...[
-          "--ota",
-          at("ota"),
-          "--rekey",
-          at("rekey"),
-          "--new-psk",
-          at("psk"),
-          "--new-console",
-          at("console"),
-        ],
+        ...rekeyMasters(),
       ],
     ],
     "keys export": () => [
@@ -315,16 +310,7 @@ describe("R29 a full disk is a sentence, and nothing changes", {
       "ota",
       [
         ...["rekey", "--update", full("update"), "--serials", "SN1", "--to", "2", "--out", at("never")],
-        ...[
-          "--ota",
-          at("ota"),
-          "--rekey",
-          at("rekey"),
-          "--new-psk",
-          at("psk"),
-          "--new-console",
-          at("console"),
-        ],
+        ...rekeyMasters(),
       ],
     ],
     "ota publish: the note": () => ["ota", ["publish", "--update", full("update"), "--rekey", at("rekeys")]],

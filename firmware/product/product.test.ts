@@ -85,32 +85,9 @@ test("exceptions have codes of their own, are told, and end neither the session 
   assert.equal(broker.machine.run("device.error()"), 0);
 });
 
-test("an exception in `start` is told, and the device goes on", async () => {
-  const { code } = await buildBundle({
-    board: "esp32-sim",
-    product: "scripts/lib/test/products/throwing.ts",
-  });
-  const lines: string[] = [];
-  const machine = new Machine({
-    board: (await readBoard("esp32-sim")) as never,
-    bundle: code,
-    files: {
-      conf: JSON.stringify({ id: IDENTITY, host: "127.0.0.1", port: 1, ssid: "test", pass: "test" }),
-      key: KEY.toString("latin1"),
-    },
-    onPrint: (line) => void lines.push(line),
-  });
-  machines.push(machine);
-  machine.boot();
-  assert.deepEqual(lines, [`E${PRODUCT_START}`]);
-  assert.ok(machine.isOn);
-});
-
-test("what a watch or a timer of the product throws has a code, is told once, and the device goes on", async () => {
-  const { code } = await buildBundle({
-    board: "esp32-sim",
-    product: "scripts/lib/test/products/callbacks.ts",
-  });
+/** Start a product of the tests' own on a board without a network: what it prints, and the words of what it throws. */
+async function bootAlone(product: string) {
+  const { code } = await buildBundle({ board: "esp32-sim", product });
   const lines: string[] = [];
   const words: string[] = [];
   const machine = new Machine({
@@ -125,6 +102,17 @@ test("what a watch or a timer of the product throws has a code, is told once, an
   });
   machines.push(machine);
   machine.boot();
+  return { machine, lines, words };
+}
+
+test("an exception in `start` is told, and the device goes on", async () => {
+  const { machine, lines } = await bootAlone("scripts/lib/test/products/throwing.ts");
+  assert.deepEqual(lines, [`E${PRODUCT_START}`]);
+  assert.ok(machine.isOn);
+});
+
+test("what a watch or a timer of the product throws has a code, is told once, and the device goes on", async () => {
+  const { machine, lines, words } = await bootAlone("scripts/lib/test/products/callbacks.ts");
   machine.clock.hold();
   await machine.clock.later(1000);
   for (let edges = 0; edges < 2; edges++)
