@@ -60,7 +60,7 @@ all-profiles: node_modules ## the bundle of every profile for BOARD= or for ever
 debug: node_modules ## a readable bundle of BOARD= in dist/<board>/firmware.debug.js
 	DEBUG=1 npm run -s build
 
-size: node_modules ## bytes of each bundle by module, from the last build
+size: node_modules ## bytes of each bundle by module, from the last build; without one it builds
 	npm run -s size
 
 measure: node_modules ## counters of a handshake beside the limits, bytes, variables; A=--profiles: every profile on the same work

@@ -31,7 +31,9 @@ const VERIFY = subcommand({
     else for (const fault of faults) console.log(show(fault));
     if (faults.length) throw new DeviceError(`${path} is not as it was written: ${faults.length} faults.`);
     if (!given.json)
-      console.log(`${entries} entries, each as it was written. Head ${head.sequence}:${head.hash}`);
+      console.log(
+        `${entries} ${entries === 1 ? "entry" : "entries"}, each as it was written. Head ${head.sequence}:${head.hash}`,
+      );
   },
 });
 

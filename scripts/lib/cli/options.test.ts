@@ -24,6 +24,22 @@ test("values come parsed, what is not given is absent", () => {
   });
 });
 
+test("a value that begins with a dash and stands apart is one sentence, with what to write", () => {
+  const short = { ...COMMAND, options: { board: { ...option("NAME", "which"), short: "b" } } };
+  for (const [parse, written] of [
+    [() => parseCommand(COMMAND, ["--count", "-1"]), "--count"],
+    [() => parseCommand(short, ["-b", "-x"]), "--board"],
+  ] as const)
+    assert.throws(parse, {
+      name: "UsageError",
+      message: `a value that begins with a dash is given as ${written}=-... See --help.`,
+    });
+  assert.throws(
+    () => parseCommand(COMMAND, ["--count=-1"]),
+    /--count: "-1" is not a whole number from 1 to 9/,
+  );
+});
+
 test("hosts: names and IPv4 addresses, nothing else", () => {
   for (const good of ["localhost:1", "127.0.0.1:65535", "a-b.example:80", "x.1:80"]) {
     assert.equal(`${endpoint(good).host}:${endpoint(good).port}`, good);

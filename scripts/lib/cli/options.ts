@@ -66,7 +66,11 @@ export function parseCommand<Table extends OptionTable>(
   try {
     raw = parseArgs({ args: argv, options: config, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(`${(error as Error).message.split(". ")[0]}. See --help.`);
+    const { message } = error as Error;
+    const [, dashed] = /argument is ambiguous.*'(--[\w-]+)=-XYZ'/s.exec(message) ?? [];
+    if (dashed)
+      throw new UsageError(`a value that begins with a dash is given as ${dashed}=-... See --help.`);
+    throw new UsageError(`${message.split(". ")[0]}. See --help.`);
   }
   if (raw.values.help) {
     console.log(helpText(command, process.stdout.columns));
