@@ -1,5 +1,5 @@
-// `npm run tickets` as a program: two simulated devices at a Mosquitto that has keys of a table, one commands the other; the lists read again; and every
-// wrong option and file: a sentence and 2.
+// `npm run tickets` as a program: two simulated devices at a Mosquitto that has keys of a table, one commands the other, also beside a flood and when the
+// broker was away; the lists read again; and every wrong option and file: a sentence and 2.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,12 +9,14 @@ import { parseIdentity } from "./lib/keys/identity";
 import { deriveDeviceKey, kbkdf } from "./lib/keys/kdf";
 import { brokerKey, ticketKey } from "./lib/keys/peer_keys";
 import { randomKey } from "./lib/keys/weak_keys";
+import { Broker } from "./lib/ota/broker";
 import { TestDevice } from "./lib/test/device";
 import { PRODUCT } from "./lib/test/peer/network";
 import { skipWithout } from "./lib/test/peers/install";
 import * as mosquitto from "./lib/test/peers/mosquitto";
 import { freePort, runProgram, waitUntilReady } from "./lib/test/peers/process";
 import { nodeArguments } from "./lib/test/program";
+import { startRelay } from "./lib/test/relay";
 
 const folder = mkdtempSync(join(tmpdir(), "tickets-command-"));
 const at = (name: string) => join(folder, name);
@@ -49,14 +51,22 @@ test("one device commands the other by the program's tickets; a pair that is tak
   ends.push(() => broker.stop());
   writeFileSync(at("pairs"), "# of the test\nA1 B2\n");
   writeFileSync(at("list"), "v1.sensor.C3\n");
+  const relay = await startRelay(broker.port, (_, bytes) => bytes);
+  ends.push(() => relay.stop());
   const program = start(
-    ...["--master", at("master"), "--broker", `127.0.0.1:${broker.port}`],
+    ...["--master", at("master"), "--broker", `127.0.0.1:${relay.port}`],
     ...["--psk-identity", us.identity, "--psk-file", at("psk"), "--pairs", at("pairs"), "--list", at("list")],
   );
   ends.push(() => program.stop());
   const says = (text: string) =>
     waitUntilReady(program, "the service", () => program.output().includes(text));
   await says("tickets are given at the broker");
+  // nobody at all, and at once
+  const flood = await Broker.connect({ host: "127.0.0.1", port: broker.port, psk: us });
+  ends.push(() => flood.close());
+  const message = { topic: "sensor/C3/up/peer/D4", payload: Buffer.from([1]), retain: false };
+  await flood.publish(Array.from({ length: 500 }, () => message));
+  await says("refused sensor/C3: over 20 messages a second. (");
   const devices: TestDevice[] = [];
   for (const identity of identities) {
     const device = await TestDevice.boot("esp32-sim", {
@@ -87,6 +97,14 @@ test("one device commands the other by the program's tickets; a pair that is tak
   await b.machine.later(31_000);
   assert.ok(tell(b)("A1", "valve", "open"));
   await b.until(() => b.lines.includes("valve=open"));
+  const answered = () => broker.output().split("Sending SUBACK to ota-").length;
+  const before = answered();
+  relay.cut();
+  await says("is away: no ticket is given and nothing is carried until it is back");
+  await says(" is back");
+  await waitUntilReady(program, "the service", () => answered() > before);
+  assert.ok(tell(b)("A1", "valve", "closed"));
+  await b.until(() => b.lines.includes("valve=closed"));
 });
 
 test("what is wrong is a sentence and 2, and a broker that is not there 1", async () => {
@@ -100,6 +118,8 @@ test("what is wrong is a sentence and 2, and a broker that is not there 1", asyn
     [[...given, "--pairs", at("none")], 2, /cannot read the list/],
     [[...given, "--pairs", at("bad")], 2, /"A1 B2 C3" is not two serials/],
     [[...given, "--list", at("badlist")], 2, /line 1/],
+    [[...given, "--messages-per-second", "0"], 2, /--messages-per-second/],
+    [[...given, "--burst", "many"], 2, /--burst/],
     [[...given, "--broker", "192.0.2.1:1883"], 2, /is not this machine, and plain MQTT/],
     [[...given, "--psk-identity", "x"], 2, /belong together/],
     [[...given, "--broker", `127.0.0.1:${free}`], 1, new RegExp(`the broker 127.0.0.1:${free}`)],

@@ -1,8 +1,9 @@
 // The ticket service of devices of the profile `peer` as a program: `npm run tickets` (lib/tickets/README.md). The lists of who is denied and who
 // may command whom are read again on SIGHUP. Leaves out: becoming a daemon, log files; a supervisor does both better.
 import { runCommand } from "./lib/cli/exit";
-import { endpoint, flag, option, type Parsed, parseCommand } from "./lib/cli/options";
+import { endpoint, flag, integer, option, type Parsed, parseCommand } from "./lib/cli/options";
 import { SECRET_OPTIONS } from "./lib/custody/secrets";
+import { RATE } from "./lib/tickets/senders";
 
 const COMMAND = {
   usage: "npm run tickets -- --master FILE",
@@ -24,6 +25,16 @@ const COMMAND = {
     pairs: option(
       "FILE",
       "who may command whom, two serials or * a line; default each one each other; read again on SIGHUP",
+    ),
+    "messages-per-second": option(
+      "N",
+      `messages of one device a second; what is over is dropped and counted; default ${RATE.messagesPerSecond}`,
+      integer(1, 100_000),
+    ),
+    burst: option(
+      "N",
+      `messages of one device at once before that holds; default ${RATE.burst}`,
+      integer(1, 1_000_000),
     ),
     ...SECRET_OPTIONS,
     json: flag("for machines: one JSON object a line"),

@@ -9,6 +9,7 @@ import mqtt, { type IConnectPacket, type Packet, type QoS } from "mqtt-packet";
 import { clientIdOf, type Identity } from "../keys/identity";
 import type { Limits } from "./limits";
 import { encodePacket, PacketFault, PacketReader, parsePacket } from "./packet_reader";
+import { TokenBucket } from "./token_bucket";
 import { IMAGES, mayPublish, maySubscribe } from "./topics";
 
 /** Return codes of CONNACK (MQTT 3.1.1, 3.2.2.3). */
@@ -55,8 +56,7 @@ export class Session {
   private readonly reader: PacketReader;
   private filters = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
-  private tokens: number;
-  private tokensAt = 0;
+  private readonly bucket: TokenBucket;
   private queuedBytes = 0;
   private heldBytes = 0;
   private waits = false; // for the broker
@@ -71,7 +71,7 @@ export class Session {
   ) {
     this.clientId = clientIdOf(identity);
     this.reader = new PacketReader(ports.limits.packetLength);
-    this.tokens = ports.limits.burst;
+    this.bucket = new TokenBucket(ports.limits);
     this.timer = setTimeout(() => this.fail("no CONNECT came in time"), ports.limits.connectTimeoutMs);
     socket.on("data", (chunk: Buffer) => this.receive(chunk));
     socket.on("error", () => {}); // a reset is a close
@@ -210,19 +210,18 @@ export class Session {
   private take(packet: Packet): void {
     if (!this.back) return this.connect(packet);
     if (!this.isOperator)
-      this.tokens -= 1 + (packet.cmd === "publish" ? Math.floor(packet.payload.length / MESSAGE_BYTES) : 0);
+      this.bucket.take(
+        1 + (packet.cmd === "publish" ? Math.floor(packet.payload.length / MESSAGE_BYTES) : 0),
+      );
     this.pass(packet);
   }
 
   private hasToken(): boolean {
     if (this.isOperator) return true;
-    const { burst, messagesPerSecond } = this.ports.limits;
-    const now = performance.now();
-    this.tokens = Math.min(burst, this.tokens + ((now - this.tokensAt) / 1000) * messagesPerSecond);
-    this.tokensAt = now;
-    if (this.tokens >= 1) return true;
+    const waitMs = this.bucket.waitMs();
+    if (!waitMs) return true;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.pump(), ((1 - this.tokens) / messagesPerSecond) * 1000 + 1);
+    this.timer = setTimeout(() => this.pump(), waitMs + 1);
     return false;
   }
 

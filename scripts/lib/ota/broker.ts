@@ -77,6 +77,8 @@ export class Broker {
   private turn: Promise<unknown> = Promise.resolve();
   private readonly listeners = new Set<Listener>();
   private readonly returns = new Set<() => void>();
+  private readonly losses = new Set<() => void>();
+  private isAway = false;
   private readonly underway = new Set<(error: Error) => void>();
 
   private constructor(
@@ -153,6 +155,7 @@ export class Broker {
       broker.onConnack();
     });
     client.on("close", () => {
+      broker.onLoss();
       if (!client.disconnecting && giveUpMs < Number.POSITIVE_INFINITY)
         lost ??= setTimeout(
           () =>
@@ -164,7 +167,21 @@ export class Broker {
   }
 
   private onConnack(): void {
+    this.isAway = false;
     if (this.connections++ > 0) for (const listener of [...this.returns]) listener();
+  }
+
+  private onLoss(): void {
+    // tries that come to nothing close too
+    if (this.isAway || this.client.disconnecting) return;
+    this.isAway = true;
+    for (const listener of [...this.losses]) listener();
+  }
+
+  /** Hear of the end of each connection that we did not end, until the returned function is called. */
+  onAway(listener: () => void): () => void {
+    this.losses.add(listener);
+    return () => void this.losses.delete(listener);
   }
 
   /** Hear of each connection after the first, until the returned function is called. */

@@ -68,11 +68,21 @@ export function issue(keys: Keys, rules: Rules, product: string, serial: string,
   return { asker, asked, answer };
 }
 
+/** What a device has published: a request, or a message that goes to another one. */
+export interface Published {
+  product: string;
+  serial: string;
+  /** The topic under which the other device hears it; undefined: a request. */
+  to?: string;
+}
+
 /**
- * Where a message goes that a device has published: `up/peer/<serial>` goes to that device, from this one; undefined: nowhere. No part is
- * longer than an identity may be.
+ * Parse the topic of what a device has published: `up/ticket`, or `up/peer/<serial>`, which goes to that device, from this one. Undefined: it is
+ * neither. No part is longer than an identity may be.
  */
-export function destination(topic: string): string | undefined {
-  const [, product, serial, to] = /^([^/]{1,64})\/([^/]{1,64})\/up\/peer\/([^/]{1,64})$/.exec(topic) ?? [];
-  return to === undefined ? undefined : `${product}/${to}/down/peer/${serial}`;
+export function parseTopic(topic: string): Published | undefined {
+  const [all, product, serial, to] =
+    /^([^/]{1,64})\/([^/]{1,64})\/up\/(?:ticket|peer\/([^/]{1,64}))$/.exec(topic) ?? [];
+  if (all === undefined) return undefined;
+  return { product, serial, to: to === undefined ? undefined : `${product}/${to}/down/peer/${serial}` };
 }

@@ -8,6 +8,7 @@ import { Secrets } from "../custody/secrets";
 import { EMPTY_LIST, readFleetList } from "../gateway/fleet_list";
 import { linesOf, openBroker } from "../ota/commands/given";
 import { carry } from "./carrier";
+import { RATE } from "./senders";
 import type { Pairs, Rules } from "./service";
 
 /** Read who may command whom. Throws UsageError with the line that is none. */
@@ -47,7 +48,18 @@ export async function run(options: Options): Promise<void> {
         event.event === "ticket"
           ? lines.line(event, `ticket ${event.asker} commands ${event.asked}`)
           : lines.count(`refused ${event.from}: ${event.reason}`),
+      rate: {
+        messagesPerSecond: options["messages-per-second"] ?? RATE.messagesPerSecond,
+        burst: options.burst ?? RATE.burst,
+      },
     });
+    broker.onAway(() =>
+      lines.line(
+        { event: "away" },
+        `${broker.about} is away: no ticket is given and nothing is carried until it is back`,
+      ),
+    );
+    broker.onReturn(() => lines.line({ event: "back" }, `${broker.about} is back`));
     const end = interrupted();
     process.on("SIGHUP", () => {
       let areRead = true;
