@@ -1,11 +1,11 @@
-// Whether a ledger is as it was written: SQLite's own check, the schema to the letter, then the chain from the first
-// entry to the last, and anchors, which are heads that were noted elsewhere. Without an anchor a chain cannot tell that
+// Whether a ledger is as it was written: SQLite's own check, the schema to the letter, then from the first entry to the last the chain
+// and each column's form, and anchors, which are heads that were noted elsewhere. Without an anchor a chain cannot tell that
 // its last entries were cut off, nor that somebody wrote all of it anew.
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { UsageError } from "../cli/exit";
 import { fileFault } from "../cli/fault";
 import { type Database, openDatabase } from "./database";
-import { COLUMN_NAMES, FIRST_PREVIOUS, type Row, rowHash } from "./entry";
+import { COLUMN_NAMES, checkRow, FIRST_PREVIOUS, type Row, rowHash } from "./entry";
 
 /** A place in the chain: number and hash of one entry; number 0 is the empty ledger. */
 export interface Anchor {
@@ -84,6 +84,12 @@ function rowFault(row: Row, before: Anchor): string | undefined {
     return `entry ${before.sequence + 1} is missing: after ${before.sequence} comes ${row.sequence}`;
   if (row.previous !== before.hash) return `entry ${row.sequence} does not follow from the one before it`;
   if (rowHash(row) !== row.hash) return `entry ${row.sequence} was changed`;
+  try {
+    checkRow(row);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return `entry ${row.sequence}: ${error.message.replace(/\.$/, "")}`;
+  }
   return undefined;
 }
 
