@@ -41,8 +41,8 @@ const GROWING_BYTES = 16;
 /** What reads the heap of such a one; on the others it would be a part of the figure. */
 const SAMPLER =
   'setInterval(function(){USB.write("use "+process.memory().usage+" "+process.memory().total+"\\n")},200);';
-/** Longest time without progress, milliseconds: what runs out of memory says so at a prompt that nobody can read. */
-const PATIENCE_MS = 20000;
+/** Longest time without progress, milliseconds: what runs out of memory before it connects says so to nobody. */
+const PATIENCE_MS = 60000;
 
 /** A broker that the device connects to, seen from the other side. */
 export interface Broker {
@@ -161,13 +161,17 @@ export async function run(
   filesOf = deviceFiles,
 ): Promise<Run> {
   const count = recordCounter(suite ? recordLength(suite) : 0);
-  const relay = await startRelay(broker.port, (direction, bytes) => count.take(direction, bytes));
+  let ended = "";
+  const relay = await startRelay(
+    broker.port,
+    (direction, bytes) => count.take(direction, bytes),
+    () => (ended ||= "a session ended"),
+  );
   const { total, variableBytes } = await interpreter();
   const boot = ballast(taken);
   if (variableBytes > GROWING_BYTES) boot[".boot0"] = SAMPLER + (boot[".boot0"] ?? "");
   const before = broker.published().length;
   const engine = new Engine({ ...(await filesOf(bundle, relay.port)), ...boot });
-  let ended = "";
   engine.ended.then((how) => (ended = `it ended: ${how}`));
   /** Wait for a message of the device; undefined where none comes. */
   const answered = async (start: string) => {
@@ -190,10 +194,7 @@ export async function run(
     }
     const { down, up } = count;
     // one session for all of it
-    const sessions = broker
-      .published()
-      .filter((line, i) => i >= before && line.startsWith(`${BASE}/up/status {`)).length;
-    if (!failure && sessions > 1) failure = "a session ended";
+    failure ||= ended;
     if (failure) return { failure: ended || failure, idle: 0, total: 0, down, up };
     return { failure, idle: Number(/"mem":(\d+)/.exec(telemetry ?? "")?.[1]), total: sampled(), down, up };
   } finally {

@@ -15,8 +15,12 @@ export interface Relay {
   stop(): Promise<void>;
 }
 
-/** Start a relay in front of a port of 127.0.0.1. */
-export async function startRelay(serverPort: number, edit: Edit): Promise<Relay> {
+/** Start a relay in front of a port of 127.0.0.1. `ended`: told as a connection ends, by whichever side. */
+export async function startRelay(
+  serverPort: number,
+  edit: Edit,
+  ended: () => void = () => {},
+): Promise<Relay> {
   const sockets: Socket[] = [];
   const relay = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     const server = connect({ port: serverPort, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
@@ -31,8 +35,14 @@ export async function startRelay(serverPort: number, edit: Edit): Promise<Relay>
       if (!to.destroyed) to.write(edit(direction, bytes, offset));
       offset += bytes.length;
     });
-    from.on("end", () => to.end());
-    from.on("error", () => to.destroy());
+    from.on("end", () => {
+      ended();
+      to.end();
+    });
+    from.on("error", () => {
+      ended();
+      to.destroy();
+    });
     from.on("close", () => to.destroyed || to.end());
   }
 
