@@ -2,7 +2,7 @@
 // ends one line, and what comes behind the passphrase has the keyboard: scan field, console, questions. `keys new` and
 // `keys factory-key`, which ask for new ones, are in keys.test.ts.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -28,7 +28,7 @@ import { BOARD } from "./lib/test/bench";
 import { startConsole } from "./lib/test/console";
 import { startPlainMosquitto } from "./lib/test/doors";
 import { skipWithout } from "./lib/test/peers/install";
-import { freePort } from "./lib/test/peers/process";
+import { freePort, listens, waitUntil } from "./lib/test/peers/process";
 import { atTerminal, type Step } from "./lib/test/terminal";
 import { makeTokens, skipWithoutToken, tokenUri } from "./lib/test/token";
 import { testMasters, testUpdate } from "./lib/test/update";
@@ -110,10 +110,11 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
     ledger.close();
   });
 
-  test("bench --batch: the factory's passphrase, then a unit of the batch passes", async () => {
+  test("bench --batch: the factory's passphrase, then a unit of the batch passes; Ctrl-C ends it, and the page with who looks at it", async () => {
     const publicKey = readFactoryPublicKey(at("factory.pub"));
     const parts = PURPOSES.map((purpose) => masterFromBytes(Buffer.from(masters[purpose]), purpose));
     const range = { product: "meter", keyVersion: 1, first: "SN0000002", count: 1 };
+    const page = await freePort();
     const { bytes, digest } = await makeBatch(range, parts, publicKey);
     writeFileSync(at("whole batch"), bytes);
     const data = (await readBoard(BOARD)) as unknown as Board;
@@ -122,7 +123,12 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
       ...["--board", BOARD, "--product", "meter", "--server", "127.0.0.1:8883", "--ssid", "simulated"],
       ...["--ledger", at("batch.sqlite"), "--port", await board.start(), "--who", "test"],
       ...["--batch", at("whole batch"), "--digest", digest, "--factory-key", at("factory.age")],
+      ...["--page", String(page)],
     ];
+    const looked = waitUntil("the page", () => listens(page))
+      .then(() => fetch(`http://127.0.0.1:${page}/events`))
+      .then((events) => events.text())
+      .catch((error) => error.message);
     try {
       await run("bench", args, [
         ...asked(),
@@ -130,6 +136,7 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
         [/SN0000002: Enter starts/, "\r\n"],
         [/SN0000002 PASSED/, CTRL_C],
       ]);
+      assert.equal(await looked, "terminated");
     } finally {
       await board.unplug();
     }
@@ -239,6 +246,12 @@ describe("R25 a passphrase that is typed", { skip: skipWithout("script") }, () =
       ["--master", at("psk.age"), "--listen", listen],
       [...asked(), [/127\.0\.0\.1:\d+/, CTRL_C]],
     );
+  });
+
+  test("farm: its ports go with Ctrl-C, and the flash stays", async () => {
+    const farm = at("farm");
+    await run("farm", ["--boards", "2", "--folder", farm], [[/Ctrl-C ends it/, CTRL_C]]);
+    assert.deepEqual(readdirSync(farm).sort(), ["board-1.flash", "board-2.flash"]);
   });
 
   const once: Record<string, [script: string, args: () => string[], count: number]> = {
