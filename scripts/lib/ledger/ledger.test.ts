@@ -779,7 +779,8 @@ describe("a bench offline", () => {
         .prepare(`UPDATE entries SET ${names.map((name) => `${name} = ?`).join(", ")} WHERE sequence = 3`)
         .run(...names.map((name) => ({ ...row, hash: rowHash(row) })[name]));
     });
-    for (const fault of verifyLedger(path).faults) assert.match(fault, /^entry 3: the /, "the chain is whole");
+    for (const fault of verifyLedger(path).faults)
+      assert.match(fault, /^entry 3: the /, "the chain is whole");
     return path;
   }
 
