@@ -79,3 +79,22 @@ test("a product that does nothing of it links no settings, store, times, and is 
   const same = await build("export function command(_name: string, payload: string) { return payload; }");
   assert.equal(same.code.length, echo.code.length);
 });
+
+test("what several members share is a section; what one calls, a watch, a timer or the start of the program, is none", async () => {
+  const shared = (calls: string) =>
+    `let at = 0;\nfunction turn(to: number) { at = to; for (let i = 0; i < to; i++) digitalWrite(D5, i & at); }\n${calls}`;
+  const names = async (calls: string) =>
+    (await build(shared(calls))).sections.filter(({ name }) => name === "turn").length;
+  const members = "export function start() { turn(0); }\nexport function stop() { turn(9); }";
+  assert.equal(await names(members), 1);
+  assert.equal(await names(`${members}\nexport function online() { setWatch(turn as any, D4); }`), 0);
+  assert.equal(await names(`${members}\nexport function online() { setTimeout(() => turn(1), 9); }`), 0);
+  assert.equal(
+    await names(
+      `${members}\nfunction pulse() { turn(1); }\nexport function online() { setWatch(pulse, D4); }`,
+    ),
+    0,
+  );
+  assert.equal(await names("export function start() { turn(0); turn(1); }"), 0);
+  assert.equal(await names(`${members}\nturn(5);`), 0);
+});

@@ -1,6 +1,6 @@
 // The product's module at build time: `product` (firmware/product/product.ts) becomes the file that is named, each member that it
 // lacks an empty function, and a constant for each says whether it is there. In the product's own modules each use of what
-// `device` gives (firmware/product/device.ts) becomes that of a section. What is wrong with a product is a UsageError: a sentence with
+// `device` gives (firmware/product/device.ts) becomes that of a section, and so do functions that its members share. What is wrong with a product is a UsageError: a sentence with
 // file, line and what to do.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -9,7 +9,17 @@ import type { Plugin } from "rollup";
 import { UsageError } from "../cli/exit";
 import { PROJECT } from "../project";
 import { checkMembers } from "./product_settings";
-import { analyse, type Node, parse, type Rewritten, rewritten } from "./syntax";
+import { PARAMETERS } from "./sections";
+import {
+  analyse,
+  type Binding,
+  isFunction,
+  type Node,
+  parse,
+  type Rewritten,
+  rewritten,
+  walk,
+} from "./syntax";
 
 /** What a product may have: functions; and values, with what stands where there is none. */
 const MEMBERS = ["start", "online", "command", "every", "telemetry", "well", "stop", "answer"];
@@ -29,7 +39,8 @@ export function productModule(file: string, hasPeers = false): Plugin {
     throw new UsageError(
       `${relative(process.cwd(), file)} exports nothing that a product has: \`export function\` one of ${MEMBERS.join(", ")}.`,
     );
-  const used = usesOf(file);
+  const own = new Set<string>();
+  const used = usesOf(file, own);
   if (used.has("tell") && !hasPeers)
     throw new UsageError(
       `${relative(process.cwd(), file)} uses \`tell\`, which is there under the profile peer alone: PROFILE=peer.`,
@@ -64,7 +75,7 @@ export function productModule(file: string, hasPeers = false): Plugin {
     },
     transform(code, id) {
       if (id === file) checkMembers(parse(code), text, relative(process.cwd(), file));
-      return sectionUses(code);
+      return sectionUses(code, id, own.has(id));
     },
   };
 }
@@ -77,8 +88,8 @@ function exportsOf(text: string): Set<string> {
 /** Among the uses: callbacks that the interpreter calls by itself. */
 const CALLBACKS = "callbacks of the interpreter's";
 
-/** What of `device` a module uses, and the modules beside it that it imports; and whether it sets watches or timers. */
-function usesOf(file: string, seen = new Set<string>()): Set<string> {
+/** What of `device` a module uses, and the modules beside it that it imports, which are `seen` then; and whether it sets watches or timers. */
+function usesOf(file: string, seen: Set<string>): Set<string> {
   const used = new Set<string>();
   if (seen.has(file) || !existsSync(file)) return used;
   seen.add(file);
@@ -93,12 +104,16 @@ function usesOf(file: string, seen = new Set<string>()): Set<string> {
   return used;
 }
 
-/** Put `section(import("device")).name` in the place of each name that a module imports from `device`. */
-function sectionUses(code: string): Rewritten | undefined {
-  if (!/["']device["']/.test(code)) return undefined;
+/**
+ * Make sections of what a product's module takes from `device`, in the place of each name, and, where it `isOwn`, the product's, of each
+ * function of its own that several members call: it would stay on the heap between them. What a watch or a timer calls stays: it is called often.
+ */
+function sectionUses(code: string, id: string, isOwn: boolean): Rewritten | undefined {
   const text = new MagicString(code);
   const program = parse(code);
   const { references } = analyse(program);
+  const use = (identifier: Node, module: string, name: string) =>
+    text.overwrite(identifier.start, identifier.end, `section(import(${JSON.stringify(module)})).${name}`);
   for (const declaration of program.body as Node[]) {
     if (declaration.type !== "ImportDeclaration" || declaration.source.value !== "device") continue;
     const names = new Map<string, string>(
@@ -110,12 +125,44 @@ function sectionUses(code: string): Rewritten | undefined {
     text.remove(declaration.start, declaration.end);
     const isUse = ({ start }: Node) => start < declaration.start || start > declaration.end;
     for (const { identifier, binding } of references)
-      if (names.has(identifier.name) && !binding && isUse(identifier))
-        text.overwrite(
-          identifier.start,
-          identifier.end,
-          `section(import("device")).${names.get(identifier.name)}`,
-        );
+      if (!binding && isUse(identifier) && names.has(identifier.name))
+        use(identifier, "device", names.get(identifier.name) as string);
+  }
+  for (const { declaration, calls } of isOwn ? sharedFunctions(program) : []) {
+    text.prependLeft(declaration.start, "export ");
+    for (const identifier of calls) use(identifier, id, declaration.id.name);
   }
   return rewritten(text);
+}
+
+/** The functions of a product that nothing but its members call, several of them, and by name; and their calls. */
+function sharedFunctions(program: Node): { declaration: Node; calls: Node[] }[] {
+  const isTop = new Set<Node>();
+  for (const node of program.body as Node[]) isTop.add(node).add(node.declaration);
+  /** Where a name stands: whether it is called there, and the function around it. */
+  const uses = new Map<Node, { isCalled: boolean; inside?: Node }>();
+  walk(program, (node, above) => {
+    if (node.type !== "Identifier") return;
+    const call = above[above.length - 1];
+    const isCalled = call.type === "CallExpression" && call.callee === node;
+    uses.set(node, { isCalled, inside: above.findLast(isFunction) });
+  });
+  const usesOfName = (binding: Binding) => binding.references.map(({ identifier }) => uses.get(identifier));
+  const { top } = analyse(program);
+  const handedOn = [...top.bindings.values()]
+    .filter((binding) => usesOfName(binding).some((use) => !use?.isCalled))
+    .map(({ name }) => name);
+  return (program.body as Node[]).flatMap((declaration) => {
+    if (declaration.type !== "FunctionDeclaration" || declaration.params.length > PARAMETERS.length)
+      return [];
+    const binding = top.bindings.get(declaration.id.name) as Binding;
+    const callers = new Set(usesOfName(binding).map((use) => (use?.isCalled ? use.inside : undefined)));
+    const isShared =
+      callers.size > 1 &&
+      [...callers].every(
+        (caller) =>
+          caller && isTop.has(caller) && caller !== declaration && !handedOn.includes(caller.id?.name),
+      );
+    return isShared ? [{ declaration, calls: binding.references.map(({ identifier }) => identifier) }] : [];
+  });
 }
