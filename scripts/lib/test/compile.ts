@@ -1,7 +1,8 @@
 // All of TypeScript here compiled at once into a tree of its own, so that neither a test nor a command that it starts compiles
 // anything: each source has its file in the same place there, with a source map. What a source finds beside itself by
 // import.meta.url it finds beside the source; a module that is named at run time,
-// import(new URL(`./name.ts`, import.meta.url).href), is the compiled one. program.ts leads the tests into the tree.
+// import(new URL(`./name.ts`, import.meta.url).href), is the compiled one. program.ts leads the tests into the tree. One module has
+// another in its place: what is to make a bundle asks a process that is warm (asked_make.ts).
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -11,6 +12,10 @@ import { placeIn } from "./program";
 
 const FOLDERS = ["boards", "firmware", "hal", "scripts"];
 const NAMED_AT_RUN_TIME = /import\(\s*new URL\(`([^`]*)\.ts([^`]*)`, import\.meta\.url\)\.href,?\s*\)/g;
+/** What makes a bundle when it is needed, and what stands for it. */
+const BUILD = join(PROJECT, "scripts/lib/bundle/build.ts");
+const MAKE = join(PROJECT, "scripts/lib/bundle/make");
+const ASKED_MAKE = join(PROJECT, "scripts/lib/test/asked_make");
 /** What import.meta.url becomes. */
 const SOURCE_URL = "__sourceUrl";
 
@@ -47,9 +52,9 @@ export async function compileInto(tree: string): Promise<void> {
         setup({ onResolve, onLoad }) {
           onResolve({ filter: /./ }, ({ kind, path, importer, resolveDir }) => {
             if (kind === "entry-point" || !(path.startsWith(".") || path in paths)) return undefined;
-            const target = path.startsWith(".")
-              ? resolve(resolveDir, path)
-              : resolve(PROJECT, paths[path][0]);
+            const named = path.startsWith(".") ? resolve(resolveDir, path) : resolve(PROJECT, paths[path][0]);
+            const target =
+              kind === "dynamic-import" && named === MAKE && importer === BUILD ? ASKED_MAKE : named;
             if (/\.(json|mjs)$/.test(target)) return { external: true, path: pathToFileURL(target).href };
             return {
               external: true,
