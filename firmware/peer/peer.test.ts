@@ -24,6 +24,8 @@ const skip = skipWithout("mosquitto");
 const PATIENCE_MS = 31_000;
 /** What is under way with a broker (mqtt/packets.ts): all but HEARD, that a message has come; and PINGS, from bit 21 on. */
 const ASKED_OF_BROKER = 0x7f | (-1 << 21);
+/** Bytes of a message with number 0: type, number, tag. */
+const PROOF_LENGTH = 1 + 4 + 16;
 const FROM_ASKER = MESSAGE;
 const FROM_ASKED = MESSAGE + 1;
 
@@ -80,16 +82,29 @@ async function anew(from: PeerDevice, other: PeerDevice): Promise<void> {
   }
 }
 
+/** A device tells a code once in a row: so it tells it again. */
+function forget({ device: { machine } }: PeerDevice): void {
+  machine.setValue("lastError", 0);
+}
+
 /** Whether a message goes up: to another device or to the service. */
 const isUp = ({ topic }: Carried) => topic.includes("/up/");
 
-/** All of a message's bytes with a bit flipped, one each, and all that it begins with. */
-function mutants({ topic, payload }: Carried): Carried[] {
-  return [...payload.keys()].flatMap((at) => {
-    const flipped = Buffer.from(payload);
-    flipped[at] ^= 1 << (at % 8);
-    return [flipped, payload.subarray(0, at)].map((each) => ({ topic, payload: each }));
+/** All that a message begins with, and the message with a byte more. */
+function lengths({ topic, payload }: Carried): Carried[] {
+  const cuts = [...payload.keys()].map((at) => payload.subarray(0, at));
+  return [...cuts, Buffer.concat([payload, Buffer.alloc(1)])].map((each) => ({ topic, payload: each }));
+}
+
+/** The same, and all of its bytes with a bit flipped, one each. */
+function mutants(message: Carried): Carried[] {
+  const { topic, payload } = message;
+  const flipped = [...payload.keys()].map((at) => {
+    const each = Buffer.from(payload);
+    each[at] ^= 1 << (at % 8);
+    return { topic, payload: each };
   });
+  return [...flipped, ...lengths(message)];
 }
 
 /** Wires that do this to the first message of a type on its way up (to the service or towards the other device), and nothing to others. */
@@ -247,6 +262,55 @@ for (const [name, type] of Object.entries({ HELLO, NONCE }))
     assert.deepEqual([b.obeyed().length, tickets()], [obeyed + 1, before + 1]);
     assert.deepEqual(a.answers().slice(answers), ["valve=closed"]);
   });
+
+test("R19 each message of a run cut at each byte, a byte longer, twice, at a later step and to the wrong side: a code, nothing grows, and the true one is taken", {
+  skip,
+}, async () => {
+  await anew(a, c);
+  await honest(a, b);
+  const held = [a, b].map(({ device }) => device.heldCharacters);
+  const obeyed = b.obeyed().length;
+  const lastError = ({ device }: PeerDevice) => Number(device.machine.value("lastError"));
+  const to = ({ topic }: Carried) => (topic.startsWith("sensor/A1/") ? a : b);
+  /** The same bytes as if the one who gets them had said them to the other one. */
+  const turned = (message: Carried): Carried => {
+    const other = to(message) === a ? b : a;
+    const topic = message.topic.endsWith("/ticket")
+      ? `sensor/${other.serial}/down/ticket`
+      : `sensor/${other.serial}/down/peer/${to(message).serial}`;
+    return { topic, payload: message.payload };
+  };
+  await anew(a, c);
+  const seen: Carried[] = [];
+  const told: number[] = [];
+  const kind = ({ payload }: Carried) => `${payload[0]} ${payload.length > PROOF_LENGTH}`;
+  network.wire = (message) => {
+    // on its way to a device, the first of its kind: what is made of it here makes others
+    if (isUp(message) || seen.some((other) => kind(other) === kind(message))) return undefined;
+    const earlier = seen.toReversed();
+    const device = to(message);
+    if (earlier.some((other) => to(other) === device)) told.push(lastError(device));
+    forget(device);
+    seen.push(message);
+    return [
+      ...lengths(message),
+      ...[...earlier, turned(message), ...earlier.map(turned)],
+      ...[message, message],
+    ];
+  };
+  await honest(a, b, "once");
+  network.wire = () => undefined;
+  await honest(a, b, "then");
+  assert.deepEqual(b.obeyed().slice(obeyed), ["once", "then"]);
+  assert.deepEqual(
+    seen.map(({ payload }) => payload[0]),
+    [HELLO, NONCE, ANSWER, TICKET, FROM_ASKED, FROM_ASKER, FROM_ASKED],
+  );
+  for (const each of [a, b]) told.push(lastError(each));
+  assert.deepEqual(told, Array(seen.length).fill(PEER_REFUSED));
+  for (const [at, { device }] of [a, b].entries())
+    assert.ok(Math.abs(device.heldCharacters - held[at]) < 64, `${device.heldCharacters} of ${held[at]}`);
+});
 
 test("a broker that sends everything twice: each command is carried out once and answered once", {
   skip,
@@ -445,6 +509,9 @@ test("the broker itself commands nothing, whatever it says, and nothing grows", 
   await honest(c, a);
   const held = [a, b].map(({ device }) => device.heldCharacters);
   const [obeyed, answers] = [b.obeyed().length, a.answers().length];
+  const refusals = ({ codes }: PeerDevice) => codes().filter((code) => code === `E${PEER_REFUSED}`).length;
+  for (const each of [a, b]) forget(each);
+  const before = [a, b].map(refusals);
   for (const { serial } of [a, b]) {
     for (const payload of ["", "open", "1", "\x01".repeat(600)])
       for (const name of ["valve", "ticket", "peer/A1", "peer/C3", "peer/B2/more"])
@@ -457,10 +524,11 @@ test("the broker itself commands nothing, whatever it says, and nothing grows", 
   await honest(a, b);
   await honest(c, a);
   assert.deepEqual([b.obeyed().length, a.answers().length], [obeyed + 1, answers + 1]);
-  for (const [at, { device, codes }] of [a, b].entries()) {
-    assert.ok(Math.abs(device.heldCharacters - held[at]) < 64, `${device.heldCharacters} of ${held[at]}`);
+  for (const [at, each] of [a, b].entries()) {
+    const { heldCharacters } = each.device;
+    assert.ok(Math.abs(heldCharacters - held[at]) < 64, `${heldCharacters} of ${held[at]}`);
     // told once: it may be said without end
-    assert.equal(codes().filter((code) => code === `E${PEER_REFUSED}`).length, 1);
+    assert.equal(refusals(each), before[at] + 1);
   }
 });
 

@@ -211,6 +211,11 @@ export class Machine {
     return this.run(this.shortNames[source] ?? source);
   }
 
+  /** Give such a variable another value. */
+  setValue(source: string, value: number): void {
+    this.run(`${this.shortNames[source] ?? source}=${value}`);
+  }
+
   private powerOn(resetCause?: number, watchdog?: Watchdog): void {
     this.flash.isOn = true;
     const context = vm.createContext({}, { name: this.board.name });
