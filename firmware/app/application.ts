@@ -2,12 +2,13 @@
 // what happens where; what is done there follows, a section each. Telemetry goes to `up/status`; a command on `down/<name>`
 // is answered on `up/<name>` with its own payload. What it has to say is put to the session's data.
 import { networkUp } from "hal:network";
-import { hasCommand, hasEvery, hasOnline, hasStop, hasStore, hasWell } from "product";
+import { hasCommand, hasEvery, hasOnline, hasStop, hasStore, hasTell, hasWell } from "product";
 import type { Server } from "../../hal/hal";
 import type { Bytes } from "../bytes";
-import { asked, name, OVERDUE, payload, REFUSALS } from "../mqtt/client";
+import { asked, MESSAGE, name, OVERDUE, payload, REFUSALS, USED_UP } from "../mqtt/client";
 import { DOWN, HEARD, OTA, PINGS } from "../mqtt/packets";
 import { awaited } from "../ota/updater";
+import { READY, stage } from "../peer/asker";
 import { PEER, TELEMETRY_EVERY, UPDATES } from "../profile";
 import { FAILURES, lastError, SESSIONS } from "../store/event_log";
 import {
@@ -45,7 +46,10 @@ export let retry: any;
 export let retryAt: number;
 
 /** Find what an event asks for, and what a tick does where. The caller calls it: so the table is off the heap by then. */
-export function action(event: Event): (onEvent: OnSession, event: Event, code?: number) => void {
+export function action(event: Event): (onEvent: OnSession, event: Event, code?: number) => unknown {
+  if (PEER && event === MESSAGE && name.substr(0, 6) === "/down/")
+    return section(import("../peer/messages")).taker() || section(import("../peer/messages")).none;
+  if (hasTell && event === USED_UP && stage === READY) return section(import("../peer/asker")).send;
   return [
     section(import("./application")).usedUp, // USED_UP
     section(import("../mqtt/client")).begin, // SESSION_STANDS
@@ -60,8 +64,9 @@ export function action(event: Event): (onEvent: OnSession, event: Event, code?: 
     section(import("./application")).message, // MESSAGE
     section(import("./application")).accepted, // ACCEPTED
     section(import("./application")).notGranted, // REFUSED
-    ...(hasOnline || hasEvery ? [section(import("./application")).granted] : []), // GRANTED
-    ...(hasEvery ? [section(import("./application")).times] : []), // TIMES
+    ...(hasOnline || hasEvery || hasTell ? [section(import("./application")).granted] : []), // GRANTED
+    ...(hasEvery || hasTell ? [hasEvery ? section(import("./application")).times : 0] : []), // TIMES
+    ...(hasTell ? [section(import("../peer/asker")).say] : []), // SAY
   ][event === TICK ? state - TICKS : event > 0 ? -SESSION_ENDED : -event] as () => void;
 }
 
@@ -149,8 +154,7 @@ function obey(): void {
 export function message(): void {
   // cut out each time: what takes a manifest or a piece wants the heap that a copy held
   if (name.substr(0, 6) === "/down/") {
-    if (PEER) section(import("../peer/messages")).take();
-    else if (hasCommand) obey();
+    if (hasCommand && !PEER) obey();
   } else if (UPDATES) {
     const code =
       name === "/ota"

@@ -6,6 +6,8 @@ export const TICK = undefined;
 export const TICKS = -5;
 /** The product's own time has come. */
 export const TIMES = -14;
+/** What a product wants another device told is due; comes with that one's serial (peer/asker.ts). */
+export const SAY = -15;
 /** An attempt is due. */
 export const ATTEMPT = -8;
 

@@ -5,9 +5,10 @@ import { everyS, hasEvery, hasStore } from "product";
 import { NETWORK_UP } from "../../hal/hal";
 import type { Bytes } from "../bytes";
 import { USED_UP } from "../mqtt/client";
-import { CONSOLE, KEEP_ALIVE_S } from "../profile";
+import { CONSOLE, KEEP_ALIVE_S, PEER } from "../profile";
 import { key } from "../store/key";
 import { RECORD_LENGTH } from "../store/key_record";
+import { PEER_REFUSED } from "../tls/alert";
 import { SESSION_DATA, sending } from "../tls/session";
 import { type Event, TICK, TIMES } from "./event";
 
@@ -23,7 +24,8 @@ export function onEvent(event: Event, code?: number): void {
   try {
     if (hasStore && event === TICK) section(import("../product/device")).keep();
     for (;;) {
-      section(import("./application")).action(event)(onEvent, event, code);
+      const isRefused = section(import("./application")).action(event)(onEvent, event, code);
+      if (PEER && isRefused) section(import("./application")).report(PEER_REFUSED);
       // what a record brought is used up here, message by message, before the next one is opened
       if (event !== SESSION_DATA && (!((event as number) < NETWORK_UP) || (hasEvery && event === TIMES)))
         break;

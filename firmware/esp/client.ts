@@ -61,6 +61,11 @@ export function keep(): void {
   input = section(import("../tls/record")).take();
 }
 
+/** Nobody asks for a part of it. */
+export function rest(_start: number): Bytes {
+  return payload;
+}
+
 /** Look at the datagram that was kept: the next thing that the application must know. */
 export function next(): number {
   payload = "";

@@ -128,6 +128,13 @@ export function keep(): void {
   input = E.toString(input, section(import("../tls/record")).take());
 }
 
+/** Give the payload from a byte on, and hold it no longer. */
+export function rest(start: number): Bytes {
+  const end = payload.substr(start);
+  payload = "";
+  return end;
+}
+
 /**
  * Work through the bytes that were kept, up to the next thing that the application must know. Throws MQTT_PROTOCOL, or
  * MQTT_REFUSED plus the broker's code.

@@ -22,14 +22,16 @@ export function context(secret: Bytes, additional: Bytes, size: number): Bytes {
   );
 }
 
-/** Encrypt `text`: its tag stands behind it. */
-export function seal(secret: Bytes, additional: Bytes, text: Bytes): Bytes {
+/** Encrypt what is kept (session.ts): its tag stands behind it. */
+export function seal(secret: Bytes, additional: Bytes): Bytes {
+  let text = section(import("./session")).take();
   const size = text.length;
-  const how = section(import("./box")).context(secret, additional, size);
-  text = section(import("../crypto/ctr")).ctrTurn(
-    how,
-    E.toString(section(import("../crypto/ccm")).ccmMac(how, text), text, { data: 0, count: -size & 15 }),
-  );
+  secret = section(import("./box")).context(secret, additional, size);
+  text = E.toString(section(import("../crypto/ccm")).ccmMac(secret, text), text, {
+    data: 0,
+    count: -size & 15,
+  });
+  text = section(import("../crypto/ctr")).ctrTurn(secret, text);
   return text.substr(16, size) + text.substr(0, TAG);
 }
 
@@ -37,13 +39,13 @@ export function seal(secret: Bytes, additional: Bytes, text: Bytes): Bytes {
 export function open(secret: Bytes, additional: Bytes, box: Bytes): Bytes | undefined {
   const size = box.length - TAG;
   if (size < 0) return;
-  const how = section(import("./box")).context(secret, additional, size);
-  box = section(import("../crypto/ctr")).ctrTurn(
-    how,
-    E.toString(box.substr(size), box.substr(0, size), { data: 0, count: -size & 15 }),
-  );
+  secret = section(import("./box")).context(secret, additional, size);
+  // not in the call itself: the box would be held while its text grows
+  box = E.toString(box.substr(size), box.substr(0, size), { data: 0, count: -size & 15 });
+  box = section(import("../crypto/ctr")).ctrTurn(secret, box);
   const tag = box.substr(0, TAG);
   box = box.substr(16, size);
-  if (section(import("../bytes")).difference(section(import("../crypto/ccm")).ccmMac(how, box), tag)) return;
+  if (section(import("../bytes")).difference(section(import("../crypto/ccm")).ccmMac(secret, box), tag))
+    return;
   return box;
 }

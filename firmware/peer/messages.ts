@@ -1,12 +1,13 @@
 // What other devices and the ticket service send us on `down/peer/<serial>` and `down/ticket` (../README.md 15), as sections. Of what is not
 // a message that may come now nothing is taken, and whatever is under way or stands goes on, as datagrams are dropped (RFC 6347,
-// 4.1.2.7): who carries them may drop them too. It is told once (tls/alert.ts).
+// 4.1.2.7): who carries them may drop them too. It is told once (app/events.ts).
 import { hasCommand, hasTell } from "product";
 import { base, payload } from "../mqtt/client";
-import { PEER_REFUSED } from "../tls/alert";
+import { IS_SMALL } from "../tls/tidy";
 
-/** Find who takes a message, by its first byte (session.ts). The caller calls it: so the table is off the heap by then. */
+/** Find who takes a message, by its first byte (constants.ts): it returns whether it refuses it. The caller calls it: so the table is off the heap by then. */
 export function taker(): (() => unknown) | 0 | undefined {
+  if (IS_SMALL) section(import("../tls/tidy")).tidy();
   return [
     0 as const,
     hasCommand ? section(import("./asked")).hello : 0, // HELLO
@@ -19,10 +20,9 @@ export function taker(): (() => unknown) | 0 | undefined {
   ][payload.charCodeAt(0)] as () => unknown;
 }
 
-/** Take the message that has come (mqtt/client.ts). */
-export function take(): void {
-  const taker = section(import("./messages")).taker();
-  if (!taker || !taker()) section(import("../app/application")).report(PEER_REFUSED);
+/** Take a message that is none. */
+export function none(): boolean {
+  return true;
 }
 
 /** The end of the identity of another device of our product. */

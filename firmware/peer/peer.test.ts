@@ -17,7 +17,7 @@ import { skipWithout } from "../../scripts/lib/test/peers/install";
 import { TELEMETRY_BYTES } from "../../scripts/lib/test/profile_figures";
 import { open } from "../../scripts/lib/tickets/messages";
 import { PEER_REFUSED } from "../tls/alert";
-import { ANSWER, HELLO, MESSAGE, NONCE, REQUEST, TICKET } from "./session";
+import { ANSWER, HELLO, MESSAGE, NONCE, REQUEST, TICKET } from "./constants";
 
 const skip = skipWithout("mosquitto");
 /** Longer than a command is waited for, milliseconds. */

@@ -46,7 +46,6 @@ export function tell(serial: Bytes, name: Bytes, payload: Bytes): boolean {
     name.length + payload.length > TELL_LIMIT
   )
     return false;
-  section(import("../tls/session")).flushSoon();
   return section(import("../peer/asker")).tell(serial, name, payload);
 }
 
