@@ -99,10 +99,10 @@ class Device {
 
   /** Words of 16 bytes anywhere in flash from which one comes to the key of an epoch `from` to `last`: what must not be there. */
   traces(last: number, from = 0): string[] {
-    const { bytes } = this.machine.flash;
+    const written = this.machine.flash.written();
     const found: string[] = [];
     for (const [level, first, node] of nodesOver(this.root, from, last))
-      if (bytes.indexOf(node) >= 0) found.push(`level ${level}, from epoch ${first} on`);
+      if (written.includes(node)) found.push(`level ${level}, from epoch ${first} on`);
     return found;
   }
 }
@@ -271,7 +271,7 @@ describe("R23 R38 power cuts", () => {
               [],
               place,
             );
-            assert.equal(machine.flash.bytes.indexOf(leafOf(device.root, got)), -1, place);
+            assert.ok(!machine.flash.written().includes(leafOf(device.root, got)), place);
             device.takes(got + 1);
           },
         },

@@ -99,6 +99,16 @@ describe("NOR flash", () => {
   });
 });
 
+test("what is written is found whole, over the end of its page too, and nothing that is not there", () => {
+  const flash = new NorFlash(1024, 128);
+  assert.equal(flash.written().length, 128, "an erased page stands for all");
+  flash.write(250, Buffer.from("over the end"));
+  flash.write(890, Buffer.from("alone"));
+  for (const text of ["over the end", "alone"]) assert.ok(flash.written().includes(text), text);
+  assert.ok(flash.written().length < flash.length);
+  assert.ok(!flash.written().includes("endalone"));
+});
+
 describe("Storage over it", () => {
   /** Write and delete files until Storage has compacted several times. */
   function course(storage: Storage, steps: number): Map<string, string> {

@@ -75,6 +75,19 @@ export class NorFlash {
     image.copy(this.bytes);
   }
 
+  /** Give what is not erased, pages in their order with an erased one between those that are no neighbours: to look for bytes in. */
+  written(): Buffer {
+    const { bytes, length, pageLength } = this;
+    const erased = Buffer.alloc(pageLength, 0xff);
+    const pages: Buffer[] = [];
+    for (let at = 0; at < length; at += pageLength) {
+      const page = bytes.subarray(at, at + pageLength);
+      if (!page.equals(erased)) pages.push(page);
+      else if (pages.at(-1) !== erased) pages.push(erased);
+    }
+    return Buffer.concat(pages);
+  }
+
   /** Program bytes: a bit that is 0 stays 0. Offset and length are whole write units. */
   write(offset: number, data: Buffer): void {
     if (offset % this.writeLength || data.length % this.writeLength)
@@ -185,8 +198,8 @@ export function* cutStates(
   before: Buffer,
   operations: readonly FlashOperation[],
   torn: (at: number) => number = () => 0xa5,
+  state: Buffer = Buffer.from(before),
 ): Generator<{ state: Buffer; cut: Cut }> {
-  const state = Buffer.from(before);
   for (const [operation, { offset, length, result }] of operations.entries()) {
     for (let byte = 0; byte < length; byte++) {
       const at = offset + byte;

@@ -147,10 +147,11 @@ export async function settled(): Promise<void> {
 
 /** Find six bytes of a secret that follow each other in flash; undefined where none do. */
 export function readableIn(machine: Machine, secrets: Buffer[]): string | undefined {
+  const written = machine.flash.written();
   for (const secret of secrets)
     for (let i = 0; i + 6 <= secret.length; i++) {
-      const at = machine.flash.bytes.indexOf(secret.subarray(i, i + 6));
-      if (at >= 0) return `bytes ${i} and on, at ${at}`;
+      const part = secret.subarray(i, i + 6);
+      if (written.includes(part)) return `bytes ${i} and on, at ${machine.flash.bytes.indexOf(part)}`;
     }
   return undefined;
 }

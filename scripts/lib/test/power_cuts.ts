@@ -46,6 +46,8 @@ export interface CutReport {
 /** Every how manieth state that is started is reached by a real cut before. */
 const REAL_CUTS = 50;
 const CUTS = 2;
+// asked for each state, and reading the environment is slow
+const IS_WHOLE = process.env.POWERCUTS === "all";
 
 /** Cut the power everywhere in a course, once and twice, and tell the numbers as a diagnostic of the test. */
 export async function cutPower(course: Course, test: TestContext): Promise<CutReport> {
@@ -62,7 +64,7 @@ export async function cutPower(course: Course, test: TestContext): Promise<CutRe
 
 /** Whether all second cuts are asked for. */
 export function isWhole(): boolean {
-  return process.env.POWERCUTS === "all";
+  return IS_WHOLE;
 }
 
 /** Which state of flash it is: two sums over (address, value) of the bytes that differ from the first, which is 0 and 0. */
@@ -106,6 +108,8 @@ class PowerCuts {
   /** Bits that are torn in a byte: the same each time that it is written. */
   private seed = randomInt(2 ** 31);
   private torn = (at: number) => mix(at ^ this.seed) & 255;
+  /** A flash's copies, by what they are for: of one that is made anew each time, the memory takes longer than the test. */
+  private copies = new Map<string, Buffer>();
 
   constructor(private readonly course: Course) {}
 
@@ -124,11 +128,21 @@ class PowerCuts {
     return this;
   }
 
+  private copy(what: string, flash: Buffer): Buffer {
+    let copy = this.copies.get(what);
+    if (!copy) {
+      copy = Buffer.alloc(flash.length);
+      this.copies.set(what, copy);
+    }
+    flash.copy(copy);
+    return copy;
+  }
+
   /** Do the operation. Gives what the flash held before it. */
   private async operate(cut?: Cut): Promise<Buffer> {
     const { machine } = this.course;
     await this.course.prepare();
-    const before = Buffer.from(machine.flash.bytes);
+    const before = this.copy("before", machine.flash.bytes);
     machine.cutPower(cut);
     await this.course.operate();
     machine.powerOff();
@@ -150,7 +164,7 @@ class PowerCuts {
     reach: (cut: Cut) => Promise<unknown>,
   ): Promise<void> {
     const { report } = this;
-    const state = Buffer.from(before);
+    const state = this.copy(`walked, ${cutsLeft}`, before);
     for (const [nth, operation] of operations.entries()) {
       const { offset, length, result } = operation;
       let after = key;
@@ -163,13 +177,20 @@ class PowerCuts {
           cuts++;
           if (!this.isNew(cutKey, cutsLeft)) continue;
           const place = { ...cut, operation: nth };
-          await this.judge(Buffer.from(cutState), cutKey, place, places, cutsLeft, async (cut) => {
-            await reach(cut);
-            // a device may note something earlier or later than the last time, a lost server for example
-            const { operations: done, interrupted } = this.course.machine.flash;
-            if (!interrupted) return false;
-            return [...done, interrupted].every((each, i) => isSame(each, operations[i]));
-          });
+          await this.judge(
+            this.copy(`cut, ${cutsLeft}`, cutState),
+            cutKey,
+            place,
+            places,
+            cutsLeft,
+            async (cut) => {
+              await reach(cut);
+              // a device may note something earlier or later than the last time, a lost server for example
+              const { operations: done, interrupted } = this.course.machine.flash;
+              if (!interrupted) return false;
+              return [...done, interrupted].every((each, i) => isSame(each, operations[i]));
+            },
+          );
         }
         this.walked.set(walk, { cuts, cutsLeft });
       }
@@ -180,12 +201,12 @@ class PowerCuts {
     }
   }
 
-  /** Lay out the states that cuts in one operation leave, with their keys. */
-  private *statesIn(before: Buffer, key: StateKey, operation: FlashOperation) {
+  /** Lay out, in place, the states that cuts in one operation leave, with their keys. */
+  private *statesIn(flash: Buffer, key: StateKey, operation: FlashOperation) {
     const { offset, length, result } = operation;
-    const old = Buffer.from(before.subarray(offset, offset + length));
+    const old = Buffer.from(flash.subarray(offset, offset + length));
     let whole = 0;
-    for (const { state, cut } of cutStates(before, [operation], this.torn)) {
+    for (const { state, cut } of cutStates(flash, [operation], this.torn, flash)) {
       for (; whole < cut.byte; whole++) key = key.changed(offset + whole, old[whole], result[whole]);
       const at = offset + whole;
       yield { state, cut, key: cut.torn === undefined ? key : key.changed(at, old[whole], state[at]) };
