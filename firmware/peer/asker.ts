@@ -3,7 +3,6 @@
 // What is told is sent in a turn of its own: whoever tells it, or what has come, is off the heap by then.
 import { hasAnswer } from "product";
 import { SAY } from "../app/event";
-import { onEvent } from "../app/events";
 import type { Bytes } from "../bytes";
 import { payload } from "../mqtt/client";
 import { TICKET_LABEL } from "../store/derived_key";
@@ -52,7 +51,7 @@ export function tell(serial: Bytes, what: Bytes, text: Bytes): boolean {
   if ((wanted || (stage && stage < STANDS)) && now < toldAt + PATIENCE_S) return false;
   toldAt = now;
   wanted = E.toString(what.length, what, text);
-  setTimeout(onEvent, 0, SAY, serial);
+  section(import("../tls/session")).tellSoon(SAY, serial);
   return true;
 }
 

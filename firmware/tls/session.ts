@@ -277,6 +277,11 @@ export function flushSoon(): void {
   queued = true;
 }
 
+/** Tell whoever takes the events of the session that stands one of his own, with what belongs to it, in a turn of its own. */
+export function tellSoon(event: number, what: any): void {
+  setTimeout(port as OnSession, 0, event, what);
+}
+
 /** Send what `put` has put there, in records, as soon as the session stands; where there is none it is dropped. */
 export function flush(): void {
   if (!port) section(import("./record")).wipe();
