@@ -1,8 +1,9 @@
-// A rollout to very many devices, what it takes and where it stops: light devices in a few processes through Mosquitto, once to
-// the end and once with more failures than are allowed. Exits 1 where a device is lost, the stop is over its limit by more
+// A rollout to very many devices, what it takes and where it stops: light devices in a few processes, each with its connection by
+// TLS-PSK, through Mosquitto with the plugin, once to the end and once with more failures than are allowed. Exits 1 where a device is lost, the stop is over its limit by more
 // than 2 %, or memory by more than it may have for each device.
-// A benchmark, not a test: the machine should have nothing else to do. Leaves out: TLS, pieces, boards (lib/test/light_clients.ts).
-import { DeviceError, runCommand } from "./lib/cli/exit";
+// A benchmark, not a test: the machine should have nothing else to do. Leaves out: pieces, boards (lib/test/light_clients.ts).
+import { spawnSync } from "node:child_process";
+import { DeviceError, runCommand, UsageError } from "./lib/cli/exit";
 import { flag, integer, option, parseCommand } from "./lib/cli/options";
 import type { LoadFigures } from "./lib/test/rollout_load";
 
@@ -13,6 +14,8 @@ const MEMORY_A_DEVICE = 5000;
 /** And for a rollout of any size. */
 const MEMORY_AT_LEAST = 100e6;
 const STOP_AT = 5;
+/** What a broker has open beside its devices. */
+const OTHER_FILES = 1000;
 const FAILING = { few: 1, many: 10 } as const;
 /** A first ring would stop it long before the limit of a large one. */
 const SHARES = { few: [1, 100], many: [100] } as const;
@@ -32,11 +35,12 @@ await runCommand("rollout-report", async (argv) => {
   const parsed = parseCommand(COMMAND, argv);
   if (!parsed) return;
   const { devices = 100_000, "per-second": perSecond = 2000, json } = parsed.options;
+  allowOpenFiles(devices + OTHER_FILES);
   const { runLoad } = await import("./lib/test/rollout_load");
   const figures = {} as Record<keyof typeof FAILING, LoadFigures>;
   for (const kind of ["few", "many"] as const) {
     figures[kind] = await runLoad({
-      ...{ devices, perSecond, processes: 2, perConnection: 100, telemetryMs: 60_000, takeMs: 5000 },
+      ...{ devices, perSecond, processes: 2, telemetryMs: 60_000, takeMs: 5000 },
       ...{ failing: FAILING[kind], stopAt: STOP_AT, shares: SHARES[kind] },
       onEvent: (text) => json || console.log(text),
     });
@@ -45,6 +49,15 @@ await runCommand("rollout-report", async (argv) => {
   if (json) console.log(JSON.stringify(figures));
   check(figures, devices);
 });
+
+/** Let the broker have as many files open as there are devices; throws UsageError where the system does not. */
+function allowOpenFiles(count: number): void {
+  const { status } = spawnSync("prlimit", ["--pid", String(process.pid), `--nofile=${count}:${count}`]);
+  if (status !== 0)
+    throw new UsageError(
+      `so many devices need ${count} open files: as root, or after \`ulimit -n ${count}\`.`,
+    );
+}
 
 function print(kind: keyof typeof FAILING, figures: LoadFigures, devices: number): void {
   const { seconds, stopped, confirmed, failed, silent, memory } = figures;

@@ -59,8 +59,10 @@ const TRIES = 3;
 const RECONNECT_MS = 1_000;
 /** Messages that wait for their PUBACK at a time: fewer than the inflight limits of brokers, of which 16 is a low one. */
 const WINDOW = 10;
-/** Topics in one SUBSCRIBE: some 15 kB, and what is retained on them fits twice into Mosquitto's queue of 1,000. */
-export const SUBSCRIBE_AT_ONCE = 500;
+/** And how many connections may end before it comes: the broker ends them for what it is asked, as for a packet over its limit. */
+const BREAKS = 5;
+/** Topics in one SUBSCRIBE: 7 kB at most, and what is retained on them fits into the queue that our own Mosquitto has, of 100. */
+export const SUBSCRIBE_AT_ONCE = 100;
 
 /** Suites of the device's kind; SECLEVEL 0 because of CCM_8's tag, as the gateway says. */
 const CIPHERS = "PSK-AES128-GCM-SHA256:PSK-AES128-CCM:PSK-AES128-CCM8:PSK-AES128-CBC-SHA256:@SECLEVEL=0";
@@ -228,10 +230,11 @@ export class Broker {
 
   /**
    * Wait for an answer. Where it is overdue, the connection is made anew, and all that is unanswered is sent again on it.
-   * Throws DeviceError where the last of these has none either.
+   * Throws DeviceError where the last of these has none either, and where one connection after the other ends at it.
    */
   private async answered<T>(work: Promise<T>, what: string): Promise<T> {
-    let connection = this.connections;
+    const first = this.connections;
+    let connection = first;
     let ticks = 0;
     let overdue = 0;
     let timer: NodeJS.Timeout | undefined;
@@ -239,6 +242,10 @@ export class Broker {
       // counted, not timed: where this process itself was held up, the answer may lie there unread
       timer = setInterval(() => {
         if (this.client.disconnecting) return reject(this.gone ?? new DeviceError(`${this.about} was left.`));
+        if (this.connections - first >= BREAKS)
+          return reject(
+            new DeviceError(`${this.about} ended ${BREAKS} connections, one after the other, at ${what}.`),
+          );
         if (!this.client.connected || connection !== this.connections) ticks = 0;
         connection = this.connections;
         if (ticks++ < TICKS) return;

@@ -137,6 +137,26 @@ test("R35 a connection that is cut, and cut again as what was unanswered is sent
     assert.deepEqual(peer.retained.get(`meter/${serial}/ota`), manifests.manifest(row));
 });
 
+test("R35 a broker that ends every connection at what it is asked: said, and not tried for ever", async () => {
+  for (const cut of ["publish", "subscribe"]) {
+    const { broker } = await open({ cuts: ({ cmd }) => cmd === cut });
+    await assert.rejects(
+      publishManifests(broker, testManifests(testUpdate(), ["SN1"])),
+      (error) =>
+        error instanceof DeviceError &&
+        new RegExp(`ended 5 connections, one after the other, at a ${cut}`, "i").test(error.message),
+    );
+  }
+});
+
+test("R35 a broker that takes no packet over 8,192 bytes, as our own Mosquitto: the longest topics are asked for in parts", async () => {
+  const { peer, broker } = await open({ cuts: ({ length = 0 }) => length > 8192 });
+  const topics = Array.from({ length: 300 }, (_, i) => `${"p".repeat(31)}/${"s".repeat(28)}${100 + i}/ota`);
+  peer.retained.set(topics[299], Buffer.from("there"));
+  assert.deepEqual(await found(broker, topics), [topics[299]]);
+  assert.equal(peer.connections, 1);
+});
+
 test("R35 a broker that forgets all while we publish: all of it is there in the end", async () => {
   const { peer, broker } = await open({});
   const serials = Array.from({ length: 60 }, (_, i) => `SN${i}`);

@@ -1,6 +1,8 @@
 /*
- * A rollout of very many light devices (light_clients.ts) in a few processes through a Mosquitto on 127.0.0.1, and what it took.
+ * A rollout of very many light devices (light_clients.ts) in a few processes through a Mosquitto with the plugin on 127.0.0.1, and what
+ * it took.
  */
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,17 +10,16 @@ import { DeviceError } from "../cli/exit";
 import { Broker, delay } from "../ota/broker";
 import { planRings, runRollout } from "../ota/rollout";
 import { RolloutState } from "../ota/rollout_state";
+import { startPluginDoor } from "./doors";
 import { type LightOptions, lightSerial } from "./light_clients";
-import { findProgram } from "./peers/install";
-import { freePort, type RunningProgram, runProgram, startPeer, WorkFolder } from "./peers/process";
+import { type RunningProgram, runProgram } from "./peers/process";
 import { nodeArguments } from "./program";
 import { testManifests, testUpdate } from "./update";
 
 /** How often memory and what devices print are looked at, milliseconds. */
 const LOOK_EVERY_MS = 200;
 
-export interface LoadOptions
-  extends Pick<LightOptions, "failing" | "telemetryMs" | "takeMs" | "perConnection"> {
+export interface LoadOptions extends Pick<LightOptions, "failing" | "telemetryMs" | "takeMs"> {
   devices: number;
   processes: number;
   /** Manifests a second. */
@@ -45,15 +46,8 @@ export interface LoadFigures {
 /** Run one rollout; throws where it ends in another way than done or stopped. */
 export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   const { devices, processes, perSecond, stopAt, shares, onEvent } = options;
-  const folder = new WorkFolder();
-  const port = await freePort();
-  const user = process.getuid?.() === 0 ? "user root\n" : "";
-  const configuration = folder.file(
-    "mosquitto.conf",
-    `${user}persistence false\nlog_type error\nset_tcp_nodelay true\nlistener ${port} 127.0.0.1\nallow_anonymous true\n`,
-  );
-  const program = { command: findProgram("mosquitto") ?? "mosquitto", args: ["-c", configuration], folder };
-  const peer = await startPeer("mosquitto", program, port);
+  const master = randomBytes(16).toString("hex");
+  const door = await startPluginDoor("", (folder) => ({ master: folder.file("master", master) }));
   const workers: RunningProgram[] = [];
   const states = mkdtempSync(join(tmpdir(), "rollout-load-"));
   try {
@@ -61,8 +55,8 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     const count = Math.ceil(devices / processes);
     for (let first = 0; first < devices; first += count) {
       const light: LightOptions = {
-        ...{ port, product: update.product, first, count: Math.min(count, devices - first), sequence: 6 },
-        perConnection: options.perConnection,
+        ...{ port: door.port, master, product: update.product, first, sequence: 6 },
+        count: Math.min(count, devices - first),
         ...{ failing: options.failing, telemetryMs: options.telemetryMs, takeMs: options.takeMs },
       };
       const args = nodeArguments("scripts/lib/test/light_clients.ts", JSON.stringify(light));
@@ -75,15 +69,13 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
         if (!worker.alive()) throw new Error(`light devices ended:\n${worker.output()}`);
         await delay(LOOK_EVERY_MS);
       }
-    onEvent?.(
-      `${devices} devices behind ${Math.ceil(devices / options.perConnection)} connections are there`,
-    );
+    onEvent?.(`${devices} devices are there`);
     const rings = planRings(serials, update.digest, [], shares);
     const { product, sequence, version } = update;
     const digest = Buffer.from(update.digest).toString("hex");
     const plan = { product, sequence, version, digest, stopAt, waitMinutes: 60, rings };
     const state = RolloutState.create(join(states, "state"), plan);
-    const broker = await Broker.connect({ host: "127.0.0.1", port });
+    const broker = await Broker.connect({ host: "127.0.0.1", port: door.operatorPort });
     const before = process.memoryUsage.rss();
     let memory = 0;
     const looking = setInterval(() => {
@@ -118,7 +110,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     }
   } finally {
     for (const worker of workers) await worker.stop();
-    await peer.stop();
+    await door.stop();
     rmSync(states, { recursive: true });
   }
 }
