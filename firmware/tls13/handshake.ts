@@ -9,6 +9,7 @@ import { CHANGE_CIPHER_SPEC, FINISHED, HANDSHAKE, SERVER_HELLO } from "../tls/co
 import { BEGIN, FINISH, GO_ON, KEY_EXCHANGE, STANDS } from "../tls/handshake_steps";
 import { ENCRYPTED_EXTENSIONS, KEY_UPDATE, NEW_SESSION_TICKET } from "./handshake_types";
 import { AT_FINISHED, CLIENT, keys, SERVER, setKeys } from "./keys";
+import { AT_FINISHED_KEY, secrets } from "./secrets";
 
 /** Longest handshake message that is taken, bytes: tickets are the longest, and passed over as they come. */
 const MESSAGE_LIMIT = 2048;
@@ -42,12 +43,20 @@ export default function handshake(transport: Socket, step: number, fragment: Byt
     passOver = 0;
     isChanged = false;
     expected = SERVER_HELLO;
+    section(import("./secrets")).ready();
     const hello = section(import("./client_hello"))(
       section(import("../crypto/ctr_drbg")).random(32),
       identity,
     );
     hashed(hello);
-    const binders = "\0\x21\x20" + section(import("./secrets")).binder(E.toString(finish(32, transcript)));
+    // 4.2.11.2
+    const binders =
+      "\0\x21\x20" +
+      section(import("../crypto/hmac")).hmac(
+        32,
+        section(import("../crypto/hmac")).hmacKey(32, secrets.substr(AT_FINISHED_KEY)),
+        E.toString(finish(32, transcript)),
+      );
     hashed(binders);
     const length = hello.length + binders.length;
     transport.write(E.toString(HANDSHAKE, 3, 1, length >> 8, length, hello, binders));
