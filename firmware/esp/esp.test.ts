@@ -5,8 +5,12 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import type { Transform } from "../../scripts/lib/keys/esp_keys";
+import { associationsOf, type Transform } from "../../scripts/lib/keys/esp_keys";
+import { kbkdf } from "../../scripts/lib/keys/kdf";
+import { PROJECT } from "../../scripts/lib/project";
 import { SIMULATED_BOARDS, TestDevice } from "../../scripts/lib/test/device";
 import { EspPeer } from "../../scripts/lib/test/esp/peer";
 import { recordOf } from "../../scripts/lib/test/factory";
@@ -53,7 +57,7 @@ async function meet(profile: string, board: string = "esp32-sim") {
   });
   open.push({ device, peer });
   await peer.until(() => peer.datagrams("up/status").length === 1);
-  return new Met(device, peer, keys);
+  return new Met(device, peer, keys, psk);
 }
 
 class Met {
@@ -62,6 +66,7 @@ class Met {
     readonly device: TestDevice,
     readonly peer: EspPeer,
     readonly keys: ReturnType<typeof recordOf>,
+    readonly psk: Buffer,
   ) {
     this.held = device.heldCharacters;
   }
@@ -454,3 +459,26 @@ for (const [profile, transform] of Object.entries(PROFILES)) {
     assert.equal(peer.packets.length, 0);
   });
 }
+
+for (const [column, [profile, transform]] of Object.entries(PROFILES).entries())
+  test(`R3 ${profile}: host and device derive the same, by the label and of the length that README.md 14 has`, async () => {
+    const cellOf = (name: string) =>
+      readFileSync(join(PROJECT, "firmware/README.md"), "utf8")
+        .split("\n")
+        .find((line) => line.startsWith(`| ${name} |`))
+        ?.split("|")[column + 2] ?? "";
+    const [, label] = /`(.+)`/.exec(cellOf("label of that derivation, no context")) ?? [];
+    const [length] = /\d+/.exec(cellOf("derived from the device's key")) ?? [];
+    const { device, psk } = await meet(profile);
+    const made = kbkdf(psk, label, "", Number(length));
+    // the first bit of an SPI is 1
+    for (const at of [0, 4]) made[at] |= 0x80;
+    const held = Buffer.from(String(device.machine.value("keys")), "latin1");
+    assert.deepEqual(held.subarray(0, made.length), made);
+    const { up, down } = associationsOf(psk, transform);
+    assert.deepEqual([up.spi, down.spi], [made.readUInt32BE(0), made.readUInt32BE(4)]);
+    const both = Buffer.concat([up.key, up.beside, down.key, down.beside]);
+    assert.deepEqual(both, made.subarray(8, 8 + both.length));
+    // whole blocks of CMAC
+    assert.ok(made.length - 8 - both.length < 16);
+  });
