@@ -12,7 +12,15 @@ import { PROJECT } from "../scripts/lib/project";
 import { keySetup, sessionKeys } from "../scripts/lib/test/akep2/eap_psk";
 import { Records } from "../scripts/lib/test/akep2/server";
 import { type DeviceSocket, KEY, TestDevice } from "../scripts/lib/test/device";
-import { boardFiles, cells, ENGINE_COLUMNS, figuresOf, HEAD } from "../scripts/lib/test/profile_figures";
+import {
+  boardFiles,
+  cells,
+  ENGINE_COLUMNS,
+  figuresOf,
+  HEAD,
+  SMALL_ROW,
+  smallBytes,
+} from "../scripts/lib/test/profile_figures";
 import { AKEP2, type ProfilePeer, SUBJECTS, type Subject } from "../scripts/lib/test/profile_peers";
 import {
   handshakeSecret,
@@ -46,6 +54,13 @@ for (const subject of SUBJECTS)
     const held = (all: string[]) => all.filter((_, i) => i !== FLASH && !ENGINE_COLUMNS.includes(i));
     assert.deepEqual(held(row), held(measured));
   });
+
+test("the page's bytes of the profiles for 341 variables are what is built", async () => {
+  const row = rowsOf(page).find(([name]) => name === SMALL_ROW);
+  const said = row?.slice(1).map((cell) => Number(cell.replace(",", "")));
+  for (const [at, [profile, bytes]] of (await smallBytes()).entries())
+    assert.ok(Math.abs(bytes - (said?.[at] ?? 0)) / bytes <= FLASH_SHARE, `${profile}: ${bytes} bytes`);
+});
 
 test("every test that the page names is there", () => {
   const named = [...page.matchAll(/`([\w/.]+\.test\.ts)`: ((?:"[^"]+"(?:, )?)+)/g)];

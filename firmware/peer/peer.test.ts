@@ -8,10 +8,10 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { EMPTY_LIST } from "../../scripts/lib/gateway/fleet_list";
 import { ticketKey } from "../../scripts/lib/keys/peer_keys";
 import { PROJECT } from "../../scripts/lib/project";
+import { answered, ticketCosts } from "../../scripts/lib/test/peer/costs";
 import { type Carried, type PeerDevice, PeerNetwork, type Wire } from "../../scripts/lib/test/peer/network";
 import { skipWithout } from "../../scripts/lib/test/peers/install";
 import { TELEMETRY_BYTES } from "../../scripts/lib/test/profile_figures";
@@ -22,8 +22,6 @@ import { ANSWER, HELLO, MESSAGE, NONCE, REQUEST, TICKET } from "./constants";
 const skip = skipWithout("mosquitto");
 /** Longer than a command is waited for, milliseconds. */
 const PATIENCE_MS = 31_000;
-/** What is under way with a broker (mqtt/packets.ts): all but HEARD, that a message has come; and PINGS, from bit 21 on. */
-const ASKED_OF_BROKER = 0x7f | (-1 << 21);
 /** Bytes of a message with number 0: type, number, tag. */
 const PROOF_LENGTH = 1 + 4 + 16;
 const FROM_ASKER = MESSAGE;
@@ -49,11 +47,6 @@ afterEach(() => {
       device.lines.join(),
     );
 });
-
-/** Wait until the broker has answered all that a device has asked. */
-async function answered({ device: { machine } }: PeerDevice): Promise<void> {
-  while (Number(machine.value("asked")) & ASKED_OF_BROKER) await delay(1);
-}
 
 /** Give up what is under way: time passes; what the device asks its broker meanwhile is answered. */
 async function patience(from: PeerDevice): Promise<void> {
@@ -129,27 +122,12 @@ function sessionKey(asker: PeerDevice): Buffer {
 }
 
 test("what tickets cost, as PROFILES.md says it", { skip }, async () => {
-  const payload = "t".repeat(TELEMETRY_BYTES);
-  const ends = [a, b].map(({ device: { machine } }) => machine);
-  /** Bytes on TCP, out and in, and AES blocks of A and of B for a command of 100 bytes that is answered with none. */
-  const command = async () => {
-    for (const machine of ends) machine.resetCounters();
-    assert.equal(await network.ask(a, b, "nothing", payload), "nothing=");
-    return ends.map(({ counters: { bytesOut, bytesIn, aesBlocks } }) => [bytesOut, bytesIn, aesBlocks]);
-  };
-  for (const each of [a, b]) await answered(each);
-  const first = await command();
-  const next = await command();
-  const session = first.map((row, end) => row.map((count, which) => count - next[end][which]));
   const page = readFileSync(join(PROJECT, "firmware/PROFILES.md"), "utf8");
-  for (const [name, rows] of [
-    ["the session between them", session],
-    ["a command of 100 bytes and its empty answer", next],
-  ] as const) {
+  for (const [name, counts] of await ticketCosts(network, [a, b], "t".repeat(TELEMETRY_BYTES))) {
     const said = page.split("\n").find((line) => line.startsWith(`| ${name} |`));
     const wanted = said?.match(/\d+(?=[, ].*\|)/g)?.slice(-6);
     assert.ok(wanted, name);
-    assert.deepEqual(rows.flat(), wanted.map(Number), name);
+    assert.deepEqual(counts, wanted.map(Number), name);
   }
 });
 

@@ -2,12 +2,16 @@
 // bytes that is published, counted on the simulated board whose own digest shows compressions; on the real interpreter instructions, and variables
 // at rest and at the peak. What it is measured with: profile_peers.ts.
 
+import { PROFILES } from "../../../firmware/profiles";
 import type { Options } from "../../measure";
 import { buildBundle } from "../bundle/build";
 import { IDENTITY, KEY, TestDevice } from "./device";
 import { cannotCount, instructions } from "./engine_cost";
 import { findPeakWith, hasFixedHeap, type Peak } from "./engine_run";
 import { newKeys, recordOf } from "./factory";
+import { ticketCosts } from "./peer/costs";
+import { PeerNetwork } from "./peer/network";
+import { skipWithout } from "./peers/install";
 import { SUBJECTS, type Subject } from "./profile_peers";
 
 /** Bytes of telemetry that everything is measured on. */
@@ -214,5 +218,37 @@ export async function printProfiles({ json }: Options): Promise<void> {
       rows.push({ name: subject.name, profile: subject.profile, ...figures, variables, instructions: cost });
     } else console.log(line(cells(subject, figures, peak, cost)));
   }
-  if (json) console.log(JSON.stringify(rows));
+  const small = await smallBytes();
+  const tickets = skipWithout("mosquitto") ? undefined : await measureTickets();
+  if (json) return console.log(JSON.stringify([...rows, { small: Object.fromEntries(small), tickets }]));
+  console.log(`\n${line(["", ...small.map(([profile]) => profile)])}`);
+  console.log(line([SMALL_ROW, ...small.map(([, bytes]) => String(bytes))]));
+  console.log("\nTickets, on top of TLS: who commands: bytes out, in | AES blocks | who obeys: the same");
+  for (const [name, [out, come, aes, ...other]] of tickets ?? [])
+    console.log(line([name, `${out}, ${come}`, `${aes}`, `${other[0]}, ${other[1]}`, `${other[2]}`]));
+  if (!tickets) console.log(`none: ${skipWithout("mosquitto")}`);
+}
+
+/** What the bytes of `small` are called in the page. */
+export const SMALL_ROW = "bytes of the bundle for Linux";
+
+/** The bytes of the profiles for 341 variables, whose bundle is the boot file. */
+export async function smallBytes(): Promise<[profile: string, bytes: number][]> {
+  const names = Object.keys(PROFILES).filter((name) => PROFILES[name].isBootFile);
+  return Promise.all(
+    names.map(
+      async (profile) =>
+        [profile, (await buildBundle({ board: "linux", profile })).sizes.total] as [string, number],
+    ),
+  );
+}
+
+/** The rows of tickets, with two devices at Mosquitto and the ticket service. */
+async function measureTickets(): Promise<[name: string, counts: number[]][]> {
+  const network = await PeerNetwork.start(["A1", "B2"]);
+  try {
+    return await ticketCosts(network, network.devices, "t".repeat(TELEMETRY_BYTES));
+  } finally {
+    await network.stop();
+  }
 }
