@@ -24,9 +24,10 @@ export function hello(): unknown {
   const both = E.toString(other, 0, id);
   let nonce = offered.substr(NONCE_LENGTH, NONCE_LENGTH);
   // a hello that comes twice has one nonce
-  if (payload.substr(1, NONCE_LENGTH) + nonce + both !== offered) {
+  const asker = payload.substr(1, NONCE_LENGTH);
+  if (asker + nonce + both !== offered) {
     nonce = section(import("../crypto/ctr_drbg")).random(NONCE_LENGTH);
-    setOffered(payload.substr(1, NONCE_LENGTH) + nonce + both);
+    setOffered(asker + nonce + both);
   }
   section(import("../mqtt/client")).publish(
     name.substr(6),
