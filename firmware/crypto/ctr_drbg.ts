@@ -9,6 +9,7 @@
 import { aes } from "hal:aes128";
 import { CBC_ENCRYPT, ECB_ENCRYPT } from "../../hal/hal";
 import type { Bytes } from "../bytes";
+import { SMALL } from "../profile";
 import { testedNoise, WINDOWS } from "./health_tests";
 
 /** Key (16 bytes) and V (16 bytes); undefined until the first seed, so that an early call throws. */
@@ -46,8 +47,10 @@ export function seed(input?: Bytes): void {
   const key = "\0\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
   let chain = "";
   // BCC (10.3.3) is the last block of a CBC encryption, over a block with the number of the turn and S
-  for (let i = 0; i < 2; i++)
+  for (let i = 0; i < 2; i++) {
+    if (SMALL) E.defrag();
     chain += E.toString(aes(CBC_ENCRYPT, key, [0, 0, 0, i, zeros.substr(20), text])).substr(-16);
+  }
   // each block of the output is the one before it encrypted: CBC over zeros
   const mixed = aes(CBC_ENCRYPT, chain.substr(0, 16), zeros, chain.substr(16));
   const words = new Int32Array(mixed);

@@ -26,7 +26,7 @@ const VARIABLES = 341;
 /** Bytes of a command as MQTT has it. */
 const MESSAGE_BYTES = 128;
 /** Sessions, one after the other. */
-const SESSIONS = 2;
+const SESSIONS = 4;
 
 const noEngine = ENGINE ? false : "ESPRUINO_BIN names no interpreter";
 const withoutMosquitto = noEngine || skipWithout("mosquitto", "mosquitto_sub", "mosquitto_pub");
