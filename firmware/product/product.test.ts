@@ -3,6 +3,9 @@
  * code of its own and ends nothing.
  */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { Machine } from "../../hal/simulator/machine";
 import { buildBundle } from "../../scripts/lib/bundle/build";
@@ -24,8 +27,11 @@ import {
 } from "../tls/alert";
 
 const APP = "scripts/lib/test/apps/update_app.ts";
+const folder = mkdtempSync(join(tmpdir(), "product-"));
+let files = 0;
 const machines: Machine[] = [];
 after(() => {
+  rmSync(folder, { recursive: true });
   for (const machine of machines) machine.powerOff();
 });
 
@@ -305,3 +311,32 @@ test("R33 what a product stores as often as it likes is written once in five min
   // and its own events: one an hour
   assert.ok(writes >= 6 * 12 && writes <= 6 * 12 + 12, `${writes}`);
 });
+
+for (const [what, state, step] of [
+  ["an alias of it", "const state = { n: 0 };", "const s = state; s.n++; return s.n;"],
+  [
+    "handed to a function",
+    "const state = { n: 0 };\nfunction inc(s: any) { return ++s.n; }",
+    "return inc(state);",
+  ],
+  [
+    "a list that is gone through",
+    "const list = [{ n: 0 }];",
+    "for (const one of list) one.n++; return list[0].n;",
+  ],
+  ["what was made at the start", "const made = [getTime(), 0];", "const m = made; m[1]++; return m[1];"],
+  ["a function that remembers", "const next = (() => { let n = 0; return () => ++n; })();", "return next();"],
+  ["in a short property", "const state = { n: 0 };", "const s = { state }; return ++s.state.n;"],
+] as const)
+  test(`what a product keeps lasts between its events, for one member and for several: ${what}`, async () => {
+    for (const others of ["", "export function telemetry() { return ',\"n\":' + bump(); }"]) {
+      const product = join(folder, `kept${files++}.ts`);
+      const member = 'export function command() { return "n" + bump(); }';
+      writeFileSync(product, `${state}\nfunction bump(): number { ${step} }\n${member}\n${others}\n`);
+      const broker = await device(product);
+      const [first] = await command(broker, "x", "");
+      const n = Number(first.replace("sensor/0001/up/x n", ""));
+      assert.deepEqual(await command(broker, "x", ""), [`sensor/0001/up/x n${n + 1}`]);
+      assert.deepEqual(await command(broker, "x", ""), [`sensor/0001/up/x n${n + 2}`]);
+    }
+  });

@@ -44,6 +44,24 @@ for (const [what, text, line, sentence] of [
   ],
   ["no time", "export function every() {}", 1, /export const everyS = 60/],
   ["a time for nothing", "export const everyS = 5;", 1, /export function every\(\)/],
+  [
+    "a default",
+    "let n = 0;\nexport function command(a: string, b = 7) { n = b; return a; }",
+    2,
+    /no default values/,
+  ],
+  [
+    "the rest",
+    "export function start() { f(1); }\nfunction f(...r: any[]) { print(r); }",
+    2,
+    /no default values, rest/,
+  ],
+  [
+    "a name of the build's",
+    "export function start() {\n  const Y = 1;\n  print(Y);\n}",
+    2,
+    /`Y` is a name that/,
+  ],
   ["half a second", "export const everyS = 0.5;\nexport function every() {}", 1, /whole number of seconds/],
 ] as const)
   test(`refused with file, line and a sentence: ${what}`, async () => {

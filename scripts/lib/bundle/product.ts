@@ -9,7 +9,7 @@ import type { Plugin } from "rollup";
 import { UsageError } from "../cli/exit";
 import { PROJECT } from "../project";
 import { checkMembers } from "./product_settings";
-import { PARAMETERS } from "./sections";
+import { PARAMETERS, STATE } from "./sections";
 import {
   analyse,
   type Binding,
@@ -75,6 +75,7 @@ export function productModule(file: string, hasPeers = false): Plugin {
     },
     transform(code, id) {
       if (id === file) checkMembers(parse(code), text, relative(process.cwd(), file));
+      if (own.has(id)) checkNames(parse(code), id);
       return sectionUses(code, id, own.has(id));
     },
   };
@@ -112,6 +113,12 @@ function sectionUses(code: string, id: string, isOwn: boolean): Rewritten | unde
   const text = new MagicString(code);
   const program = parse(code);
   const { references } = analyse(program);
+  /** Where `{ name }` stands for `{ name: name }`. */
+  const shorthands = new Set<number>();
+  walk(
+    program,
+    ({ type, shorthand, start }) => void (type === "Property" && shorthand && shorthands.add(start)),
+  );
   const use = (identifier: Node, module: string, name: string) =>
     text.overwrite(identifier.start, identifier.end, `section(import(${JSON.stringify(module)})).${name}`);
   for (const declaration of program.body as Node[]) {
@@ -128,11 +135,82 @@ function sectionUses(code: string, id: string, isOwn: boolean): Rewritten | unde
       if (!binding && isUse(identifier) && names.has(identifier.name))
         use(identifier, "device", names.get(identifier.name) as string);
   }
+  if (isOwn)
+    for (const { name, declarations, references: uses } of statesOf(program))
+      for (const identifier of [...declarations, ...uses.map(({ identifier }) => identifier)]) {
+        const isShorthand = shorthands.has(identifier.start);
+        text.overwrite(identifier.start, identifier.end, `${isShorthand ? `${name}: ` : ""}${STATE}${name}`);
+      }
   for (const { declaration, calls } of isOwn ? sharedFunctions(program) : []) {
     text.prependLeft(declaration.start, "export ");
     for (const identifier of calls) use(identifier, id, declaration.id.name);
   }
   return rewritten(text);
+}
+
+/** Refuse what a section cannot have: throws UsageError with file and line. */
+function checkNames(program: Node, id: string): void {
+  const refuse = ({ name }: Node, what: string, before = ""): never => {
+    const source = readFileSync(id, "utf8");
+    const at = source.search(new RegExp(`(?<![\\w$])${before}${name.replace("$", "\\$")}(?![\\w$])`));
+    const line = source.slice(0, at).split("\n").length;
+    throw new UsageError(`${relative(process.cwd(), id)}:${line}: ${what}`);
+  };
+  for (const node of program.body as Node[]) {
+    const declaration: Node = node.declaration ?? node;
+    if (declaration.type !== "FunctionDeclaration") continue;
+    if (declaration.params.some(({ type }: Node) => type !== "Identifier"))
+      refuse(
+        declaration.id,
+        `no default values, rest or destructuring in the parameters of \`${declaration.id.name}\`: the interpreter lacks them. Give each a name.`,
+        "function ",
+      );
+  }
+  for (const scope of analyse(program).scopes.values())
+    for (const { name, declarations } of scope.bindings.values())
+      if (PARAMETERS.includes(name))
+        refuse(declarations[0], `\`${name}\` is a name that the build uses: give it another one.`);
+}
+
+/** What a product keeps in names that are not assigned again: all but what is the same each time that it is made, and of which parts are read alone. */
+function statesOf(program: Node): Binding[] {
+  const { top } = analyse(program);
+  const above = new Map<Node, Node>();
+  walk(program, (node, chain) => void above.set(node, chain[chain.length - 1]));
+  const isRead = (identifier: Node): boolean => {
+    const parent = above.get(identifier);
+    const member = parent?.type === "ConditionalExpression" ? above.get(parent) : parent;
+    // what a bus is given to write
+    if (member?.type === "CallExpression") return /^(write|writeTo|send)$/.test(member.callee.property?.name);
+    if (member?.type !== "MemberExpression" || member.object !== identifier) return false;
+    const { type, left, callee, operator } = above.get(member) as Node;
+    const changes = type === "UpdateExpression" || (type === "UnaryExpression" && operator === "delete");
+    return !changes && left !== member && callee !== member && type !== "MemberExpression";
+  };
+  const isSame = (value: Node | null | undefined): boolean =>
+    !value ||
+    value.type === "Literal" ||
+    value.type === "Identifier" ||
+    isFunction(value) ||
+    (value.type === "TemplateLiteral" && value.expressions.every(isSame)) ||
+    (value.type === "UnaryExpression" && isSame(value.argument)) ||
+    (value.type === "BinaryExpression" && isSame(value.left) && isSame(value.right));
+  const isTable = (value: Node): boolean =>
+    (value.type === "ArrayExpression" && value.elements.every(isSame)) ||
+    (value.type === "ObjectExpression" &&
+      (value.properties as Node[]).every(
+        (property) => isSame(property.value) && !isFunction(property.value),
+      ));
+  return (program.body as Node[])
+    .filter(({ type }) => type === "VariableDeclaration")
+    .flatMap(({ declarations }) => declarations as Node[])
+    .filter(({ id, init }) => id.type === "Identifier" && !isSame(init))
+    .map(({ id, init }) => ({ binding: top.bindings.get(id.name) as Binding, init }))
+    .filter(
+      ({ binding, init }) =>
+        !isTable(init) || !binding.references.every(({ identifier }) => isRead(identifier)),
+    )
+    .map(({ binding }) => binding);
 }
 
 /** The functions of a product that nothing but its members call, several of them, and by name; and their calls. */

@@ -262,8 +262,12 @@ function pin(unit: Unit | undefined): void {
 const CHANGING_METHODS =
   /^(push|pop|shift|unshift|splice|sort|reverse|fill|set|copyWithin|on|emit|setUint\w+|setInt\w+)$/;
 
-/** Whether a top-level name holds state: assigned again, or an object that is written to through its name. */
+/** What a name begins with that holds state whatever its uses look like (product.ts). */
+export const STATE = "state_of_";
+
+/** Whether a top-level name holds state: it says so, is assigned again, or is an object that is written to through its name. */
 function isMutable(binding: Binding): boolean {
+  if (binding.name.startsWith(STATE)) return true;
   if (binding.references.some((reference) => reference.writes)) return true;
   return binding.references.some(({ identifier, scope }) => {
     let changed = false;

@@ -4,7 +4,9 @@ import type { DeviceStatus } from "./fleet";
 
 /** Lay out rows under their heads; numbers to the right. */
 export function tableText(heads: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => String(row[i]).length)));
+  const widths = heads.map((head, i) =>
+    rows.reduce((most, row) => Math.max(most, String(row[i]).length), head.length),
+  );
   const line = (cells: readonly (string | number)[]) =>
     cells
       .map((cell, i) =>
