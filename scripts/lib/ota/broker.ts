@@ -180,6 +180,11 @@ export class Broker {
     for (const listener of [...this.losses]) listener();
   }
 
+  /** After listening: throws DeviceError where the broker is away, as there may be more than was heard. */
+  demandThere(): void {
+    if (this.isAway) throw new DeviceError(`${this.about} is away: what was heard may not be all.`);
+  }
+
   /** Hear of the end of each connection that we did not end, until the returned function is called. */
   onAway(listener: () => void): () => void {
     this.losses.add(listener);

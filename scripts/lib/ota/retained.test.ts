@@ -137,6 +137,15 @@ test("R35 a connection that is cut, and cut again as what was unanswered is sent
     assert.deepEqual(peer.retained.get(`meter/${serial}/ota`), manifests.manifest(row));
 });
 
+test("R35 a broker that has gone while it was listened to: what was heard is not told as all", async () => {
+  const { peer, broker } = await open({});
+  broker.demandThere();
+  const away = new Promise<void>((resolve) => void broker.onAway(resolve));
+  await peer.stop();
+  await away;
+  assert.throws(() => broker.demandThere(), /is away: what was heard may not be all/);
+});
+
 test("R35 a broker that ends every connection at what it is asked: said, and not tried for ever", async () => {
   for (const cut of ["publish", "subscribe"]) {
     const { broker } = await open({ cuts: ({ cmd }) => cmd === cut });

@@ -50,6 +50,7 @@ async function rowsDone(
     progress.show("listen", done.size, file.count);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
+  broker.demandThere();
   await stop();
   return done;
 }

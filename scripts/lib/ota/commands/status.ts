@@ -29,6 +29,7 @@ export async function status(
       progress.show(`listen, ${fleet.devices.size} devices`, second, seconds);
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
+    broker.demandThere();
   } finally {
     progress.stop();
     await broker.close();
