@@ -7,7 +7,16 @@
 //
 // Leaves out what is assigned to, what is handed on as a value, and functions that look at themselves.
 import MagicString from "magic-string";
-import { analyse, type Binding, type Node, parse, type Rewritten, rewritten, walk } from "./syntax";
+import {
+  analyse,
+  type Binding,
+  type Node,
+  parentsOf,
+  parse,
+  type Rewritten,
+  rewritten,
+  walk,
+} from "./syntax";
 
 /** Rounds that a build makes: an expression may stand in one that stands in another. */
 export const EXPRESSION_ROUNDS = 6;
@@ -17,10 +26,7 @@ export function inlineExpressions(code: string): Rewritten {
   const text = new MagicString(code);
   const program = parse(code);
   const { top } = analyse(program);
-  const parents = new Map<Node, Node>();
-  walk(program, (node, above) => {
-    if (above.length > 0) parents.set(node, above[above.length - 1]);
-  });
+  const parents = parentsOf(program);
   /** What is changed already: not twice in a round. */
   const done: Node[] = [];
   const isFree = (node: Node) => done.every((other) => node.end <= other.start || other.end <= node.start);

@@ -13,6 +13,7 @@ import {
   type Binding,
   isFunction,
   type Node,
+  parentsOf,
   parse,
   type Rewritten,
   rewritten,
@@ -30,10 +31,7 @@ export function inlineOnce(code: string): Rewritten {
   const text = new MagicString(code);
   const program = parse(code);
   const analysis = analyse(program);
-  const parents = new Map<Node, Node>();
-  walk(program, (node, above) => {
-    if (above.length > 0) parents.set(node, above[above.length - 1]);
-  });
+  const parents = parentsOf(program);
   const done: Range[] = [];
   for (const callee of program.body as Node[]) {
     if (callee.type !== "FunctionDeclaration" || callee.async || callee.generator) continue;

@@ -1,7 +1,7 @@
 // The product's module at build time: `product` (firmware/product/product.ts) becomes the file that is named, each member that it
 // lacks an empty function, and a constant for each says whether it is there. In the product's own modules each use of what
-// `device` gives (firmware/product/device.ts) becomes that of a section, and so do functions that its members share. What is wrong with a product is a UsageError: a sentence with
-// file, line and what to do.
+// `device` gives (firmware/product/device.ts) becomes that of a section, and so do functions that its members share.
+// What is wrong with a product is a UsageError: a sentence with file, line and what to do.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import MagicString from "magic-string";
@@ -15,10 +15,12 @@ import {
   type Binding,
   isFunction,
   type Node,
+  parentsOf,
   parse,
+  type Reference,
   type Rewritten,
   rewritten,
-  walk,
+  type Scope,
 } from "./syntax";
 
 /** What a product may have: functions; and values, with what stands where there is none. */
@@ -74,9 +76,11 @@ export function productModule(file: string, hasPeers = false): Plugin {
       ].join("\n");
     },
     transform(code, id) {
-      if (id === file) checkMembers(parse(code), text, relative(process.cwd(), file));
-      if (own.has(id)) checkNames(parse(code), id);
-      return sectionUses(code, id, own.has(id));
+      if (!own.has(id) && !/["']device["']/.test(code)) return undefined;
+      const program = parse(code);
+      if (id === file) checkMembers(program, text, relative(process.cwd(), file));
+      checkNames(program, id);
+      return sectionUses(code, program, id);
     },
   };
 }
@@ -106,19 +110,13 @@ function usesOf(file: string, seen: Set<string>): Set<string> {
 }
 
 /**
- * Make sections of what a product's module takes from `device`, in the place of each name, and, where it `isOwn`, the product's, of each
- * function of its own that several members call: it would stay on the heap between them. What a watch or a timer calls stays: it is called often.
+ * Make sections of what a product's module takes from `device`, in the place of each name, and of each function of its own that several members
+ * call: it would stay on the heap between them. What a watch or a timer calls stays: it is called often. What it keeps is named as state.
  */
-function sectionUses(code: string, id: string, isOwn: boolean): Rewritten | undefined {
+function sectionUses(code: string, program: Node, id: string): Rewritten | undefined {
   const text = new MagicString(code);
-  const program = parse(code);
-  const { references } = analyse(program);
-  /** Where `{ name }` stands for `{ name: name }`. */
-  const shorthands = new Set<number>();
-  walk(
-    program,
-    ({ type, shorthand, start }) => void (type === "Property" && shorthand && shorthands.add(start)),
-  );
+  const { top, references } = analyse(program);
+  const parents = parentsOf(program);
   const use = (identifier: Node, module: string, name: string) =>
     text.overwrite(identifier.start, identifier.end, `section(import(${JSON.stringify(module)})).${name}`);
   for (const declaration of program.body as Node[]) {
@@ -135,13 +133,12 @@ function sectionUses(code: string, id: string, isOwn: boolean): Rewritten | unde
       if (!binding && isUse(identifier) && names.has(identifier.name))
         use(identifier, "device", names.get(identifier.name) as string);
   }
-  if (isOwn)
-    for (const { name, declarations, references: uses } of statesOf(program))
-      for (const identifier of [...declarations, ...uses.map(({ identifier }) => identifier)]) {
-        const isShorthand = shorthands.has(identifier.start);
-        text.overwrite(identifier.start, identifier.end, `${isShorthand ? `${name}: ` : ""}${STATE}${name}`);
-      }
-  for (const { declaration, calls } of isOwn ? sharedFunctions(program) : []) {
+  for (const { name, declarations, references: uses } of statesOf(program, top, parents))
+    for (const identifier of [...declarations, ...uses.map(({ identifier }) => identifier)]) {
+      const isShorthand = parents.get(identifier)?.shorthand;
+      text.overwrite(identifier.start, identifier.end, `${isShorthand ? `${name}: ` : ""}${STATE}${name}`);
+    }
+  for (const { declaration, calls } of sharedFunctions(program, top, parents)) {
     text.prependLeft(declaration.start, "export ");
     for (const identifier of calls) use(identifier, id, declaration.id.name);
   }
@@ -173,17 +170,14 @@ function checkNames(program: Node, id: string): void {
 }
 
 /** What a product keeps in names that are not assigned again: all but what is the same each time that it is made, and of which parts are read alone. */
-function statesOf(program: Node): Binding[] {
-  const { top } = analyse(program);
-  const above = new Map<Node, Node>();
-  walk(program, (node, chain) => void above.set(node, chain[chain.length - 1]));
+function statesOf(program: Node, top: Scope, parents: ReadonlyMap<Node, Node>): Binding[] {
   const isRead = (identifier: Node): boolean => {
-    const parent = above.get(identifier);
-    const member = parent?.type === "ConditionalExpression" ? above.get(parent) : parent;
+    const parent = parents.get(identifier);
+    const member = parent?.type === "ConditionalExpression" ? parents.get(parent) : parent;
     // what a bus is given to write
     if (member?.type === "CallExpression") return /^(write|writeTo|send)$/.test(member.callee.property?.name);
     if (member?.type !== "MemberExpression" || member.object !== identifier) return false;
-    const { type, left, callee, operator } = above.get(member) as Node;
+    const { type, left, callee, operator } = parents.get(member) as Node;
     const changes = type === "UpdateExpression" || (type === "UnaryExpression" && operator === "delete");
     return !changes && left !== member && callee !== member && type !== "MemberExpression";
   };
@@ -214,33 +208,38 @@ function statesOf(program: Node): Binding[] {
 }
 
 /** The functions of a product that nothing but its members call, several of them, and by name; and their calls. */
-function sharedFunctions(program: Node): { declaration: Node; calls: Node[] }[] {
+function sharedFunctions(
+  program: Node,
+  top: Scope,
+  parents: ReadonlyMap<Node, Node>,
+): { declaration: Node; calls: Node[] }[] {
   const isTop = new Set<Node>();
   for (const node of program.body as Node[]) isTop.add(node).add(node.declaration);
-  /** Where a name stands: whether it is called there, and the function around it. */
-  const uses = new Map<Node, { isCalled: boolean; inside?: Node }>();
-  walk(program, (node, above) => {
-    if (node.type !== "Identifier") return;
-    const call = above[above.length - 1];
-    const isCalled = call.type === "CallExpression" && call.callee === node;
-    uses.set(node, { isCalled, inside: above.findLast(isFunction) });
-  });
-  const usesOfName = (binding: Binding) => binding.references.map(({ identifier }) => uses.get(identifier));
-  const { top } = analyse(program);
+  const isCall = ({ identifier }: Reference): boolean => {
+    const parent = parents.get(identifier) as Node;
+    return parent.type === "CallExpression" && parent.callee === identifier;
+  };
+  /** The function around a use. */
+  const inside = ({ identifier }: Reference): Node | undefined => {
+    let node = parents.get(identifier);
+    while (node && !isFunction(node)) node = parents.get(node);
+    return node;
+  };
   const handedOn = [...top.bindings.values()]
-    .filter((binding) => usesOfName(binding).some((use) => !use?.isCalled))
+    .filter(({ references }) => !references.every(isCall))
     .map(({ name }) => name);
   return (program.body as Node[]).flatMap((declaration) => {
     if (declaration.type !== "FunctionDeclaration" || declaration.params.length > PARAMETERS.length)
       return [];
-    const binding = top.bindings.get(declaration.id.name) as Binding;
-    const callers = new Set(usesOfName(binding).map((use) => (use?.isCalled ? use.inside : undefined)));
+    const { name, references } = top.bindings.get(declaration.id.name) as Binding;
+    const callers = new Set(references.map(inside));
     const isShared =
+      !handedOn.includes(name) &&
       callers.size > 1 &&
       [...callers].every(
         (caller) =>
           caller && isTop.has(caller) && caller !== declaration && !handedOn.includes(caller.id?.name),
       );
-    return isShared ? [{ declaration, calls: binding.references.map(({ identifier }) => identifier) }] : [];
+    return isShared ? [{ declaration, calls: references.map(({ identifier }) => identifier) }] : [];
   });
 }

@@ -85,6 +85,15 @@ export function walk(node: Node, visit: (node: Node, above: Node[]) => void, abo
   above.pop();
 }
 
+/** Give the node around each node of a program. */
+export function parentsOf(program: Node): ReadonlyMap<Node, Node> {
+  const parents = new Map<Node, Node>();
+  walk(program, (node, above) => {
+    if (above.length > 0) parents.set(node, above[above.length - 1]);
+  });
+  return parents;
+}
+
 export function isFunction(node: Node): boolean {
   return /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type);
 }
